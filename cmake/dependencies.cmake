@@ -1,0 +1,36 @@
+# Everything that the project takes from outside, in one place. All of it is packaged in Debian 12.
+find_package(Threads REQUIRED)
+
+if(TRIREME_MPI)
+  find_program(MPI_CXX_COMPILER NAMES mpicxx.${TRIREME_MPI} REQUIRED)
+  find_program(MPI_C_COMPILER NAMES mpicc.${TRIREME_MPI} REQUIRED)
+  find_program(MPIEXEC_EXECUTABLE NAMES mpirun.${TRIREME_MPI} mpiexec.${TRIREME_MPI} REQUIRED)
+endif()
+set(MPI_CXX_SKIP_MPICXX ON)
+find_package(MPI REQUIRED COMPONENTS CXX C)
+
+find_package(Boost 1.74 REQUIRED)  # Asio, header-only
+add_library(trireme_asio INTERFACE)
+target_link_libraries(trireme_asio INTERFACE Boost::headers Threads::Threads)
+target_compile_definitions(trireme_asio INTERFACE BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_DISABLE_VISIBILITY)
+
+find_package(spdlog REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(CURL REQUIRED)
+find_package(SQLite3 REQUIRED)
+find_package(doctest REQUIRED)
+find_path(CEREAL_INCLUDE_DIR cereal/cereal.hpp REQUIRED)
+add_library(trireme_cereal INTERFACE)
+target_include_directories(trireme_cereal SYSTEM INTERFACE ${CEREAL_INCLUDE_DIR})
+
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(HWLOC REQUIRED IMPORTED_TARGET hwloc)
+if(TRIREME_PMIX)
+  pkg_check_modules(PMIX IMPORTED_TARGET pmix)
+  if(NOT PMIX_FOUND)
+    message(STATUS "PMIx not found: the launch methods pmix and dvm are not built")
+    set(TRIREME_PMIX OFF)
+  endif()
+endif()

@@ -1,0 +1,71 @@
+// Identifiers. Inside the runtime things are named by small integers of distinct types; people see their text names.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+
+namespace trireme {
+
+/// An index that cannot be confused with an index of another kind.
+template <typename Tag>
+struct Id {
+  static constexpr std::uint32_t none_value = std::numeric_limits<std::uint32_t>::max();
+  std::uint32_t value = none_value;
+
+  constexpr bool valid() const { return value != none_value; }
+  constexpr auto operator<=>(const Id&) const = default;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(value);
+  }
+};
+
+using TaskIndex = Id<struct TaskTag>;        ///< the n-th task submitted in this run
+using ServiceIndex = Id<struct ServiceTag>;  ///< the n-th service declared in this run
+
+/// A rank of the runtime's communicator; it stands for a node (rank 0 is the pilot and its own node's agent).
+using Rank = std::int32_t;
+constexpr Rank pilot_rank = 0;
+
+/// One replica of a service, in one of its lives: a restart keeps `replica` and counts `attempt` up.
+struct ReplicaId {
+  ServiceIndex service;
+  std::uint32_t replica = 0;
+  std::uint32_t attempt = 0;
+  constexpr auto operator<=>(const ReplicaId&) const = default;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(service, replica, attempt);
+  }
+};
+
+/// One attempt at a task; retries count `attempt` up from 0.
+struct AttemptId {
+  TaskIndex task;
+  std::uint32_t attempt = 0;
+  constexpr auto operator<=>(const AttemptId&) const = default;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(task, attempt);
+  }
+};
+
+}  // namespace trireme
+
+template <typename Tag>
+struct std::hash<trireme::Id<Tag>> {
+  std::size_t operator()(const trireme::Id<Tag>& id) const noexcept { return id.value; }
+};
+template <>
+struct std::hash<trireme::ReplicaId> {
+  std::size_t operator()(const trireme::ReplicaId& id) const noexcept {
+    return (std::size_t{id.service.value} << 40) ^ (std::size_t{id.replica} << 16) ^ id.attempt;
+  }
+};
+template <>
+struct std::hash<trireme::AttemptId> {
+  std::size_t operator()(const trireme::AttemptId& id) const noexcept {
+    return (std::size_t{id.task.value} << 16) ^ id.attempt;
+  }
+};

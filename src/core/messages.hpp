@@ -1,0 +1,183 @@
+// What passes between the pilot and the agents of the nodes (docs/spec/messages.md).
+//
+// Plain values; the fabric carries them, the pure core and its tests use them as they are. All are of the control class.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/description.hpp"
+#include "core/endpoint.hpp"
+#include "core/ids.hpp"
+#include "core/resources.hpp"
+#include "core/states.hpp"
+
+namespace trireme {
+
+// --- from the pilot to an agent ---------------------------------------------------------------------------------------
+
+/// Start an attempt, or this node's part of one with several ranks. The resources are already counted as taken; which cores
+/// and GPUs they are is the agent's choice.
+struct StartTask {
+  AttemptId id;
+  std::uint32_t first_rank = 0;   ///< of the ranks that run here
+  std::uint32_t local_ranks = 1;  ///< how many run here
+  TaskDescription task;
+  bool operator==(const StartTask&) const = default;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(id, first_rank, local_ranks, task);
+  }
+};
+
+/// End an attempt: TERM, then KILL after the grace. The answer is its TaskEnded, with the outcome `cancelled` unless it ended
+/// by itself before. An unknown attempt is ignored: its TaskEnded is on its way.
+struct CancelTask {
+  AttemptId id;
+  std::string reason;
+  bool operator==(const CancelTask&) const = default;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(id, reason);
+  }
+};
+
+struct StartReplica {
+  ReplicaId id;
+  ServiceDescription service;
+  bool operator==(const StartReplica&) const = default;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(id, service);
+  }
+};
+
+/// Take no new requests, wait until those in flight are answered (at most the service's drain time), then end the replica.
+/// The answer is its ReplicaEnded with the outcome `cancelled`.
+struct StopReplica {
+  ReplicaId id;
+  bool operator==(const StopReplica&) const = default;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(id);
+  }
+};
+
+/// The run is over: end whatever still runs and answer AgentDone.
+struct ShutdownAgent {
+  bool operator==(const ShutdownAgent&) const = default;
+  template <typename Archive>
+  void serialize(Archive&) {}
+};
+
+using ToAgent = std::variant<StartTask, CancelTask, StartReplica, StopReplica, ShutdownAgent>;
+
+// --- from an agent to the pilot ---------------------------------------------------------------------------------------
+
+struct NodeJoined {
+  std::string host;
+  Resources resources;
+  std::string proxy_url;
+  std::vector<std::string> warnings;  ///< e.g. more ranks than cores
+  bool operator==(const NodeJoined&) const = default;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(host, resources, proxy_url, warnings);
+  }
+};
+
+struct TaskStarted {
+  AttemptId id;
+  std::int32_t pid = 0;
+  WallTime time = 0;
+  std::vector<std::uint32_t> cores;
+  std::vector<std::uint32_t> gpus;
+  bool operator==(const TaskStarted&) const = default;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(id, pid, time, cores, gpus);
+  }
+};
+
+/// This node's part of the attempt is over, its processes are gone and its outputs are where they belong.
+struct TaskEnded {
+  AttemptId id;
+  AttemptEnd end;
+  bool operator==(const TaskEnded&) const = default;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(id, end);
+  }
+};
+
+struct ReplicaStarted {
+  ReplicaId id;
+  std::int32_t pid = 0;
+  WallTime time = 0;
+  bool operator==(const ReplicaStarted&) const = default;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(id, pid, time);
+  }
+};
+
+struct ReplicaReady {
+  ReplicaEndpoint endpoint;
+  WallTime time = 0;
+  bool operator==(const ReplicaReady&) const = default;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(endpoint, time);
+  }
+};
+
+/// A replica's process is gone, whether it was asked to end or not.
+struct ReplicaEnded {
+  ReplicaId id;
+  AttemptEnd end;  ///< its reason holds the tail of the replica's log when it was not asked to end
+  bool was_ready = false;
+  bool operator==(const ReplicaEnded&) const = default;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(id, end, was_ready);
+  }
+};
+
+/// Counters of requests that this rank's proxy answered for a service, since the start of the run. Sent about once a second
+/// while they change, and once at the end.
+struct ServiceSample {
+  struct PerReplica {
+    std::uint32_t replica = 0;
+    std::uint64_t requests = 0;
+    std::uint64_t failed = 0;
+    template <typename Archive>
+    void serialize(Archive& archive) {
+      archive(replica, requests, failed);
+    }
+    bool operator==(const PerReplica&) const = default;
+  };
+  ServiceIndex service;
+  std::uint64_t requests = 0;  ///< that came in at this rank
+  std::uint64_t failed = 0;    ///< answered with 5xx by us, cut short, or refused
+  std::uint32_t queued = 0;    ///< waiting now, where this rank is the service's home
+  std::vector<PerReplica> replicas;  ///< that replicas on this rank answered
+  bool operator==(const ServiceSample&) const = default;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(service, requests, failed, queued, replicas);
+  }
+};
+
+/// The agent has ended everything and sends nothing more.
+struct AgentDone {
+  bool operator==(const AgentDone&) const = default;
+  template <typename Archive>
+  void serialize(Archive&) {}
+};
+
+using FromAgent = std::variant<NodeJoined, TaskStarted, TaskEnded, ReplicaStarted, ReplicaReady, ReplicaEnded,
+                               ServiceSample, AgentDone>;
+
+}  // namespace trireme

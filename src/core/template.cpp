@@ -1,0 +1,126 @@
+#include "core/template.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace trireme {
+namespace {
+
+constexpr std::array<std::string_view, 12> runtime_placeholders{
+    "port", "socket", "host", "key", "replica", "rank", "task_id", "task_dir", "run_dir", "workflow_dir", "scratch",
+    "attempt"};
+
+bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+
+/// The identifier at the front of `text`, if it is followed by a closing brace.
+std::string_view identifier_in_braces(std::string_view text) {
+  if (text.empty() || !is_letter(text.front())) return {};
+  std::size_t end = 1;
+  while (end < text.size() && (is_letter(text[end]) || (text[end] >= '0' && text[end] <= '9'))) ++end;
+  return end < text.size() && text[end] == '}' ? text.substr(0, end) : std::string_view{};
+}
+
+}  // namespace
+
+bool is_runtime_placeholder(std::string_view name) {
+  return std::find(runtime_placeholders.begin(), runtime_placeholders.end(), name) != runtime_placeholders.end();
+}
+
+Template Template::literal(std::string text) {
+  Template out;
+  if (!text.empty()) out.pieces_.push_back({false, std::move(text)});
+  return out;
+}
+
+void Template::append_literal(std::string_view text) {
+  if (text.empty()) return;
+  if (pieces_.empty() || pieces_.back().placeholder) pieces_.push_back({});
+  pieces_.back().text += text;
+}
+
+Result<Template> Template::parse(std::string_view text, Mode mode, const IsKnown& is_known) {
+  Template out;
+  std::size_t at = 0;
+  while (at < text.size()) {
+    const std::size_t brace = text.find_first_of("{$", at);
+    if (brace == std::string_view::npos) break;
+    out.append_literal(text.substr(at, brace - at));
+    at = brace;
+    if (text[at] == '$') {
+      // "${NAME}" belongs to the shell; a brace directly behind "$" is never ours.
+      const std::size_t length = at + 1 < text.size() && text[at + 1] == '{' ? 2 : 1;
+      out.append_literal(text.substr(at, length));
+      at += length;
+      continue;
+    }
+    if (text.substr(at, 2) == "{{") {
+      out.append_literal("{");
+      at += 2;
+      continue;
+    }
+    const std::string_view name = identifier_in_braces(text.substr(at + 1));
+    if (name.empty()) {
+      out.append_literal("{");
+      ++at;
+      continue;
+    }
+    const std::size_t length = name.size() + 2;
+    if (is_known(name)) {
+      out.pieces_.push_back({true, std::string(name)});
+    } else if (mode == Mode::script) {
+      out.append_literal(text.substr(at, length));
+    } else {
+      return Error{"unknown placeholder {" + std::string(name) + "}", "",
+                   "write {{" + std::string(name) + "} if the braces are meant as they stand", ExitCode::usage};
+    }
+    at += length;
+  }
+  out.append_literal(text.substr(at));
+  return out;
+}
+
+void Template::bind(const Lookup& lookup) {
+  Template bound;
+  for (Piece& piece : pieces_) {
+    if (!piece.placeholder) {
+      bound.append_literal(piece.text);
+    } else if (auto value = lookup(piece.text)) {
+      bound.append_literal(*value);
+    } else {
+      bound.pieces_.push_back(std::move(piece));
+    }
+  }
+  pieces_ = std::move(bound.pieces_);
+}
+
+Result<std::string> Template::expand(const Lookup& lookup) const {
+  std::string out;
+  for (const Piece& piece : pieces_) {
+    if (!piece.placeholder) {
+      out += piece.text;
+    } else if (auto value = lookup(piece.text)) {
+      out += *value;
+    } else {
+      return Error{"{" + piece.text + "} has no value here", "", "", ExitCode::usage};
+    }
+  }
+  return out;
+}
+
+std::string Template::source() const {
+  std::string out;
+  for (const Piece& piece : pieces_) out += piece.placeholder ? "{" + piece.text + "}" : piece.text;
+  return out;
+}
+
+std::vector<std::string> Template::open_names() const {
+  std::vector<std::string> names;
+  for (const Piece& piece : pieces_) {
+    if (piece.placeholder && std::find(names.begin(), names.end(), piece.text) == names.end()) {
+      names.push_back(piece.text);
+    }
+  }
+  return names;
+}
+
+}  // namespace trireme

@@ -1,0 +1,21 @@
+// Everything that leaves the pilot goes through this interface: the real one sends, writes and broadcasts; the tests' one
+// keeps what it was given, so that they can assert the exact messages and that none is left over.
+#pragma once
+
+#include "core/endpoint.hpp"
+#include "core/events.hpp"
+#include "core/messages.hpp"
+
+namespace trireme::pilot {
+
+class Output {
+ public:
+  virtual ~Output() = default;
+  virtual void send(Rank to, ToAgent message) = 0;
+  /// An event for the log; the edge gives it its time.
+  virtual void record(EventBody event) = 0;
+  /// What all ranks shall know of a service from now on. The edge collects these into epochs.
+  virtual void publish(ServiceEndpoint service) = 0;
+};
+
+}  // namespace trireme::pilot

@@ -1,0 +1,82 @@
+// The head of an HTTP/1.1 message as a value, with how its body is framed.
+//
+// Parsing and writing are in codec.hpp; this header is what the rest of the proxy sees.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trireme::proxy::http {
+
+struct Header {
+  std::string name;  ///< as it was sent; compared without regard to case
+  std::string value;
+  bool operator==(const Header&) const = default;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(name, value);
+  }
+};
+
+using Headers = std::vector<Header>;
+
+/// The first value of a header, or nothing.
+std::optional<std::string_view> find(const Headers& headers, std::string_view name);
+/// Removes every header of that name.
+void erase(Headers& headers, std::string_view name);
+/// Replaces every header of that name by one.
+void set(Headers& headers, std::string_view name, std::string_view value);
+/// ASCII comparison without regard to case.
+bool iequals(std::string_view a, std::string_view b);
+
+/// How long the body is.
+struct Body {
+  enum class Kind : std::uint8_t {
+    none,         ///< no body
+    length,       ///< exactly `length` bytes
+    chunked,      ///< chunked transfer coding
+    until_close,  ///< a response that ends with its connection
+  };
+  Kind kind = Kind::none;
+  std::uint64_t length = 0;
+  bool operator==(const Body&) const = default;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(kind, length);
+  }
+};
+
+/// `headers` never hold Content-Length, Transfer-Encoding, Connection or Keep-Alive: parsing turns them into `body` and
+/// `keep_alive`, and writing makes them from these.
+struct RequestHead {
+  std::string method;
+  std::string target;  ///< as sent: "/v1/models?x=1"
+  Headers headers;
+  Body body;
+  bool keep_alive = true;
+  bool http10 = false;          ///< the client speaks HTTP/1.0
+  bool expect_continue = false; ///< the client waits for "100 Continue"
+  bool operator==(const RequestHead&) const = default;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(method, target, headers, body, keep_alive, http10, expect_continue);
+  }
+};
+
+struct ResponseHead {
+  int status = 200;
+  std::string reason;
+  Headers headers;
+  Body body;
+  bool keep_alive = true;
+  bool operator==(const ResponseHead&) const = default;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(status, reason, headers, body, keep_alive);
+  }
+};
+
+}  // namespace trireme::proxy::http
