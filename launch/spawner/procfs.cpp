@@ -122,14 +122,12 @@ bool has_entry(std::string_view block, std::string_view entry) {
 std::vector<pid_t> all_processes() { return numbered_entries("/proc"); }
 
 std::vector<pid_t> children_of(pid_t pid) {
+  static const bool kernel_lists_children = ::access("/proc/thread-self/children", F_OK) == 0;
+  if (!kernel_lists_children) return children_by_walk(pid);
   std::vector<pid_t> found;
   for (const pid_t thread : numbered_entries(process_path(pid, "task"))) {
     const auto text = read_file(process_path(pid, "task/" + std::to_string(thread) + "/children"));
-    if (text) {
-      append_numbers(*text, found);
-    } else if (errno == ENOENT && stat_of(pid) && stat_of(thread)) {
-      return children_by_walk(pid);
-    }
+    if (text) append_numbers(*text, found);
   }
   return found;
 }

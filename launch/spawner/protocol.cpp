@@ -20,6 +20,27 @@ static_assert(sizeof(Header) == header_bytes);
 template <typename T>
 concept Scalar = std::is_arithmetic_v<T> || std::is_enum_v<T>;
 
+template <typename T>
+constexpr bool is_list = false;
+template <typename T>
+constexpr bool is_list<std::vector<T>> = true;
+
+// The place of a type among the alternatives of a variant; their number if it is none of them.
+template <typename T, typename Variant>
+constexpr std::size_t index_in = 0;
+template <typename T, typename... Alternatives>
+constexpr std::size_t index_in<T, std::variant<Alternatives...>> = [] {
+  std::size_t index = 0;
+  static_cast<void>(((std::is_same_v<T, Alternatives> || (++index, false)) || ...));
+  return index;
+}();
+
+template <typename Message>
+constexpr std::uint16_t kind_of =
+    index_in<Message, Request> < std::variant_size_v<Request>
+        ? index_in<Message, Request>
+        : first_report + index_in<Message, Report>;
+
 class Writer {
  public:
   explicit Writer(std::string& out) : out_(out) {}
@@ -30,23 +51,23 @@ class Writer {
   }
 
  private:
-  template <Scalar T>
-  void put(const T& value) {
-    out_.append(reinterpret_cast<const char*>(&value), sizeof value);
-  }
-  void put(const std::string& text) {
-    put(static_cast<std::uint32_t>(text.size()));
-    out_.append(text);
-  }
   template <typename T>
-  void put(std::vector<T>& list) {
-    put(static_cast<std::uint32_t>(list.size()));
-    for (T& element : list) put(element);
-  }
-  template <typename T>
-    requires std::is_class_v<T>
   void put(T& value) {
-    value.fields(*this);
+    if constexpr (Scalar<T>) {
+      out_.append(reinterpret_cast<const char*>(&value), sizeof value);
+    } else if constexpr (std::is_same_v<T, std::string>) {
+      put_count(value.size());
+      out_.append(value);
+    } else if constexpr (is_list<T>) {
+      put_count(value.size());
+      for (auto& element : value) put(element);
+    } else {
+      value.fields(*this);
+    }
+  }
+  void put_count(std::size_t size) {
+    const auto count = static_cast<std::uint32_t>(size);
+    put(count);
   }
 
   std::string& out_;
@@ -71,62 +92,36 @@ class Reader {
     in_.remove_prefix(count);
     return taken;
   }
-  template <Scalar T>
+  template <typename T>
   void get(T& value) {
-    const auto bytes = take(sizeof value);
-    if (!ok_) return;
     if constexpr (std::is_same_v<T, bool>) {
-      value = bytes[0] != 0;
+      const auto byte = take(1);
+      value = ok_ && byte[0] != 0;
+    } else if constexpr (Scalar<T>) {
+      const auto bytes = take(sizeof value);
+      if (ok_) std::memcpy(&value, bytes.data(), sizeof value);
+    } else if constexpr (std::is_same_v<T, std::string>) {
+      value = take(get_count());
+    } else if constexpr (is_list<T>) {
+      const auto count = get_count();
+      // Every element takes at least four bytes, so a count beyond that is a lie that must not allocate.
+      if (count > in_.size() / 4) ok_ = false;
+      if (!ok_) return;
+      value.resize(count);
+      for (auto& element : value) get(element);
     } else {
-      std::memcpy(&value, bytes.data(), sizeof value);
+      value.fields(*this);
     }
   }
-  void get(std::string& text) {
-    std::uint32_t size = 0;
-    get(size);
-    text = take(size);
-  }
-  template <typename T>
-  void get(std::vector<T>& list) {
+  std::uint32_t get_count() {
     std::uint32_t count = 0;
     get(count);
-    // Every element takes at least four bytes, so a count beyond that is a lie that must not allocate.
-    if (count > in_.size() / 4) ok_ = false;
-    if (!ok_) return;
-    list.resize(count);
-    for (T& element : list) get(element);
-  }
-  template <typename T>
-    requires std::is_class_v<T>
-  void get(T& value) {
-    value.fields(*this);
+    return count;
   }
 
   std::string_view in_;
   bool ok_ = true;
 };
-
-template <typename Variant>
-bool encode_variant(const Variant& message, std::uint16_t first_kind, std::string& out) {
-  const auto start = out.size();
-  out.resize(start + header_bytes);
-  std::visit(
-      [&out](const auto& value) {
-        // fields() serves both directions and is therefore not const; writing changes nothing.
-        Writer writer(out);
-        const_cast<std::remove_cvref_t<decltype(value)>&>(value).fields(writer);
-      },
-      message);
-  const auto length = out.size() - start - header_bytes;
-  if (length > max_frame) {
-    out.resize(start);
-    return false;
-  }
-  const Header header{static_cast<std::uint32_t>(length), protocol_version,
-                      static_cast<std::uint16_t>(first_kind + message.index())};
-  std::memcpy(out.data() + start, &header, sizeof header);
-  return true;
-}
 
 template <typename Variant, std::size_t Index = 0>
 std::optional<Variant> decode_variant(const FrameReader::Frame& frame, std::uint16_t first_kind) {
@@ -144,10 +139,30 @@ std::optional<Variant> decode_variant(const FrameReader::Frame& frame, std::uint
 
 }  // namespace
 
-bool encode(const Request& message, std::string& out) { return encode_variant(message, 0, out); }
-bool encode(const Report& message, std::string& out) {
-  return encode_variant(message, first_report, out);
+template <typename Message>
+bool encode(const Message& message, std::string& out) {
+  const auto start = out.size();
+  out.resize(start + header_bytes);
+  Writer writer(out);
+  // fields() serves both directions and is therefore not const; writing changes nothing.
+  const_cast<Message&>(message).fields(writer);
+  const auto length = out.size() - start - header_bytes;
+  if (length > max_frame) {
+    out.resize(start);
+    return false;
+  }
+  const Header header{static_cast<std::uint32_t>(length), protocol_version, kind_of<Message>};
+  std::memcpy(out.data() + start, &header, sizeof header);
+  return true;
 }
+template bool encode(const Spawn&, std::string&);
+template bool encode(const Signal&, std::string&);
+template bool encode(const Stop&, std::string&);
+template bool encode(const Lease&, std::string&);
+template bool encode(const Shutdown&, std::string&);
+template bool encode(const Started&, std::string&);
+template bool encode(const Failed&, std::string&);
+template bool encode(const Ended&, std::string&);
 
 std::optional<Request> decode_request(const FrameReader::Frame& frame) {
   return decode_variant<Request>(frame, 0);

@@ -173,9 +173,9 @@ struct Ended {
 using Request = std::variant<Spawn, Signal, Stop, Lease, Shutdown>;
 using Report = std::variant<Started, Failed, Ended>;
 
-/// Appends the frame of a message to `out`; false, with `out` as it was, if it would exceed max_frame.
-[[nodiscard]] bool encode(const Request& message, std::string& out);
-[[nodiscard]] bool encode(const Report& message, std::string& out);
+/// Appends the frame of a message (an alternative of the above) to `out`; false, with `out` as it was, if it would exceed max_frame.
+template <typename Message>
+[[nodiscard]] bool encode(const Message& message, std::string& out);
 
 /// Cuts a stream of bytes into frames. A frame that breaks the protocol makes the reader fail for good.
 class FrameReader {

@@ -107,9 +107,32 @@ Result<std::string> Template::expand(const Lookup& lookup) const {
   return out;
 }
 
+void Template::make_absolute(std::string_view folder) {
+  if (pieces_.empty() || pieces_.front().placeholder) return;
+  std::string& path = pieces_.front().text;
+  if (path.starts_with('/')) return;
+  while (path.starts_with("./")) path.erase(0, 2);
+  path.insert(0, std::string(folder) + "/");
+}
+
 std::string Template::source() const {
   std::string out;
-  for (const Piece& piece : pieces_) out += piece.placeholder ? "{" + piece.text + "}" : piece.text;
+  for (std::size_t i = 0; i < pieces_.size(); ++i) {
+    const std::string_view text = pieces_[i].text;
+    if (pieces_[i].placeholder) {
+      out += "{" + pieces_[i].text + "}";
+      continue;
+    }
+    const bool before_placeholder = i + 1 < pieces_.size();
+    for (std::size_t at = 0; at < text.size(); ++at) {
+      out += text[at];
+      if (text[at] != '{' || (at > 0 && text[at - 1] == '$')) continue;
+      const std::string_view rest = text.substr(at + 1);
+      const bool ambiguous = rest.starts_with('{') || !identifier_in_braces(rest).empty() ||
+                             (rest.empty() && before_placeholder);
+      if (ambiguous) out += '{';
+    }
+  }
   return out;
 }
 

@@ -33,7 +33,9 @@ class Template {
   void bind(const Lookup& lookup);
   /// The finished text; fails where a placeholder has no value, naming it.
   Result<std::string> expand(const Lookup& lookup) const;
-  /// The text as a person would write it: placeholders as `{name}`.
+  /// For a path: puts a relative one under `folder`. One that starts with a placeholder is left alone: it may be absolute.
+  void make_absolute(std::string_view folder);
+  /// The text as a person would write it: parse() reads it back to the same.
   std::string source() const;
   /// The names that are still open, each once, in order of appearance.
   std::vector<std::string> open_names() const;

@@ -21,6 +21,10 @@ WallTime wall_now();
 MonoTime mono_now();
 
 constexpr double seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
+/// Seconds since the epoch, to the microsecond that a double still holds.
+constexpr double epoch_seconds(WallTime t) {
+  return static_cast<double>(t / 1'000'000'000) + static_cast<double>(t % 1'000'000'000) / 1e9;
+}
 
 /// `90`, `1.5`, `90s`, `250ms`, `1h30m`, `2d`, `1:30` (minutes:seconds), `1:30:00` (hours:minutes:seconds). A bare number is
 /// seconds. Negative durations and unknown units are errors.

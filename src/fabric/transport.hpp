@@ -1,8 +1,9 @@
 // What the rest of a rank sees of the fabric: messages out, messages in, endpoint epochs.
 //
-// Transport is the interface that the agent, the proxy and the pilot's edge send through; Fabric (fabric.hpp) is the real one,
-// over MPI, and tests have their own. Everything here is called on the rank's one event-loop thread. Sending never blocks:
-// a message waits in the peer's bounded outbox until credit comes back. docs/spec/messages.md is the contract.
+// Transport is the interface that the agent, the proxy and the pilot's edge send through; Fabric
+// (fabric.hpp) is the real one, over MPI, and tests have their own. Everything here is called on
+// the rank's one event-loop thread. Sending never blocks: a message waits in the peer's bounded
+// outbox until credit comes back. docs/spec/messages.md is the contract.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,8 @@
 
 namespace trireme {
 
-/// Control goes before bulk, and each class has its own credits, so that bodies never hold up a heartbeat or a start.
+/// Control goes before bulk, and each class has its own credits, so that bodies never hold up a
+/// heartbeat or a start.
 enum class MessageClass : std::uint8_t { control = 0, bulk = 1 };
 
 /// What a payload is. Numbers never change their meaning; docs/spec/messages.md lists them.
@@ -24,6 +26,7 @@ enum class MessageKind : std::uint16_t {
   epoch_ack = 2,
   epoch_repair = 3,
   goodbye = 4,
+  view = 5,
   // pilot <-> agents
   to_agent = 16,
   from_agent = 17,
@@ -34,6 +37,7 @@ enum class MessageKind : std::uint16_t {
   slot_return = 35,
   slot_cancel = 36,
   load = 37,
+  slot_want = 38,
   // proxies among themselves: a forwarded request
   call_open = 48,
   call_data = 49,
@@ -48,11 +52,13 @@ class Transport {
   virtual ~Transport() = default;
   virtual Rank rank() const = 0;
   virtual Rank size() const = 0;
-  /// Queues a message; to the own rank too (it is delivered at the next poll, never from inside send). Messages to one peer of
-  /// one class arrive in order, each once. Payloads of any length are cut into frames and put together again. Sending to a
-  /// lost rank does nothing.
+  /// Queues a message; to the own rank too (it is delivered at the next poll, never from inside
+  /// send). Messages to one peer of one class arrive in order, each once. Payloads are cut into
+  /// frames and put together again; one longer than defaults::max_message is a mistake of the
+  /// caller: it is not sent, and counted. Sending to a lost rank does nothing.
   virtual void send(Rank to, MessageClass message_class, MessageKind kind, std::string payload) = 0;
-  /// Bytes of that class that wait for credit to that peer. Senders of bulk hold back above defaults::stream_window.
+  /// Bytes of that class that wait for credit to that peer. Senders of bulk hold back above
+  /// defaults::stream_window.
   virtual std::size_t backlog(Rank to, MessageClass message_class) const = 0;
   virtual bool is_lost(Rank rank) const = 0;
 };

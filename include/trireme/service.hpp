@@ -1,0 +1,28 @@
+// Services, as a C++ program describes them: servers that the runtime starts, watches and balances requests over.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace trireme {
+
+struct Service {
+  std::string name;                  ///< requests reach it at /services/NAME/… of each node's proxy
+  std::vector<std::string> command;  ///< may hold {port}, {socket}, {key}, {replica}; or
+  std::string script;                ///< a bash script
+  std::map<std::string, std::string> env;
+  unsigned replicas = 1;
+  unsigned cores = 1;       ///< per replica; 0 for services that mostly wait
+  double gpus = 0;          ///< per replica; a fraction shares a GPU
+  std::uint64_t memory = 0;
+  std::string ready_http;   ///< path that answers 2xx once a replica is ready; empty: ready when its port accepts
+  std::chrono::nanoseconds ready_timeout = std::chrono::minutes(5);
+  unsigned concurrency = 16;  ///< requests in flight per replica; the rest queue
+  unsigned queue = 1024;      ///< beyond it requests are refused
+  bool retry_always = false;  ///< requests may be sent again even if a lost replica may have seen them
+};
+
+}  // namespace trireme

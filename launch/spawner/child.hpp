@@ -1,0 +1,33 @@
+// Making one child.
+//
+// The child is cloned with CLONE_VM and CLONE_VFORK onto a stack of its own: nothing is copied, the spawner stands still until
+// the child has called exec or given up, and a failure reaches the spawner through the memory that both share, so that it
+// cannot be confused with what the program itself returns. All that needs memory (paths to try, argument vectors, masks) is
+// made before; between clone and exec the child makes system calls and nothing else. It inherits the spawner's default signal
+// dispositions, so only the mask has to be emptied, and every descriptor of the spawner beyond its stdio closes at exec.
+#pragma once
+
+#include <sys/types.h>
+
+#include <variant>
+
+#include "launch/spawner/protocol.hpp"
+
+namespace trireme::spawner {
+
+/// Starts children; owns the stack that they begin on.
+class Launcher {
+ public:
+  Launcher();
+  ~Launcher();
+  Launcher(const Launcher&) = delete;
+  Launcher& operator=(const Launcher&) = delete;
+
+  /// The pid of the process, which is also its session and process group; or why there is none.
+  std::variant<pid_t, Failed> launch(const Spawn& spawn);
+
+ private:
+  char* stack_ = nullptr;
+};
+
+}  // namespace trireme::spawner

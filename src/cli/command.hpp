@@ -1,0 +1,32 @@
+// The commands of the program. Each add_NAME makes one subcommand with its options; when it is the one that was typed, its
+// callback does the work during CLI11's parsing and leaves the exit code in the Context.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <iosfwd>
+#include <string>
+
+#include "core/result.hpp"
+
+namespace trireme::cli {
+
+/// Where a command writes: what was asked for to `out`, our words to `err`.
+struct Context {
+  std::ostream& out;
+  std::ostream& err;
+  ExitCode exit_code = ExitCode::done;
+
+  /// "trireme: TEXT" on err, one prefix per line.
+  void say(const std::string& text);
+  /// Says the error and makes its code the program's.
+  void fail(const Error& error);
+};
+
+// Reading a run (src/cli/read/). RUN is a path, a name under ./trireme-runs, or `last`.
+void add_status(CLI::App& app, Context& context);
+void add_explain(CLI::App& app, Context& context);
+void add_events(CLI::App& app, Context& context);
+void add_logs(CLI::App& app, Context& context);
+void add_services(CLI::App& app, Context& context);
+
+}  // namespace trireme::cli

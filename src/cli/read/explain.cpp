@@ -1,0 +1,96 @@
+// trireme explain RUN TASK: why a task waits, failed or was skipped.
+#include "observe/explain.hpp"
+
+#include <memory>
+#include <ostream>
+
+#include "cli/command.hpp"
+#include "cli/read/json.hpp"
+#include "cli/read/rundir.hpp"
+#include "cli/read/tail.hpp"
+
+namespace trireme::cli {
+namespace {
+
+constexpr std::size_t shown_lines = 20;
+
+struct Options {
+  std::string run;
+  std::string task;
+  bool json = false;
+};
+
+Json part_json(const observe::AttemptPart& part) {
+  const bool over = part.phase == observe::AttemptPart::Phase::over;
+  return {{"attempt", part.attempt},
+          {"rank", part.rank},
+          {"pid", part.pid},
+          {"placed", time_or_null(part.placed)},
+          {"started", time_or_null(part.started)},
+          {"ended", time_or_null(part.ended)},
+          {"outcome", over ? Json(to_string(part.outcome)) : Json()},
+          {"exit_code", over ? Json(part.exit_code) : Json()},
+          {"signal", over ? Json(part.signal) : Json()},
+          {"reason", part.reason},
+          {"max_rss", part.usage.max_rss},
+          {"cores", part.cores},
+          {"gpus", part.gpus}};
+}
+
+void show(const Options& options, Context& context) {
+  const auto run = load_run(options.run, context);
+  if (!run.ok()) return context.fail(run.error());
+  const auto found = find_task(*run, options.task);
+  if (!found.ok()) return context.fail(found.error());
+  const observe::TaskRecord& task = **found;
+
+  const observe::Explanation why = observe::explain(run->view, task);
+  const observe::AttemptPart* part = task.verdict();
+  std::filesystem::path log;
+  std::vector<std::string> tail;
+  if (part != nullptr) {
+    log = run->paths.attempt(task.id, part->attempt) / stderr_file;
+    if (task.state == TaskState::failed) tail = last_lines(log, shown_lines);
+  }
+
+  if (options.json) {
+    Json json{{"task", task.id},
+              {"state", to_string(task.state)},
+              {"reason", task.reason},
+              {"explanation", why.headline},
+              {"causes", Json::array()},
+              {"attempts", Json::array()}};
+    for (const observe::Cause& cause : why.causes) {
+      json["causes"].push_back(
+          {{"kind", to_string(cause.kind)}, {"name", cause.name}, {"detail", cause.detail}});
+    }
+    for (const observe::AttemptPart& one : task.parts) json["attempts"].push_back(part_json(one));
+    json["stderr"] = part != nullptr ? Json(log.string()) : Json();
+    json["stderr_tail"] = tail;
+    print(context.out, json);
+    return;
+  }
+
+  context.out << why.headline << '\n';
+  for (const observe::Cause& cause : why.causes) {
+    context.out << "  " << (cause.name.empty() ? "" : cause.name + " ") << cause.detail << '\n';
+  }
+  for (const std::string& attempt : why.attempts) context.out << "  " << attempt << '\n';
+  if (part != nullptr) context.out << "  stderr: " << log.string() << '\n';
+  for (const std::string& line : tail) context.out << "    | " << line << '\n';
+  if (run->is_lost()) context.out << "  the run itself ended without a word (killed?)\n";
+}
+
+}  // namespace
+
+void add_explain(CLI::App& app, Context& context) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("explain", "Why a task waits, failed or was skipped");
+  command->add_option("RUN", options->run, "Run directory, name under ./trireme-runs, or `last`")
+      ->required();
+  command->add_option("TASK", options->task, "Id of the task")->required();
+  command->add_flag("--json", options->json, "Print JSON");
+  command->callback([options, &context] { show(*options, context); });
+}
+
+}  // namespace trireme::cli

@@ -1,0 +1,165 @@
+// trireme logs RUN TASK|SERVICE: the output of a task's attempt or of a replica.
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <fstream>
+#include <memory>
+#include <optional>
+#include <ostream>
+#include <system_error>
+#include <thread>
+
+#include "cli/command.hpp"
+#include "cli/read/json.hpp"
+#include "cli/read/rundir.hpp"
+#include "core/defaults.hpp"
+
+namespace trireme::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  std::string run;
+  std::string name;
+  bool from_stderr = false;
+  std::optional<std::uint32_t> attempt;
+  std::optional<std::uint32_t> replica;
+  bool follow = false;
+  bool json = false;
+};
+
+/// The output of which life of what.
+struct Source {
+  fs::path folder;
+  std::uint32_t attempt = 0;
+  std::optional<std::uint32_t> replica;
+};
+
+Error no_such(const std::string& what, const LoadedRun& run) {
+  return {what, run.paths.root().string(), "", ExitCode::usage};
+}
+
+Result<Source> source_of_task(const LoadedRun& run, const observe::TaskRecord& task,
+                              const Options& options) {
+  if (options.replica) {
+    return Error{task.id + " is a task: it has attempts, and no replicas", "--replica", "",
+                 ExitCode::usage};
+  }
+  if (task.parts.empty()) {
+    return Error{"task " + task.id + " has not run, so it has no output", run.paths.root().string(),
+                 "`trireme explain` says why", ExitCode::usage};
+  }
+  const std::uint32_t attempt = options.attempt.value_or(task.parts.back().attempt);
+  const bool known = std::any_of(task.parts.begin(), task.parts.end(),
+                                 [&](const auto& part) { return part.attempt == attempt; });
+  if (!known) return no_such("task " + task.id + " had no attempt " + std::to_string(attempt), run);
+  return Source{run.paths.attempt(task.id, attempt), attempt, {}};
+}
+
+Result<Source> source_of_service(const LoadedRun& run, const observe::ServiceRecord& service,
+                                 const Options& options) {
+  const std::uint32_t replica = options.replica.value_or(0);
+  const observe::ReplicaRecord* newest = service.newest(replica);
+  if (newest == nullptr) {
+    return no_such("replica " + std::to_string(replica) + " of service " + service.name +
+                       " was not started",
+                   run);
+  }
+  const std::uint32_t attempt = options.attempt.value_or(newest->attempt);
+  return Source{run.paths.replica(service.name, replica, attempt), attempt, replica};
+}
+
+Result<Source> find_source(const LoadedRun& run, const Options& options) {
+  if (const auto* task = run.view.find_task(options.name)) return source_of_task(run, *task, options);
+  if (const auto* service = run.view.find_service(options.name)) {
+    return source_of_service(run, *service, options);
+  }
+  std::vector<std::string> names;
+  for (const auto& service : run.view.services()) names.push_back(service.name);
+  for (const auto& task : run.view.tasks()) names.push_back(task.id);
+  return Error{"the run has no task and no service " + options.name, run.paths.root().string(),
+               did_you_mean(options.name, names), ExitCode::usage};
+}
+
+/// Copies what the file has from `offset` on, and returns where it ends now.
+std::streamoff copy_from(const fs::path& path, std::streamoff offset, std::ostream& out) {
+  std::ifstream file(path, std::ios::binary);
+  file.seekg(offset);
+  std::array<char, 64 << 10> buffer{};
+  while (file && out) {
+    file.read(buffer.data(), buffer.size());
+    out.write(buffer.data(), file.gcount());
+    offset += file.gcount();
+  }
+  return offset;
+}
+
+/// Whether what is written to the file is still being written: the attempt, or the replica's life, is not over.
+bool still_runs(const LoadedRun& run, const Options& options, const Source& source) {
+  if (run.view.ended() || run.is_lost()) return false;
+  if (const auto* task = run.view.find_task(options.name)) {
+    return std::any_of(task->parts.begin(), task->parts.end(), [&](const auto& part) {
+      return part.attempt == source.attempt && part.phase != observe::AttemptPart::Phase::over;
+    });
+  }
+  const auto* service = run.view.find_service(options.name);
+  const auto* life = service != nullptr ? service->newest(source.replica.value_or(0)) : nullptr;
+  return life != nullptr && life->attempt == source.attempt && life->ended == 0;
+}
+
+void show(const Options& options, Context& context) {
+  const auto run = load_run(options.run, context);
+  if (!run.ok()) return context.fail(run.error());
+  const auto source = find_source(*run, options);
+  if (!source.ok()) return context.fail(source.error());
+  const fs::path file = source->folder / (options.from_stderr ? stderr_file : stdout_file);
+
+  if (options.json) {
+    Json json{{"name", options.name},
+              {"attempt", source->attempt},
+              {"replica", source->replica ? Json(*source->replica) : Json()},
+              {"folder", source->folder.string()},
+              {"stdout", (source->folder / stdout_file).string()},
+              {"stderr", (source->folder / stderr_file).string()}};
+    print(context.out, json);
+    return;
+  }
+
+  std::error_code error;
+  if (!fs::exists(file, error) && !options.follow) {
+    return context.fail({"there is no such output", file.string(),
+                         "it may have been sent elsewhere, or have been removed",
+                         ExitCode::usage});
+  }
+  std::streamoff offset = copy_from(file, 0, context.out);
+  // How a live run goes on is in its log; that is read anew now and then, the output more often.
+  bool runs = options.follow && still_runs(*run, options, *source);
+  while (runs && context.out.flush()) {
+    for (int i = 0; i < 10; ++i) {
+      std::this_thread::sleep_for(defaults::journal_poll);
+      offset = copy_from(file, offset, context.out.flush());
+    }
+    const auto now = load_run(options.run, context);
+    runs = now.ok() && still_runs(*now, options, *source);
+    if (!runs) offset = copy_from(file, offset, context.out);
+  }
+}
+
+}  // namespace
+
+void add_logs(CLI::App& app, Context& context) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("logs", "The output of a task or of a service's replica");
+  command->add_option("RUN", options->run, "Run directory, name under ./trireme-runs, or `last`")
+      ->required();
+  command->add_option("NAME", options->name, "Id of a task, or name of a service")->required();
+  command->add_flag("--stderr", options->from_stderr, "Its standard error instead of its output");
+  command->add_option("--attempt", options->attempt, "Which attempt; the last where not given");
+  command->add_option("--replica", options->replica, "Which replica of a service; 0 where not given");
+  command->add_flag("--follow", options->follow, "Go on until it ends");
+  command->add_flag("--json", options->json, "Print where the output lies, as JSON");
+  command->callback([options, &context] { show(*options, context); });
+}
+
+}  // namespace trireme::cli

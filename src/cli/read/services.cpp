@@ -1,0 +1,130 @@
+// trireme services RUN: the services of a run and their replicas.
+#include <array>
+#include <cstdio>
+#include <memory>
+#include <ostream>
+
+#include "cli/command.hpp"
+#include "cli/read/json.hpp"
+#include "cli/read/rundir.hpp"
+#include "cli/read/table.hpp"
+
+namespace trireme::cli {
+namespace {
+
+struct Options {
+  std::string run;
+  bool json = false;
+};
+
+Json seconds_or_null(const std::optional<Duration>& duration) {
+  return duration ? Json(seconds(*duration)) : Json();
+}
+
+std::string short_seconds(const std::optional<Duration>& duration) {
+  if (!duration) return "-";
+  std::array<char, 32> out{};
+  std::snprintf(out.data(), out.size(), "%.3f s", seconds(*duration));
+  return out.data();
+}
+
+Json replica_json(const observe::ReplicaRecord& life) {
+  return {{"replica", life.replica},
+          {"attempt", life.attempt},
+          {"state", to_string(life.state)},
+          {"rank", life.rank},
+          {"pid", life.pid},
+          {"endpoint", life.endpoint},
+          {"reason", life.reason},
+          {"starting", time_or_null(life.starting)},
+          {"ready", time_or_null(life.ready)},
+          {"ended", time_or_null(life.ended)},
+          {"launch_s", seconds_or_null(life.launch)},
+          {"init_s", seconds_or_null(life.init)},
+          {"publish_s", seconds_or_null(life.publish)}};
+}
+
+Json to_json(const LoadedRun& run) {
+  Json out = Json::array();
+  for (const observe::ServiceRecord& service : run.view.services()) {
+    const observe::RequestCounts requests = run.view.requests(service);
+    Json json{{"service", service.name},
+              {"replicas", service.replicas},
+              {"ready", service.ready()},
+              {"remotes", service.remotes},
+              {"models", service.models},
+              {"requests", requests.requests},
+              {"failed", requests.failed},
+              {"queued", run.view.queued(service)},
+              {"restarts", service.restarts()},
+              {"replica_requests", Json::object()},
+              {"lives", Json::array()}};
+    for (const auto& [replica, counts] : run.view.replica_requests(service)) {
+      json["replica_requests"][std::to_string(replica)] = counts.requests;
+    }
+    for (const observe::ReplicaRecord& life : service.lives) {
+      json["lives"].push_back(replica_json(life));
+    }
+    out.push_back(std::move(json));
+  }
+  return out;
+}
+
+void print_text(const LoadedRun& run, std::ostream& out) {
+  if (run.view.services().empty()) {
+    out << "The run has no services.\n";
+    return;
+  }
+  Table table({"SERVICE", "REPLICA", "STATE", "NODE", "LAUNCH", "INIT", "PUBLISH", "REQUESTS", "ENDPOINT"});
+  for (const observe::ServiceRecord& service : run.view.services()) {
+    auto counts = run.view.replica_requests(service);
+    for (const auto& [replica, count] : counts) {
+      const observe::ReplicaRecord* life = service.newest(replica);
+      if (life == nullptr) {
+        table.add({service.name, std::to_string(replica), "waiting", "-", "-", "-", "-", "0", "-"});
+        continue;
+      }
+      table.add({service.name,
+                 std::to_string(replica) + (life->attempt > 0 ? "." + std::to_string(life->attempt) : ""),
+                 std::string(to_string(life->state)), life->rank >= 0 ? std::to_string(life->rank) : "-",
+                 short_seconds(life->launch), short_seconds(life->init), short_seconds(life->publish),
+                 std::to_string(count.requests), life->endpoint.empty() ? "-" : life->endpoint});
+    }
+    if (service.remotes > 0) {
+      table.add({service.name, "remote", std::to_string(service.remotes) + " endpoints", "-", "-", "-", "-",
+                 "-", "-"});
+    }
+  }
+  table.print(out);
+  for (const observe::ServiceRecord& service : run.view.services()) {
+    for (const auto& [replica, count] : run.view.replica_requests(service)) {
+      const observe::ReplicaRecord* life = service.newest(replica);
+      if (life != nullptr && !life->reason.empty()) {
+        out << service.name << " replica " << replica << ": " << life->reason << '\n';
+      }
+    }
+  }
+}
+
+void show(const Options& options, Context& context) {
+  const auto run = load_run(options.run, context);
+  if (!run.ok()) return context.fail(run.error());
+  if (options.json) {
+    print(context.out, to_json(*run));
+  } else {
+    print_text(*run, context.out);
+  }
+}
+
+}  // namespace
+
+void add_services(CLI::App& app, Context& context) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("services", "The services of a run and their replicas");
+  command->add_option("RUN", options->run, "Run directory, name under ./trireme-runs, or `last`")
+      ->required();
+  command->add_flag("--json", options->json, "Print JSON");
+  command->callback([options, &context] { show(*options, context); });
+}
+
+}  // namespace trireme::cli

@@ -1,0 +1,660 @@
+#include "fabric/fabric.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cstring>
+#include <deque>
+#include <limits>
+#include <optional>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "fabric/broadcast.hpp"
+#include "fabric/channel.hpp"
+#include "fabric/epochs.hpp"
+#include "fabric/frame.hpp"
+#include "fabric/inbox.hpp"
+#include "fabric/liveness.hpp"
+#include "fabric/outbox.hpp"
+
+namespace trireme {
+
+namespace {
+
+constexpr std::uint16_t first_foreign_kind = 16;
+constexpr std::size_t repair_bytes = 1u << 20;
+constexpr std::size_t epoch_overhead = 64;
+constexpr auto classes = std::array{MessageClass::control, MessageClass::bulk};
+
+template <typename T>
+std::string bytes_of(const T& value) {
+  return {reinterpret_cast<const char*>(&value), sizeof value};
+}
+
+template <typename T>
+std::optional<T> value_of(std::string_view& bytes) {
+  T value{};
+  if (bytes.size() < sizeof value) return std::nullopt;
+  std::memcpy(&value, bytes.data(), sizeof value);
+  bytes.remove_prefix(sizeof value);
+  return value;
+}
+
+std::string mpi_text(int rc) {
+  std::array<char, MPI_MAX_ERROR_STRING> text{};
+  int length = 0;
+  MPI_Error_string(rc, text.data(), &length);
+  return {text.data(), static_cast<std::size_t>(length)};
+}
+
+std::uint64_t draw_incarnation() {
+  std::random_device source;
+  return (std::uint64_t{source()} << 32) | source();
+}
+
+}  // namespace
+
+class Fabric::Impl {
+ public:
+  Impl(MPI_Comm frames, MPI_Comm epochs, Rank rank, Rank size, std::uint64_t incarnation,
+       const FabricConfig& config)
+      : config_(config),
+        frames_comm_(frames),
+        epochs_comm_(epochs),
+        rank_(rank),
+        size_(size),
+        incarnation_(incarnation),
+        now_(std::chrono::steady_clock::now()),
+        peers_(static_cast<std::size_t>(size)),
+        lost_(static_cast<std::size_t>(size), false),
+        liveness_(config.heartbeat_every, config.heartbeat_lost, now_),
+        log_(size),
+        channel_(frames, config.frame_bytes,
+                 std::min(defaults::frame_receives, config.frame_credits)),
+        broadcast_(epochs, rank == pilot_rank,
+                   {.incarnation = incarnation,
+                    .first_bytes = config.epoch_inline,
+                    .max_bytes = config.max_message}) {
+    if (is_pilot()) {
+      for_each_living([this](Rank other) { liveness_.watch(other, now_); });
+    } else {
+      liveness_.watch(pilot_rank, now_);
+    }
+  }
+
+  Rank rank() const { return rank_; }
+  Rank size() const { return size_; }
+  bool is_lost(Rank rank) const { return lost_[index(rank)]; }
+  bool closed() const { return stage_ == Stage::closed; }
+  bool clean() const { return clean_; }
+
+  void send(Rank to, MessageClass message_class, MessageKind kind, std::string payload) {
+    assert(to >= 0 && to < size_);
+    if (is_lost(to)) return;
+    if (payload.size() > config_.max_message || stage_ > Stage::draining) {
+      ++stats_.messages_refused;
+      return;
+    }
+    ++stats_.messages_sent;
+    if (to == rank_) {
+      own_backlog_[index_of(message_class)] += payload.size();
+      own_messages_.push_back({message_class, kind, std::move(payload)});
+      return;
+    }
+    enqueue(to, message_class, kind, std::move(payload));
+  }
+
+  std::size_t backlog(Rank to, MessageClass message_class) const {
+    if (to == rank_) return own_backlog_[index_of(message_class)];
+    const auto& peer = peers_[index(to)];
+    return peer ? peer->out[index_of(message_class)].backlog() : 0;
+  }
+
+  std::uint64_t publish(std::string payload) {
+    assert(is_pilot());
+    if (payload.size() + epoch_overhead > config_.max_message || stage_ > Stage::draining) {
+      ++stats_.messages_refused;
+      return 0;
+    }
+    own_epochs_.push_back(payload);
+    return log_.publish(std::move(payload), std::chrono::steady_clock::now());
+  }
+
+  bool poll(TransportHandler& handler);
+
+  void begin_close(Duration deadline) {
+    if (stage_ != Stage::open) return;
+    stage_ = Stage::draining;
+    close_by_ = std::chrono::steady_clock::now() + deadline;
+    for_each_living([this](Rank other) {
+      if (peers_[index(other)]) list(other);
+    });
+  }
+
+  FabricStats stats() const {
+    FabricStats stats = stats_;
+    stats.mpi_errors = channel_.errors();
+    return stats;
+  }
+
+ private:
+  struct Peer {
+    explicit Peer(const FabricConfig& config)
+        : out{OutLane(config.frame_credits), OutLane(config.frame_credits)},
+          in{InLane(config.frame_credits, config.max_message),
+             InLane(config.frame_credits, config.max_message)} {}
+    std::array<OutLane, message_classes> out;
+    std::array<InLane, message_classes> in;
+    bool listed = false;  ///< in to_flush_
+    bool broken = false;  ///< about to be lost
+    bool said_goodbye = false;
+  };
+  struct OwnMessage {
+    MessageClass message_class;
+    MessageKind kind;
+    std::string payload;
+  };
+  struct Loss {
+    Rank rank;
+    std::string reason;
+    bool told = false;  ///< by rank 0, which need not hear of it again
+  };
+  enum class Stage { open, draining, said_goodbye, closed };
+
+  static std::size_t index(Rank rank) { return static_cast<std::size_t>(rank); }
+  bool is_pilot() const { return rank_ == pilot_rank; }
+  bool lossless() const { return view_ == 0; }
+
+  /// Every other rank that is not lost.
+  template <typename Each>
+  void for_each_living(Each&& each) {
+    for (Rank other = 0; other < size_; ++other) {
+      if (other != rank_ && !is_lost(other)) each(other);
+    }
+  }
+  template <typename Test>
+  bool all_living(Test&& test) {
+    bool all = true;
+    for_each_living([&](Rank other) { all = all && test(other); });
+    return all;
+  }
+
+  Peer& peer(Rank rank) {
+    auto& slot = peers_[index(rank)];
+    if (!slot) slot = std::make_unique<Peer>(config_);
+    return *slot;
+  }
+
+  /// flush() will look at that peer.
+  void list(Rank rank) {
+    Peer& listed = peer(rank);
+    if (listed.listed) return;
+    listed.listed = true;
+    to_flush_.push_back(rank);
+  }
+
+  void enqueue(Rank to, MessageClass message_class, MessageKind kind, std::string payload) {
+    Peer& to_peer = peer(to);
+    OutLane& lane = to_peer.out[index_of(message_class)];
+    lane.push(kind, std::move(payload));
+    list(to);
+    if (message_class == MessageClass::control && lane.backlog() > config_.control_backlog) {
+      break_with(to, "it takes nothing in: too much is waiting for it");
+    }
+  }
+
+  /// Losses are worked off at one place in poll(), so that nothing is torn away under a handler.
+  void break_with(Rank rank, std::string reason, bool told = false) {
+    if (rank == rank_ || rank < 0 || rank >= size_ || is_lost(rank)) return;
+    Peer& broken = peer(rank);
+    if (broken.broken) return;
+    broken.broken = true;
+    losses_.push_back({rank, std::move(reason), told});
+  }
+
+  bool deliver_own(TransportHandler& handler);
+  void take_frame(const FrameChannel::Arrival& arrival, TransportHandler& handler);
+  void take_record(Rank from, const RecordHeader& header, std::string_view payload,
+                   TransportHandler& handler);
+  void take_epochs(std::string_view data, TransportHandler& handler);
+  bool move_epochs(TransportHandler& handler);
+  void repair(Rank rank, SteadyTime cutoff);
+  void tick();
+  void lose(Loss loss);
+  bool work_off_losses(TransportHandler& handler);
+  bool flush();
+  bool send_frame(Rank to, MessageClass message_class);
+  void send_credit(Rank to);
+  void start_frame(Rank to, FrameWriter& frame, FrameChannel::Buffer buffer, FrameHeader header);
+  bool drained();
+  void close_step();
+  void finish(bool in_order);
+
+  FabricConfig config_;
+  MPI_Comm frames_comm_;
+  MPI_Comm epochs_comm_;
+  Rank rank_;
+  Rank size_;
+  std::uint64_t incarnation_;
+  SteadyTime now_;  ///< of the current poll
+
+  std::vector<std::unique_ptr<Peer>> peers_;  ///< made when first used
+  std::vector<bool> lost_;
+  std::uint32_t view_ = 0;
+  std::vector<Rank> to_flush_;
+  std::vector<Loss> losses_;
+  std::vector<Rank> failed_sends_;
+
+  std::deque<OwnMessage> own_messages_;
+  std::array<std::size_t, message_classes> own_backlog_{};
+
+  Liveness liveness_;
+  EpochLog log_;                        ///< rank 0
+  std::deque<std::string> own_epochs_;  ///< rank 0: published, not delivered here yet
+  std::uint64_t reported_ack_ = 0;      ///< rank 0
+  std::uint64_t repaired_ = 0;          ///< rank 0, after a loss: last epoch sent to all
+  EpochReceiver receiver_;
+  std::uint64_t acknowledged_ = 0;  ///< last epoch that this rank has acknowledged
+
+  Stage stage_ = Stage::open;
+  SteadyTime close_by_;
+  bool pilot_said_goodbye_ = false;
+  bool clean_ = false;
+
+  FabricStats stats_;
+  FrameChannel channel_;
+  EpochBroadcast broadcast_;
+};
+
+bool Fabric::Impl::poll(TransportHandler& handler) {
+  if (closed()) return false;
+  now_ = std::chrono::steady_clock::now();
+  bool active = deliver_own(handler);
+  active |= channel_.receive(
+                [&](const FrameChannel::Arrival& arrival) { take_frame(arrival, handler); }) > 0;
+  active |= move_epochs(handler);
+  tick();
+  active |= channel_.reap(failed_sends_) > 0;
+  for (const Rank rank : std::exchange(failed_sends_, {})) {
+    break_with(rank, "MPI cannot send to it");
+  }
+  active |= work_off_losses(handler);
+  active |= flush();
+  if (stage_ != Stage::open) close_step();
+  return active;
+}
+
+bool Fabric::Impl::deliver_own(TransportHandler& handler) {
+  // What handlers send now is for the next poll.
+  const std::deque<OwnMessage> messages = std::exchange(own_messages_, {});
+  for (const OwnMessage& message : messages) {
+    own_backlog_[index_of(message.message_class)] -= message.payload.size();
+    ++stats_.messages_received;
+    handler.on_message(rank_, message.kind, message.payload);
+  }
+  return !messages.empty();
+}
+
+void Fabric::Impl::take_frame(const FrameChannel::Arrival& arrival, TransportHandler& handler) {
+  const auto frame = read_frame(arrival.bytes);
+  const Rank from = arrival.from;
+  if (!frame || frame->header.incarnation != incarnation_ || frame->header.sender != from ||
+      frame->header.message_class != arrival.message_class) {
+    ++stats_.frames_mismatched;
+    return;
+  }
+  if (is_lost(from) || peer(from).broken) {
+    ++stats_.frames_from_lost;
+    return;
+  }
+  ++stats_.frames_received;
+  stats_.bytes_received += arrival.bytes.size();
+  liveness_.heard(from, now_);
+
+  Peer& sender = peer(from);
+  for (const MessageClass message_class : classes) {
+    const std::size_t c = index_of(message_class);
+    if (!sender.out[c].acknowledge(frame->header.taken[c])) {
+      break_with(from, "it acknowledges frames that were never sent");
+    }
+    if (sender.out[c].can_send()) list(from);
+  }
+  if ((frame->header.flags & FrameHeader::credited) == 0) return;
+  InLane& lane = sender.in[index_of(arrival.message_class)];
+  const bool in_order = lane.accept(frame->header.sequence, frame->records,
+                                    [&](const RecordHeader& header, std::string_view payload) {
+                                      take_record(from, header, payload, handler);
+                                    });
+  if (!in_order) break_with(from, "it sent a frame that cannot be read");
+  list(from);
+}
+
+void Fabric::Impl::take_record(Rank from, const RecordHeader& header, std::string_view payload,
+                               TransportHandler& handler) {
+  if (header.source != from || header.destination != rank_) {
+    break_with(from, "it sent a message that is not for this rank");
+    return;
+  }
+  if (static_cast<std::uint16_t>(header.kind) >= first_foreign_kind) {
+    ++stats_.messages_received;
+    handler.on_message(from, header.kind, payload);
+    return;
+  }
+  switch (header.kind) {
+    case MessageKind::heartbeat:
+    case MessageKind::epoch_ack:
+      if (const auto held = value_of<std::uint64_t>(payload); held && is_pilot()) {
+        log_.acknowledge(from, *held);
+        repair(from, now_ - config_.epoch_repair_after);
+      }
+      break;
+    case MessageKind::epoch_repair:
+      take_epochs(payload, handler);
+      break;
+    case MessageKind::goodbye:
+      peer(from).said_goodbye = true;
+      if (from == pilot_rank) pilot_said_goodbye_ = true;
+      liveness_.forget(from);
+      break;
+    case MessageKind::view:
+      if (const auto rank = value_of<Rank>(payload)) {
+        break_with(*rank, std::string(payload), from == pilot_rank);
+      }
+      break;
+    default:
+      break;
+  }
+}
+
+void Fabric::Impl::take_epochs(std::string_view data, TransportHandler& handler) {
+  read_epochs(data, [&](std::uint64_t number, std::string_view payload) {
+    receiver_.accept(number, payload, [&](std::uint64_t next, std::string_view next_payload) {
+      handler.on_epoch(next, next_payload);
+    });
+  });
+}
+
+bool Fabric::Impl::move_epochs(TransportHandler& handler) {
+  bool active = false;
+  for (const std::string& payload : std::exchange(own_epochs_, {})) {
+    const std::uint64_t number = receiver_.held() + 1;
+    receiver_.accept(number, payload, [&](std::uint64_t next, std::string_view next_payload) {
+      handler.on_epoch(next, next_payload);
+    });
+    log_.acknowledge(rank_, number);
+    active = true;
+  }
+  if (size_ > 1 && lossless()) {
+    active |= broadcast_.progress([&](std::string_view batch) { take_epochs(batch, handler); });
+    if (is_pilot() && broadcast_.ready()) {
+      // Half the limit leaves room for what append_epoch adds.
+      if (std::string batch = log_.take_batch(config_.max_message / 2); !batch.empty()) {
+        broadcast_.start(std::move(batch), false);
+        ++stats_.broadcasts;
+        active = true;
+      }
+    }
+  } else if (is_pilot() && repaired_ < log_.last()) {
+    repaired_ = log_.last();
+    for_each_living([this](Rank other) { repair(other, SteadyTime::max()); });
+  }
+  if (!is_pilot() && acknowledged_ < receiver_.held() && !is_lost(pilot_rank)) {
+    acknowledged_ = receiver_.held();
+    enqueue(pilot_rank, MessageClass::control, MessageKind::epoch_ack, bytes_of(acknowledged_));
+    active = true;
+  }
+  while (is_pilot() && reported_ack_ < log_.acknowledged()) {
+    handler.on_epoch_acknowledged(++reported_ack_);
+    active = true;
+  }
+  return active;
+}
+
+void Fabric::Impl::repair(Rank rank, SteadyTime cutoff) {
+  for (std::string& message : log_.repair(rank, cutoff, repair_bytes)) {
+    ++stats_.epochs_repaired;
+    enqueue(rank, MessageClass::control, MessageKind::epoch_repair, std::move(message));
+  }
+}
+
+void Fabric::Impl::tick() {
+  const Liveness::Tick tick = liveness_.tick(now_);
+  for (const Rank rank : tick.silent) {
+    break_with(rank, "nothing was heard from it for " + format_duration(config_.heartbeat_lost));
+  }
+  if (!tick.beat || stage_ > Stage::draining) return;
+  const auto beat = [this](Rank to) {
+    Peer& to_peer = peer(to);
+    // What waits already is as good a sign of life, once it gets through.
+    if (to_peer.said_goodbye || to_peer.out[index_of(MessageClass::control)].backlog() > 0) return;
+    enqueue(to, MessageClass::control, MessageKind::heartbeat,
+            bytes_of(is_pilot() ? log_.last() : receiver_.held()));
+  };
+  if (is_pilot()) {
+    for_each_living(beat);
+  } else if (!is_lost(pilot_rank)) {
+    beat(pilot_rank);
+  }
+}
+
+void Fabric::Impl::lose(Loss loss) {
+  lost_[index(loss.rank)] = true;
+  ++view_;
+  liveness_.forget(loss.rank);
+  peers_[index(loss.rank)].reset();
+  channel_.abandon(loss.rank);
+  // Its last frames may hold on to as many receives as it had credit.
+  channel_.add_receives(config_.frame_credits);
+  broadcast_.abandon();
+  const std::string word = bytes_of(loss.rank) + loss.reason;
+  if (is_pilot()) {
+    log_.forget(loss.rank);
+    for_each_living([&](Rank other) {
+      enqueue(other, MessageClass::control, MessageKind::view, word);
+      repair(other, SteadyTime::max());
+    });
+    repaired_ = log_.last();
+  } else if (!loss.told && loss.rank != pilot_rank && !is_lost(pilot_rank)) {
+    enqueue(pilot_rank, MessageClass::control, MessageKind::view, word);
+  }
+}
+
+bool Fabric::Impl::work_off_losses(TransportHandler& handler) {
+  if (losses_.empty()) return false;
+  for (Loss& loss : std::exchange(losses_, {})) {
+    lose(loss);
+    handler.on_rank_lost(loss.rank, loss.reason);
+  }
+  return true;
+}
+
+bool Fabric::Impl::flush() {
+  if (to_flush_.empty()) return false;
+  std::vector<Rank> ranks = std::exchange(to_flush_, {});
+  std::erase_if(ranks, [this](Rank rank) { return is_lost(rank); });
+  // Nobody is always last when there is more bulk than one poll may send.
+  std::rotate(ranks.begin(), ranks.begin() + (ranks.empty() ? 0 : 1), ranks.end());
+  bool active = false;
+  for (const Rank rank : ranks) {
+    while (send_frame(rank, MessageClass::control)) active = true;
+  }
+  std::uint32_t budget = defaults::bulk_frames_per_poll;
+  for (bool more = true; more && budget > 0;) {
+    more = false;
+    for (const Rank rank : ranks) {
+      if (budget == 0 || !send_frame(rank, MessageClass::bulk)) continue;
+      --budget;
+      more = active = true;
+    }
+  }
+  const std::uint32_t owed_limit = stage_ == Stage::open ? config_.frame_credits / 2 : 1;
+  for (const Rank rank : ranks) {
+    Peer& flushed = peer(rank);
+    flushed.listed = false;
+    if (std::any_of(flushed.in.begin(), flushed.in.end(), [owed_limit](const InLane& lane) {
+          return lane.owed() >= std::max(owed_limit, 1u);
+        })) {
+      send_credit(rank);
+    }
+    if (std::any_of(flushed.out.begin(), flushed.out.end(),
+                    [](const OutLane& lane) { return lane.can_send(); })) {
+      list(rank);
+    }
+  }
+  return active;
+}
+
+bool Fabric::Impl::send_frame(Rank to, MessageClass message_class) {
+  OutLane& lane = peer(to).out[index_of(message_class)];
+  if (peer(to).broken || !lane.can_send()) return false;
+  FrameChannel::Buffer buffer = channel_.buffer();
+  FrameWriter frame({buffer.get(), channel_.frame_bytes()});
+  const std::uint32_t sequence = lane.fill(frame, rank_, to);
+  start_frame(
+      to, frame, std::move(buffer),
+      {.message_class = message_class, .flags = FrameHeader::credited, .sequence = sequence});
+  return true;
+}
+
+void Fabric::Impl::send_credit(Rank to) {
+  if (peer(to).broken) return;
+  FrameChannel::Buffer buffer = channel_.buffer();
+  FrameWriter frame({buffer.get(), channel_.frame_bytes()});
+  ++stats_.credit_frames;
+  start_frame(to, frame, std::move(buffer), {});
+}
+
+void Fabric::Impl::start_frame(Rank to, FrameWriter& frame, FrameChannel::Buffer buffer,
+                               FrameHeader header) {
+  Peer& to_peer = peer(to);
+  header.view = view_;
+  header.incarnation = incarnation_;
+  header.sender = rank_;
+  for (std::size_t c = 0; c < message_classes; ++c) {
+    header.taken[c] = to_peer.in[c].taken();
+    to_peer.in[c].tell();
+  }
+  const bool synchronous = (header.flags & FrameHeader::credited) == 0;
+  const std::size_t length = frame.finish(header);
+  ++stats_.frames_sent;
+  stats_.bytes_sent += length;
+  if (!channel_.send(to, header.message_class, std::move(buffer), length, synchronous)) {
+    break_with(to, "MPI cannot send to it");
+  }
+}
+
+bool Fabric::Impl::drained() {
+  return own_messages_.empty() && losses_.empty() && channel_.sends_pending() == 0 &&
+         all_living([this](Rank other) {
+           const auto& slot = peers_[index(other)];
+           return !slot || std::all_of(slot->out.begin(), slot->out.end(),
+                                       [](const OutLane& lane) { return lane.drained(); });
+         });
+}
+
+void Fabric::Impl::close_step() {
+  if (now_ >= close_by_) return finish(false);
+  if (!drained()) return;
+  if (stage_ == Stage::said_goodbye) {
+    const bool last_word = is_pilot() || pilot_said_goodbye_;
+    const bool broadcasts_over = size_ == 1 || broadcast_.closed();
+    if (last_word && (broadcasts_over || !lossless())) finish(lossless());
+    return;
+  }
+  if (!is_pilot()) {
+    if (is_lost(pilot_rank)) return finish(false);
+    stage_ = Stage::said_goodbye;
+    enqueue(pilot_rank, MessageClass::control, MessageKind::goodbye, {});
+    return;
+  }
+  const bool epochs_over = own_epochs_.empty() && log_.acknowledged() == log_.last() &&
+                           (broadcast_.ready() || !lossless());
+  if (!epochs_over || !all_living([this](Rank other) { return peer(other).said_goodbye; })) return;
+  stage_ = Stage::said_goodbye;
+  for_each_living(
+      [this](Rank other) { enqueue(other, MessageClass::control, MessageKind::goodbye, {}); });
+  if (size_ > 1 && lossless()) broadcast_.start({}, true);
+}
+
+void Fabric::Impl::finish(bool in_order) {
+  stage_ = Stage::closed;
+  clean_ = in_order;
+  if (!clean_) return;
+  channel_.cancel();
+  MPI_Comm_free(&frames_comm_);
+  MPI_Comm_free(&epochs_comm_);
+}
+
+Result<std::unique_ptr<Fabric>> Fabric::create(MPI_Comm comm, const FabricConfig& config) {
+  int initialized = 0;
+  MPI_Initialized(&initialized);
+  if (initialized == 0) {
+    return Error{.what = "MPI is not initialised",
+                 .where = "the fabric",
+                 .hint = "call MPI_Init_thread first"};
+  }
+  MPI_Comm frames = MPI_COMM_NULL;
+  MPI_Comm epochs = MPI_COMM_NULL;
+  for (MPI_Comm* copy : {&frames, &epochs}) {
+    if (const int rc = MPI_Comm_dup(comm, copy); rc != MPI_SUCCESS) {
+      return Error{.what = "cannot duplicate the communicator: " + mpi_text(rc),
+                   .where = "the fabric",
+                   .hint = {}};
+    }
+    MPI_Comm_set_errhandler(*copy, MPI_ERRORS_RETURN);
+  }
+  int rank = 0;
+  int size = 1;
+  MPI_Comm_rank(frames, &rank);
+  MPI_Comm_size(frames, &size);
+  std::uint64_t incarnation = rank == pilot_rank ? draw_incarnation() : 0;
+  if (const int rc = MPI_Bcast(&incarnation, 1, MPI_UINT64_T, pilot_rank, frames);
+      rc != MPI_SUCCESS) {
+    return Error{.what = "cannot agree with the other ranks: " + mpi_text(rc),
+                 .where = "the fabric",
+                 .hint = {}};
+  }
+  return std::unique_ptr<Fabric>(
+      new Fabric(std::make_unique<Impl>(frames, epochs, rank, size, incarnation, config)));
+}
+
+Fabric::Fabric(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Fabric::~Fabric() = default;
+
+Rank Fabric::rank() const {
+  return impl_->rank();
+}
+Rank Fabric::size() const {
+  return impl_->size();
+}
+void Fabric::send(Rank to, MessageClass message_class, MessageKind kind, std::string payload) {
+  impl_->send(to, message_class, kind, std::move(payload));
+}
+std::size_t Fabric::backlog(Rank to, MessageClass message_class) const {
+  return impl_->backlog(to, message_class);
+}
+bool Fabric::is_lost(Rank rank) const {
+  return impl_->is_lost(rank);
+}
+std::uint64_t Fabric::publish(std::string payload) {
+  return impl_->publish(std::move(payload));
+}
+bool Fabric::poll(TransportHandler& handler) {
+  return impl_->poll(handler);
+}
+void Fabric::begin_close(Duration deadline) {
+  impl_->begin_close(deadline);
+}
+bool Fabric::closed() const {
+  return impl_->closed();
+}
+bool Fabric::clean() const {
+  return impl_->clean();
+}
+FabricStats Fabric::stats() const {
+  return impl_->stats();
+}
+
+}  // namespace trireme

@@ -1,0 +1,91 @@
+// The fabric of one rank: messages, epochs and the liveness of ranks over MPI.
+//
+// It belongs to the rank's event-loop thread, which is MPI's one thread; nothing is global, so a
+// process may have several fabrics, each over its own communicator. Only create() blocks. All that
+// happens is told from inside poll(); the handler may call anything here but poll().
+// docs/spec/messages.md is the contract.
+//
+// The parts: frame (layout), outbox and inbox (order, credit, chunks), epochs, liveness are pure;
+// channel and broadcast are the edge to MPI; fabric.cpp ties them together.
+#pragma once
+
+#include <mpi.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "core/defaults.hpp"
+#include "core/result.hpp"
+#include "core/units.hpp"
+#include "fabric/transport.hpp"
+
+namespace trireme {
+
+struct FabricConfig {
+  std::size_t frame_bytes = defaults::frame_bytes;
+  std::uint32_t frame_credits = defaults::frame_credits;
+  std::size_t max_message = defaults::max_message;
+  std::size_t control_backlog = defaults::control_backlog;
+  std::size_t epoch_inline = defaults::epoch_inline;
+  Duration heartbeat_every = defaults::heartbeat_every;
+  Duration heartbeat_lost = defaults::heartbeat_lost;
+  Duration epoch_repair_after = defaults::epoch_repair_after;
+};
+
+struct FabricStats {
+  std::uint64_t frames_sent = 0;
+  std::uint64_t frames_received = 0;
+  std::uint64_t bytes_sent = 0;
+  std::uint64_t bytes_received = 0;
+  std::uint64_t messages_sent = 0;
+  std::uint64_t messages_received = 0;
+  std::uint64_t credit_frames = 0;      ///< of frames_sent: those that only return credit
+  std::uint64_t frames_mismatched = 0;  ///< dropped: another version or incarnation
+  std::uint64_t frames_from_lost = 0;   ///< dropped: their sender is lost
+  std::uint64_t messages_refused = 0;   ///< not sent: longer than max_message, or after the goodbye
+  std::uint64_t broadcasts = 0;
+  std::uint64_t epochs_repaired = 0;  ///< messages that brought epochs point to point
+  std::uint64_t mpi_errors = 0;
+};
+
+class Fabric final : public Transport {
+ public:
+  /// Collective over `comm`, which stays the caller's: the fabric works on duplicates. All ranks
+  /// must give the same config.
+  static Result<std::unique_ptr<Fabric>> create(MPI_Comm comm, const FabricConfig& config = {});
+  /// Makes no MPI call. After anything but a clean close, buffers that MPI may still use are left
+  /// to it.
+  ~Fabric() override;
+
+  Rank rank() const override;
+  Rank size() const override;
+  void send(Rank to, MessageClass message_class, MessageKind kind, std::string payload) override;
+  std::size_t backlog(Rank to, MessageClass message_class) const override;
+  bool is_lost(Rank rank) const override;
+
+  /// On rank 0: gives the epoch its number and brings it to every rank, this one too.
+  std::uint64_t publish(std::string payload);
+
+  /// Moves everything on and tells the handler what has happened. Never blocks. Returns whether
+  /// anything happened.
+  bool poll(TransportHandler& handler);
+
+  /// This rank has nothing more to send. To be called on every rank, followed by poll() until
+  /// closed().
+  void begin_close(Duration deadline = defaults::finalize_deadline);
+  bool closed() const;
+  /// Once closed: everything was delivered everywhere and MPI_Finalize may be called. Otherwise a
+  /// rank was lost or the deadline passed, and the process should end without MPI_Finalize.
+  bool clean() const;
+
+  FabricStats stats() const;
+
+ private:
+  class Impl;
+  explicit Fabric(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace trireme

@@ -1,0 +1,79 @@
+#include "fabric/progress.hpp"
+
+#include <sched.h>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <memory>
+
+#include "fabric/fabric.hpp"
+
+namespace trireme {
+
+namespace {
+
+/// So that a flood of local events does not keep MPI waiting.
+constexpr int events_per_poll = 64;
+
+/// Sleeps inside the io_context. A timer of Asio's is precise (a timerfd), where run_for() would
+/// round up to milliseconds.
+class Sleeper {
+ public:
+  explicit Sleeper(boost::asio::io_context& io) : io_(io), timer_(io) {}
+
+  /// Returns after `duration`, or earlier when a handler has run: then true.
+  bool sleep(Duration duration) {
+    // Shared, because a stopped io_context keeps the handler for later.
+    const auto over = std::make_shared<bool>(false);
+    timer_.expires_after(duration);
+    timer_.async_wait([over](const boost::system::error_code&) { *over = true; });
+    io_.run_one();
+    if (*over) return false;
+    timer_.cancel();
+    while (!*over && io_.run_one() > 0) {
+    }
+    return true;
+  }
+
+ private:
+  boost::asio::io_context& io_;
+  boost::asio::steady_timer timer_;
+};
+
+}  // namespace
+
+void run_until(boost::asio::io_context& io, const std::function<bool()>& poll,
+               const std::function<bool()>& stop, const Backoff::Limits& limits) {
+  using Clock = std::chrono::steady_clock;
+  const auto work = boost::asio::make_work_guard(io);
+  Sleeper sleeper(io);
+  Backoff backoff(limits, Clock::now());
+  std::uint32_t looks = 1;
+  while (!stop() && !io.stopped()) {
+    bool active = false;
+    for (int i = 0; i < events_per_poll && io.poll_one() > 0; ++i) active = true;
+    active |= poll();
+    for (std::uint32_t i = 1; i < looks && !active; ++i) active = poll();
+    looks = 1;
+    if (active) {
+      backoff.active(Clock::now());
+      continue;
+    }
+    const Duration pause = backoff.idle(Clock::now());
+    if (pause == Duration::zero()) {
+      sched_yield();
+      continue;
+    }
+    if (sleeper.sleep(pause)) backoff.active(Clock::now());
+    looks = defaults::polls_per_wake;
+  }
+}
+
+void run_until(boost::asio::io_context& io, Fabric& fabric, TransportHandler& handler,
+               const std::function<bool()>& stop, const Backoff::Limits& limits) {
+  run_until(
+      io, [&] { return fabric.poll(handler); }, stop, limits);
+}
+
+}  // namespace trireme

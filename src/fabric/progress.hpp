@@ -1,0 +1,67 @@
+// Progress of a rank's event loop: one thread for Asio's events (sockets, timers, posts) and for
+// MPI, which has no descriptor to wait on.
+//
+// After activity the loop spins for a moment, yielding; then it sleeps in the io_context, at first
+// for 20 µs and doubling to 2 ms. Whatever concerns the io_context ends a sleep at once
+// (boost::asio::post from any thread, a socket, a timer); MPI is looked at when a sleep ends, ten
+// times, because a message over TCP needs several looks to come in. So an idle rank costs under 1 %
+// of a core, and the first message after a pause waits 1 ms on average.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+
+#include "core/defaults.hpp"
+#include "core/units.hpp"
+
+namespace boost::asio {
+class io_context;
+}
+
+namespace trireme {
+
+class Fabric;
+class TransportHandler;
+
+/// How long to sleep when nothing happened. Pure.
+class Backoff {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+  struct Limits {
+    Duration spin = defaults::spin;
+    Duration sleep_min = defaults::sleep_min;
+    Duration sleep_max = defaults::sleep_max;
+  };
+  Backoff(const Limits& limits, Time now) : limits_(limits), spin_until_(now + limits.spin) {}
+
+  /// Something happened.
+  void active(Time now) {
+    spin_until_ = now + limits_.spin;
+    next_ = limits_.sleep_min;
+  }
+  /// Nothing happened: zero means to yield and look again, else to sleep that long.
+  Duration idle(Time now) {
+    if (now < spin_until_) return Duration::zero();
+    const Duration sleep = next_;
+    next_ = std::min(2 * next_, limits_.sleep_max);
+    return sleep;
+  }
+
+ private:
+  Limits limits_;
+  Time spin_until_;
+  Duration next_ = limits_.sleep_min;
+};
+
+/// Runs handlers of `io` and calls `poll` until `stop` says so; both are looked at after every
+/// wake. `poll` returns whether anything happened.
+void run_until(boost::asio::io_context& io, const std::function<bool()>& poll,
+               const std::function<bool()>& stop, const Backoff::Limits& limits = {});
+
+/// The same with the fabric's poll.
+void run_until(boost::asio::io_context& io, Fabric& fabric, TransportHandler& handler,
+               const std::function<bool()>& stop, const Backoff::Limits& limits = {});
+
+}  // namespace trireme

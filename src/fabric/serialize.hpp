@@ -1,0 +1,20 @@
+// Messages as bytes and back. cereal stays in serialize.cpp; serialize_inl.hpp does the same for
+// messages defined elsewhere.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "core/result.hpp"
+
+namespace trireme {
+
+/// Instantiated for ToAgent, FromAgent and EndpointEpoch.
+template <typename T>
+std::string encode(const T& message);
+
+/// Fails, with the reason, unless `bytes` are exactly one T. Never throws.
+template <typename T>
+Result<T> decode(std::string_view bytes);
+
+}  // namespace trireme

@@ -1,0 +1,64 @@
+// Threads for file work that must not hold up the rank's event loop: staging, log tails, probes that read files.
+//
+// A job runs on one of the threads; its completion runs on the loop. A job must own what it touches (values moved into it);
+// the completion may touch the loop's state. The queue is bounded: post() refuses beyond it. The destructor lets jobs in
+// progress end (give them a stop token to be quick) and drops those that wait; dropped jobs have no completion.
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "core/defaults.hpp"
+
+namespace boost::asio {
+class io_context;
+}
+
+namespace trireme {
+
+class FileWorker {
+ public:
+  explicit FileWorker(boost::asio::io_context& loop, unsigned threads = defaults::file_threads,
+                      std::size_t capacity = defaults::file_queue);
+  ~FileWorker();
+  FileWorker(const FileWorker&) = delete;
+  FileWorker& operator=(const FileWorker&) = delete;
+
+  boost::asio::io_context& loop() const { return loop_; }
+
+  /// False, with neither run, if too much waits already.
+  [[nodiscard]] bool post(std::function<void()> job, std::function<void()> completion);
+
+  /// The same for a job that yields a value, which is handed to the completion.
+  template <typename Value>
+  [[nodiscard]] bool run(std::function<Value()> job, std::function<void(Value)> completion) {
+    auto value = std::make_shared<std::optional<Value>>();
+    return post([value, job = std::move(job)] { value->emplace(job()); },
+                [value, completion = std::move(completion)] { completion(std::move(**value)); });
+  }
+
+ private:
+  struct Item {
+    std::function<void()> job;
+    std::function<void()> completion;
+  };
+  void work();
+
+  boost::asio::io_context& loop_;
+  const std::size_t capacity_;
+  std::mutex mutex_;
+  std::condition_variable filled_;
+  std::deque<Item> items_;
+  bool ending_ = false;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace trireme

@@ -1,0 +1,16 @@
+// The GPUs that this host shows and that the environment grants, found without any vendor's library.
+//
+// NVIDIA's driver lists its devices under /proc/driver/nvidia/gpus and has a node per device in /dev (a container may have
+// only some of these); AMD's lists them in sysfs. CUDA_VISIBLE_DEVICES and ROCR_VISIBLE_DEVICES, which schedulers set, narrow
+// and renumber them; a scheduler's own list counts where these are not set.
+#pragma once
+
+#include <vector>
+
+#include "node/topology.hpp"
+
+namespace trireme {
+
+std::vector<NodeGpu> find_gpus(const NodeSources& sources);
+
+}  // namespace trireme

@@ -1,0 +1,36 @@
+#include "node/spawner/locate.hpp"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
+#include <vector>
+
+namespace trireme {
+
+Result<std::string> locate_companion(std::string_view name, const char* variable) {
+  namespace fs = std::filesystem;
+  if (const char* named = std::getenv(variable); named != nullptr && *named != '\0') {
+    if (::access(named, X_OK) == 0) return std::string(named);
+    return Error{std::string(variable) + " names '" + named + "', which cannot be run", {}, {}};
+  }
+  std::vector<fs::path> candidates;
+  std::error_code unreadable;
+  const auto self = fs::read_symlink("/proc/self/exe", unreadable);
+  if (!unreadable) {
+    const auto folder = self.parent_path();
+    candidates.push_back(folder / name);
+    candidates.push_back(folder.parent_path() / "libexec" / "trireme" / name);
+  }
+  candidates.push_back(fs::path(TRIREME_LIBEXECDIR) / name);
+  std::string tried;
+  for (const auto& path : candidates) {
+    if (::access(path.c_str(), X_OK) == 0) return path.string();
+    tried += (tried.empty() ? "" : ", ") + path.string();
+  }
+  return Error{"cannot find the program " + std::string(name), "looked at " + tried,
+               std::string("set ") + variable + " to its path"};
+}
+
+}  // namespace trireme

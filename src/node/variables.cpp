@@ -1,0 +1,136 @@
+#include "node/variables.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+namespace trireme {
+namespace {
+
+// What we set for tasks ourselves; those of an outer run mean nothing in this one, and its token is not for our services.
+bool is_ours(std::string_view name) {
+  constexpr std::array<std::string_view, 11> names{
+      "TRIREME_PROXY_URL", "TRIREME_SOCKET",  "TRIREME_TOKEN", "TRIREME_TASK_ID", "TRIREME_ATTEMPT", "TRIREME_RUN_ID",
+      "TRIREME_RUN_DIR",   "TRIREME_RANK",    "TRIREME_RANKS", "TRIREME_CORES",   "TRIREME_NODE"};
+  return std::find(names.begin(), names.end(), name) != names.end() || name.starts_with("TRIREME_SERVICE_");
+}
+
+// What bash sets in every process that it starts.
+bool is_shells(std::string_view name) {
+  return name == "_" || name == "SHLVL" || name == "PWD" || name == "OLDPWD";
+}
+
+/// A service's name as one component of a URL's path.
+std::string in_url(std::string_view name) {
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : name) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (std::isalnum(byte) != 0 || c == '-' || c == '.' || c == '_' || c == '~') {
+      out += c;
+    } else {
+      out += {'%', digits[byte >> 4], digits[byte & 15]};
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+Variables base_variables(std::span<const std::string> entries) {
+  Variables out;
+  for (const std::string& entry : entries) {
+    const std::size_t equals = entry.find('=');
+    if (equals == std::string::npos || equals == 0) continue;
+    const std::string_view name(entry.data(), equals);
+    if (!is_ours(name)) out.emplace(name, entry.substr(equals + 1));
+  }
+  return out;
+}
+
+std::vector<std::string> to_entries(const Variables& variables) {
+  std::vector<std::string> out;
+  out.reserve(variables.size());
+  for (const auto& [name, value] : variables) out.push_back(name + "=" + value);
+  return out;
+}
+
+VariableChanges changes_between(const Variables& before, const Variables& after) {
+  VariableChanges changes;
+  for (const auto& [name, value] : after) {
+    if (is_shells(name)) continue;
+    const auto old = before.find(name);
+    if (old == before.end() || old->second != value) changes.set.emplace(name, value);
+  }
+  for (const auto& [name, value] : before) {
+    if (!is_shells(name) && !after.contains(name)) changes.unset.push_back(name);
+  }
+  return changes;
+}
+
+void apply(const VariableChanges& changes, Variables& variables) {
+  for (const std::string& name : changes.unset) variables.erase(name);
+  for (const auto& [name, value] : changes.set) variables.insert_or_assign(name, value);
+}
+
+std::string service_variable(std::string_view service) {
+  std::string out = "TRIREME_SERVICE_";
+  for (const char c : service) {
+    const auto byte = static_cast<unsigned char>(c);
+    out += std::isalnum(byte) != 0 ? static_cast<char>(std::toupper(byte)) : '_';
+  }
+  return out + "_URL";
+}
+
+void add_proxy(const ProxyAccess& proxy, std::span<const std::string> services, Variables& variables) {
+  variables.insert_or_assign("TRIREME_PROXY_URL", proxy.url);
+  variables.insert_or_assign("TRIREME_SOCKET", proxy.socket);
+  for (const std::string& service : services) {
+    variables.insert_or_assign(service_variable(service), proxy.url + "/services/" + in_url(service));
+  }
+  variables.insert_or_assign("OPENAI_BASE_URL", proxy.url + "/v1");
+  variables.insert_or_assign("OPENAI_API_KEY", proxy.inference_token);
+  variables.insert_or_assign("OLLAMA_HOST", proxy.url);
+}
+
+void add_no_proxy(Variables& variables) {
+  for (const char* name : {"no_proxy", "NO_PROXY"}) {
+    std::string& value = variables[name];
+    if (value == "*") continue;
+    if (!value.empty()) value += ',';
+    value += "127.0.0.1,localhost,::1";
+  }
+}
+
+void add_gpus(std::span<const NodeGpu> gpus, Variables& variables) {
+  if (gpus.empty()) return;
+  std::string ids;
+  std::string ordinals;
+  for (std::size_t i = 0; i < gpus.size(); ++i) {
+    ids += (i == 0 ? "" : ",") + gpus[i].id;
+    ordinals += (i == 0 ? "" : ",") + std::to_string(i);
+  }
+  if (gpus.front().vendor == GpuVendor::amd) {
+    variables.insert_or_assign("ROCR_VISIBLE_DEVICES", ids);
+    variables.insert_or_assign("HIP_VISIBLE_DEVICES", ordinals);
+    // HIP reads this one as well, and it too would count in what ROCR leaves.
+    variables.erase("CUDA_VISIBLE_DEVICES");
+  } else {
+    variables.insert_or_assign("CUDA_VISIBLE_DEVICES", ids);
+  }
+}
+
+Status add_user(const EnvironmentVariables& user, const Template::Lookup& lookup, Variables& variables) {
+  for (const auto& [name, value] : user) {
+    auto text = value.expand(lookup);
+    if (!text) {
+      Error error = std::move(text).error();
+      error.where = "env " + name;
+      return error;
+    }
+    variables.insert_or_assign(name, std::move(*text));
+  }
+  return {};
+}
+
+}  // namespace trireme

@@ -1,0 +1,459 @@
+#include "observe/run_view.hpp"
+
+#include <algorithm>
+
+namespace trireme::observe {
+namespace {
+
+constexpr std::size_t kept_warnings = 20;
+constexpr auto states = static_cast<std::size_t>(TaskState::skipped) + 1;
+
+}  // namespace
+
+std::uint32_t TaskRecord::attempts() const {
+  std::uint32_t count = 0;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const bool is_new = i == 0 || parts[i].attempt != parts[i - 1].attempt ||
+                        parts[i].incarnation != parts[i - 1].incarnation;
+    if (is_new) ++count;
+  }
+  return count;
+}
+
+bool TaskRecord::is_of_last_attempt(const AttemptPart& part) const {
+  return part.attempt == parts.back().attempt && part.incarnation == parts.back().incarnation;
+}
+
+const AttemptPart* TaskRecord::verdict() const {
+  if (parts.empty()) return nullptr;
+  const AttemptPart* found = &parts.back();
+  for (const AttemptPart& part : parts) {
+    if (!is_of_last_attempt(part) || part.phase != AttemptPart::Phase::over) continue;
+    const bool worse = found->phase != AttemptPart::Phase::over || found->outcome == Outcome::done ||
+                       (found->outcome == Outcome::cancelled && part.outcome != Outcome::cancelled);
+    if (part.outcome != Outcome::done && worse) found = &part;
+  }
+  return found;
+}
+
+std::uint32_t ServiceRecord::ready() const {
+  return static_cast<std::uint32_t>(std::count_if(
+      lives.begin(), lives.end(), [](const auto& life) { return life.state == ReplicaState::ready; }));
+}
+
+std::uint32_t ServiceRecord::restarts() const {
+  std::set<std::pair<std::uint32_t, std::uint32_t>> distinct;
+  for (const ReplicaRecord& life : lives) distinct.emplace(life.incarnation, life.replica);
+  return static_cast<std::uint32_t>(lives.size() - distinct.size());
+}
+
+const ReplicaRecord* ServiceRecord::newest(std::uint32_t replica) const {
+  const auto found = std::find_if(lives.rbegin(), lives.rend(),
+                                  [replica](const auto& life) { return life.replica == replica; });
+  return found != lives.rend() ? &*found : nullptr;
+}
+
+void RunView::Amount::add(const Resources& resources, WallTime from, WallTime to) {
+  if (to <= from) return;
+  const double time = static_cast<double>(to - from) / 1e9;
+  cores += resources.cores * time;
+  gpus += static_cast<double>(resources.gpus) / whole_gpu * time;
+}
+
+void RunView::apply(const Event& event) {
+  std::visit([this, &event](const auto& body) { on(body, event.time); }, event.body);
+  last_event_ = std::max(last_event_, event.time);
+}
+
+void RunView::on(const events::RunStarted& event, WallTime time) {
+  if (incarnations_ > 0) {
+    if (!ended()) {
+      active_before_ += Duration(std::max<WallTime>(0, last_event_ - begun_));
+      cut_off(last_event_);
+    }
+    for (const auto& [key, sample] : samples_) {
+      Before& before = requests_before_[key.first];
+      before.total.requests += sample.requests;
+      before.total.failed += sample.failed;
+      for (const ServiceSample::PerReplica& one : sample.replicas) {
+        before.replicas[one.replica].requests += one.requests;
+        before.replicas[one.replica].failed += one.failed;
+      }
+    }
+    samples_.clear();
+    nodes_.clear();
+  } else {
+    started_ = time;
+  }
+  ++incarnations_;
+  begun_ = time;
+  run_id_ = event.run_id;
+  name_ = event.name;
+  version_ = event.version;
+  workflow_file_ = event.workflow_file;
+  ranks_ = event.ranks;
+  state_ = RunState::running;
+  exit_code_ = 0;
+  end_reason_.clear();
+  draining_ = false;
+  drain_reason_.clear();
+}
+
+void RunView::on(const events::NodeJoined& event, WallTime time) {
+  NodeRecord& node = nodes_[event.rank];
+  node = {.rank = event.rank, .host = event.host, .resources = event.resources, .joined = time};
+  hosts_.insert(event.host);
+}
+
+void RunView::on(const events::NodeLost& event, WallTime time) {
+  const auto found = nodes_.find(event.rank);
+  if (found == nodes_.end() || found->second.left != 0) return;
+  NodeRecord& node = found->second;
+  node.lost = true;
+  node.left = time;
+  node.reason = event.reason;
+  available_.add(node.resources, node.joined, node.left);
+}
+
+void RunView::on(const events::TaskSubmitted& event, WallTime time) {
+  const auto known = task_by_id_.find(event.id);
+  const bool is_new = known == task_by_id_.end();
+  const auto slot = is_new ? static_cast<std::uint32_t>(tasks_.size()) : known->second;
+  task_by_index_[event.task] = slot;
+  if (is_new) {
+    TaskRecord& made = tasks_.emplace_back();
+    made.id = event.id;
+    made.submitted = time;
+    made.changed = time;
+    task_by_id_.emplace(made.id, slot);
+    ++counts_.at(static_cast<std::size_t>(TaskState::waiting));
+  }
+  TaskRecord& task = tasks_[slot];
+  task.name = event.name;
+  task.command = event.command;
+  task.priority = event.priority;
+  task.ranks = event.ranks;
+  task.retries = event.retries;
+  task.per_rank = event.per_rank;
+  task.after = event.after;
+  task.services = event.services;
+  // Submitted again by a resumed run: what is done stays done, all else is tried anew.
+  if (!is_new && task.state != TaskState::done) {
+    task.reason.clear();
+    set_state(task, TaskState::waiting, time);
+  }
+}
+
+void RunView::on(const events::TaskChanged& event, WallTime time) {
+  TaskRecord* found = task(event.task);
+  if (found == nullptr || static_cast<std::size_t>(event.state) >= states) return;
+  found->reason = event.reason;
+  set_state(*found, event.state, time);
+}
+
+void RunView::on(const events::AttemptPlaced& event, WallTime time) {
+  TaskRecord* found = task(event.attempt.task);
+  if (found == nullptr) return;
+  part(*found, event.attempt.attempt, event.rank, time).local_ranks = event.local_ranks;
+  set_state(*found, TaskState::running, time);
+}
+
+void RunView::on(const events::AttemptStarted& event, WallTime time) {
+  TaskRecord* found = task(event.attempt.task);
+  if (found == nullptr) return;
+  AttemptPart& one = part(*found, event.attempt.attempt, event.rank, time);
+  if (one.phase == AttemptPart::Phase::over) return;
+  one.phase = AttemptPart::Phase::running;
+  one.pid = event.pid;
+  one.started = event.started;
+  one.cores = event.cores;
+  one.gpus = event.gpus;
+  set_state(*found, TaskState::running, time);
+}
+
+void RunView::on(const events::AttemptEnded& event, WallTime time) {
+  TaskRecord* found = task(event.attempt.task);
+  if (found == nullptr) return;
+  AttemptPart& one = part(*found, event.attempt.attempt, event.rank, time);
+  one.outcome = event.end.outcome;
+  one.exit_code = event.end.exit_code;
+  one.signal = event.end.signal;
+  one.reason = event.end.reason;
+  one.usage = event.end.usage;
+  if (event.end.started != 0) one.started = event.end.started;
+  end_part(*found, one, event.end.ended != 0 ? event.end.ended : time);
+}
+
+void RunView::on(const events::ServiceDeclared& event, WallTime /*time*/) {
+  std::uint32_t slot = 0;
+  while (slot < services_.size() && services_[slot].name != event.name) ++slot;
+  if (slot == services_.size()) services_.emplace_back().name = event.name;
+  service_by_index_[event.service] = slot;
+  ServiceRecord* found = &services_[slot];
+  found->replicas = event.replicas;
+  found->remotes = event.remotes;
+  found->per_replica = event.per_replica;
+  found->models = event.models;
+}
+
+void RunView::on(const events::ReplicaChanged& event, WallTime time) {
+  ReplicaRecord* found = life(event.replica, true);
+  if (found == nullptr || event.state > ReplicaState::failed) return;
+  found->state = event.state;
+  if (event.rank >= 0) found->rank = event.rank;
+  if (event.pid != 0) found->pid = event.pid;
+  if (!event.reason.empty()) found->reason = event.reason;
+  switch (event.state) {
+    case ReplicaState::starting:
+      if (found->starting == 0) found->starting = time;
+      if (event.pid != 0) found->launch = event.took;
+      break;
+    case ReplicaState::ready:
+      found->endpoint = event.endpoint;
+      found->ready = time;
+      found->init = event.took;
+      break;
+    case ReplicaState::ended:
+    case ReplicaState::failed:
+      end_life(*service(event.replica.service), *found, time);
+      break;
+    case ReplicaState::waiting:
+    case ReplicaState::draining:
+      break;
+  }
+}
+
+void RunView::on(const events::EpochPublished& event, WallTime /*time*/) {
+  for (const ReplicaId& id : event.ready) {
+    if (ReplicaRecord* found = life(id, false)) found->publish = event.took;
+  }
+}
+
+void RunView::on(const events::RequestsCounted& event, WallTime /*time*/) {
+  if (const ServiceRecord* found = service(event.sample.service)) {
+    samples_[{found, event.rank}] = event.sample;
+  }
+}
+
+void RunView::on(const events::Warning& event, WallTime /*time*/) {
+  ++warning_count_;
+  warnings_.push_back(event.text);
+  if (warnings_.size() > kept_warnings) warnings_.pop_front();
+}
+
+void RunView::on(const events::RunDraining& event, WallTime /*time*/) {
+  draining_ = true;
+  drain_reason_ = event.reason;
+}
+
+void RunView::on(const events::RunEnded& event, WallTime time) {
+  if (ended()) return;
+  state_ = event.state == RunState::running ? RunState::failed : event.state;
+  exit_code_ = event.exit_code;
+  end_reason_ = event.reason;
+  draining_ = false;
+  active_before_ += Duration(std::max<WallTime>(0, time - begun_));
+  cut_off(time);
+}
+
+void RunView::cut_off(WallTime time) {
+  for (TaskRecord& task : tasks_) {
+    for (AttemptPart& part : task.parts) {
+      if (part.phase == AttemptPart::Phase::over) continue;
+      part.outcome = Outcome::lost;
+      part.reason = "the run ended before it did";
+      end_part(task, part, time);
+    }
+    if (task.state == TaskState::running || task.state == TaskState::ready) {
+      set_state(task, TaskState::waiting, time);
+    }
+  }
+  for (ServiceRecord& service : services_) {
+    for (ReplicaRecord& life : service.lives) {
+      if (life.state == ReplicaState::ended || life.state == ReplicaState::failed) continue;
+      life.state = ReplicaState::ended;
+      end_life(service, life, time);
+    }
+  }
+  for (auto& [rank, node] : nodes_) {
+    if (node.left != 0) continue;
+    node.left = time;
+    available_.add(node.resources, node.joined, node.left);
+  }
+}
+
+Duration RunView::active(WallTime now) const {
+  if (ended() || incarnations_ == 0) return active_before_;
+  return active_before_ + Duration(std::max<WallTime>(0, now - begun_));
+}
+
+const TaskRecord* RunView::find_task(std::string_view id) const {
+  const auto found = task_by_id_.find(id);
+  return found != task_by_id_.end() ? &tasks_[found->second] : nullptr;
+}
+
+const ServiceRecord* RunView::find_service(std::string_view name) const {
+  for (const ServiceRecord& service : services_) {
+    if (service.name == name) return &service;
+  }
+  return nullptr;
+}
+
+RequestCounts RunView::requests(const ServiceRecord& service) const {
+  RequestCounts out;
+  if (const auto before = requests_before_.find(&service); before != requests_before_.end()) {
+    out = before->second.total;
+  }
+  for (const auto& [key, sample] : samples_) {
+    if (key.first != &service) continue;
+    out.requests += sample.requests;
+    out.failed += sample.failed;
+  }
+  return out;
+}
+
+std::map<std::uint32_t, RequestCounts> RunView::replica_requests(
+    const ServiceRecord& service) const {
+  std::map<std::uint32_t, RequestCounts> out;
+  if (const auto before = requests_before_.find(&service); before != requests_before_.end()) {
+    out = before->second.replicas;
+  }
+  for (std::uint32_t replica = 0; replica < service.replicas; ++replica) out.try_emplace(replica);
+  for (const auto& [key, sample] : samples_) {
+    if (key.first != &service) continue;
+    for (const ServiceSample::PerReplica& one : sample.replicas) {
+      out[one.replica].requests += one.requests;
+      out[one.replica].failed += one.failed;
+    }
+  }
+  return out;
+}
+
+std::uint64_t RunView::queued(const ServiceRecord& service) const {
+  std::uint64_t out = 0;
+  for (const auto& [key, sample] : samples_) {
+    if (key.first == &service) out += sample.queued;
+  }
+  return out;
+}
+
+std::map<Rank, Resources> RunView::free_resources() const {
+  std::map<Rank, Resources> free;
+  for (const auto& [rank, node] : nodes_) {
+    if (node.left == 0) free[rank] = node.resources;
+  }
+  const auto take = [&free](Rank rank, const Resources& used) {
+    const auto found = free.find(rank);
+    if (found == free.end()) return;
+    Resources& left = found->second;
+    left -= {.cores = std::min(left.cores, used.cores),
+             .gpus = std::min(left.gpus, used.gpus),
+             .memory = std::min(left.memory, used.memory)};
+  };
+  for (const TaskRecord& task : tasks_) {
+    for (const AttemptPart& part : task.parts) {
+      if (part.phase != AttemptPart::Phase::over) {
+        take(part.rank, task.per_rank.times(part.local_ranks));
+      }
+    }
+  }
+  for (const ServiceRecord& service : services_) {
+    for (const ReplicaRecord& life : service.lives) {
+      const bool holds = life.state == ReplicaState::starting || life.state == ReplicaState::ready ||
+                         life.state == ReplicaState::draining;
+      if (holds) take(life.rank, service.per_replica);
+    }
+  }
+  return free;
+}
+
+Utilisation RunView::utilisation(WallTime now) const {
+  Amount busy = busy_;
+  Amount available = available_;
+  for (const auto& [rank, node] : nodes_) {
+    if (node.left == 0) available.add(node.resources, node.joined, now);
+  }
+  if (!ended()) {
+    for (const TaskRecord& task : tasks_) {
+      for (const AttemptPart& part : task.parts) {
+        if (part.phase == AttemptPart::Phase::running) {
+          busy.add(task.per_rank.times(part.local_ranks), part.started, now);
+        }
+      }
+    }
+    for (const ServiceRecord& service : services_) {
+      for (const ReplicaRecord& life : service.lives) {
+        if (life.ended == 0 && life.starting != 0) busy.add(service.per_replica, life.starting, now);
+      }
+    }
+  }
+  const auto part_of = [](double used, double all) {
+    return all > 0 ? std::clamp(used / all, 0.0, 1.0) : 0.0;
+  };
+  return {part_of(busy.cores, available.cores), part_of(busy.gpus, available.gpus)};
+}
+
+TaskRecord* RunView::task(TaskIndex index) {
+  const auto found = task_by_index_.find(index);
+  return found != task_by_index_.end() ? &tasks_[found->second] : nullptr;
+}
+
+ServiceRecord* RunView::service(ServiceIndex index) {
+  const auto found = service_by_index_.find(index);
+  return found != service_by_index_.end() ? &services_[found->second] : nullptr;
+}
+
+ReplicaRecord* RunView::life(const ReplicaId& id, bool make) {
+  ServiceRecord* owner = service(id.service);
+  if (owner == nullptr) return nullptr;
+  for (auto life = owner->lives.rbegin(); life != owner->lives.rend(); ++life) {
+    if (life->incarnation != incarnations_) break;
+    if (life->replica == id.replica && life->attempt == id.attempt) return &*life;
+  }
+  if (!make) return nullptr;
+  ReplicaRecord& life = owner->lives.emplace_back();
+  life.incarnation = incarnations_;
+  life.replica = id.replica;
+  life.attempt = id.attempt;
+  return &life;
+}
+
+AttemptPart& RunView::part(TaskRecord& task, std::uint32_t attempt, Rank rank, WallTime time) {
+  const auto is_same = [&](const AttemptPart& one) {
+    return one.attempt == attempt && one.incarnation == incarnations_;
+  };
+  for (auto one = task.parts.rbegin(); one != task.parts.rend() && is_same(*one); ++one) {
+    if (one->rank == rank) return *one;
+  }
+  const bool is_second = task.attempts() == 1 && !is_same(task.parts.back());
+  if (is_second) ++retried_;
+  AttemptPart& made = task.parts.emplace_back();
+  made.incarnation = incarnations_;
+  made.attempt = attempt;
+  made.rank = rank;
+  made.placed = time;
+  return made;
+}
+
+void RunView::set_state(TaskRecord& task, TaskState state, WallTime time) {
+  if (task.state == state) return;
+  --counts_.at(static_cast<std::size_t>(task.state));
+  ++counts_.at(static_cast<std::size_t>(state));
+  task.state = state;
+  task.changed = time;
+}
+
+void RunView::end_part(const TaskRecord& task, AttemptPart& part, WallTime time) {
+  if (part.phase == AttemptPart::Phase::over) return;
+  part.phase = AttemptPart::Phase::over;
+  part.ended = time;
+  if (part.started != 0) busy_.add(task.per_rank.times(part.local_ranks), part.started, part.ended);
+}
+
+void RunView::end_life(const ServiceRecord& service, ReplicaRecord& life, WallTime time) {
+  if (life.ended != 0) return;
+  life.ended = time;
+  if (life.starting != 0) busy_.add(service.per_replica, life.starting, time);
+}
+
+}  // namespace trireme::observe

@@ -1,0 +1,170 @@
+#include "pilot/fit.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <optional>
+#include <string>
+#include <tuple>
+
+#include "core/units.hpp"
+
+namespace trireme::pilot {
+namespace {
+
+std::string plural(std::uint64_t n, const std::string& one) {
+  return std::to_string(n) + " " + one + (n == 1 ? "" : "s");
+}
+
+std::uint64_t ranks_on(const Room& room, const Resources& per_rank) {
+  return room.ranks_that_fit(per_rank);
+}
+
+/// What one node at most has, of the first thing that no node has enough of.
+template <typename RoomOf>
+std::string most_of(const Resources& wanted, const Scheduler& scheduler, RoomOf room_of) {
+  Resources most;
+  for (const Scheduler::Node& node : scheduler.nodes()) {
+    if (!node.alive) continue;
+    const Room room = room_of(node);
+    most.cores = std::max(most.cores, room.cores());
+    most.gpus = std::max(most.gpus, room.gpus());
+    most.memory = std::max(most.memory, room.memory());
+  }
+  if (most.cores < wanted.cores) return plural(most.cores, "core");
+  if (most.gpus < wanted.gpus) {
+    return most.gpus == 0 ? "no GPU" : to_string(Resources{.gpus = most.gpus});
+  }
+  if (most.memory < wanted.memory) return format_size(most.memory) + " of memory";
+  return "";
+}
+
+std::string needs(const Shape& shape) {
+  if (shape.ranks == 1) return to_string(shape.per_rank) + " on one node";
+  return plural(shape.ranks, "rank") + " with " + to_string(shape.per_rank) + " each";
+}
+
+std::size_t living(const Scheduler& scheduler) {
+  return static_cast<std::size_t>(std::count_if(scheduler.nodes().begin(), scheduler.nodes().end(),
+                                                [](const auto& node) { return node.alive; }));
+}
+
+Error error(std::string what, std::string hint) {
+  return {.what = std::move(what),
+          .where = "",
+          .hint = std::move(hint),
+          .code = ExitCode::does_not_fit};
+}
+
+Scheduler machine(std::span<const NodeSize> nodes, SeatPolicy policy) {
+  Scheduler scheduler;
+  for (const NodeSize& node : nodes) scheduler.add_node(node.rank, node.total);
+  scheduler.set_seat_policy(policy);
+  return scheduler;
+}
+
+std::optional<Error> seat_all(std::span<const ServiceNeed> services, Scheduler& scheduler) {
+  for (std::size_t index : seat_order(services)) {
+    const ServiceNeed& service = services[index];
+    std::vector<Rank> seats;
+    while (seats.size() < service.replicas) {
+      const auto seat = scheduler.assign(service.per_replica, seats);
+      if (!seat) {
+        return service_does_not_fit(service, static_cast<std::uint32_t>(seats.size()), scheduler);
+      }
+      seats.push_back(seat->rank);
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<Error> first_misfit(std::span<const TaskNeed> tasks, Scheduler& scheduler) {
+  for (const TaskNeed& task : tasks) {
+    if (!scheduler.possible(scheduler.shape_index(task.shape))) {
+      return task_does_not_fit(task, scheduler);
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::vector<std::size_t> seat_order(std::span<const ServiceNeed> services) {
+  std::vector<std::size_t> order(services.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    const Resources& x = services[a].per_replica;
+    const Resources& y = services[b].per_replica;
+    return std::tie(x.gpus, x.cores, x.memory) > std::tie(y.gpus, y.cores, y.memory);
+  });
+  return order;
+}
+
+Error task_does_not_fit(const TaskNeed& task, const Scheduler& scheduler) {
+  const Shape& shape = task.shape;
+  const std::string who = "task " + std::string(task.id);
+  std::uint64_t empty = 0;
+  std::uint64_t beside = 0;
+  for (const Scheduler::Node& node : scheduler.nodes()) {
+    if (!node.alive) continue;
+    empty += ranks_on(Room(node.total), shape.per_rank);
+    beside += ranks_on(node.beside, shape.per_rank);
+  }
+  const bool by_services = empty >= shape.ranks;
+  if (by_services) {
+    std::string left;
+    if (shape.ranks == 1) {
+      left = most_of(shape.per_rank, scheduler, [](const auto& node) { return node.beside; });
+      left = left.empty() ? "no node has all of that left"
+                          : "they leave at most " + left + " on a node";
+    } else {
+      left = "they leave room for " + std::to_string(beside);
+    }
+    return error(who + " can never run beside the services: it needs " + needs(shape) + "; " + left,
+                 "use more or larger nodes, or give the services less");
+  }
+  std::string there;
+  if (shape.ranks == 1) {
+    there = most_of(shape.per_rank, scheduler, [](const auto& node) { return Room(node.total); });
+    there = there.empty() ? "no node has all of that" : "the largest node has " + there;
+  } else {
+    there = "the machine (" + plural(living(scheduler), "node") + ") has room for " +
+            std::to_string(empty);
+  }
+  return error(who + " needs " + needs(shape) + "; " + there,
+               "ask for less, or run on more or larger nodes");
+}
+
+Error service_does_not_fit(const ServiceNeed& service, std::uint32_t seated,
+                           const Scheduler& scheduler) {
+  const std::string each = to_string(service.per_replica);
+  const std::string wanted = service.replicas == 1
+                                 ? each + " on one node"
+                                 : std::to_string(service.replicas) + " x " + each;
+  std::string there;
+  if (seated > 0) {
+    there = "the machine (" + plural(living(scheduler), "node") + ") has room for " +
+            std::to_string(seated) + " of them";
+  } else {
+    const std::string largest =
+        most_of(service.per_replica, scheduler, [](const auto& node) { return Room(node.total); });
+    there = largest.empty() ? "no node has all of that beside the other services"
+                            : "the largest node has " + largest;
+  }
+  return error("service " + std::string(service.name) + " needs " + wanted + "; " + there,
+               "ask for less, or run on more or larger nodes");
+}
+
+Result<SeatPolicy> check_fit(std::span<const NodeSize> nodes, std::span<const ServiceNeed> services,
+                             std::span<const TaskNeed> tasks) {
+  std::optional<Error> error_when_spread;
+  for (SeatPolicy policy : {SeatPolicy::spread, SeatPolicy::pack}) {
+    Scheduler scheduler = machine(nodes, policy);
+    std::optional<Error> error = seat_all(services, scheduler);
+    if (!error) error = first_misfit(tasks, scheduler);
+    if (!error) return policy;
+    if (!error_when_spread) error_when_spread = std::move(error);
+  }
+  return *error_when_spread;
+}
+
+}  // namespace trireme::pilot

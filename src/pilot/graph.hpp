@@ -1,0 +1,100 @@
+// Who waits for whom.
+//
+// Vertices are tasks and groups. A group stands for the tasks that share a name, so that a thousand
+// tasks after a thousand others are two thousand edges and not a million. Whoever names a group
+// waits for the members that it has at that moment: a group that is waited for is sealed, and
+// members that come later form a new one, which also waits for the sealed one.
+//
+// Each task has a number of things that it still waits for: vertices, and holds that others place
+// on it (a service that is not ready). At none it is released. A vertex that ended badly breaks all
+// behind it, transitively. Everything is iterative: chains may be as long as there are tasks.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "core/ids.hpp"
+#include "core/result.hpp"
+
+namespace trireme::pilot {
+
+class Graph {
+ public:
+  /// A task or a group.
+  struct Vertex {
+    std::uint32_t index = 0;
+    bool group = false;
+  };
+  /// A task that can never run, because it comes after `after`; `root` is where it began.
+  struct Broken {
+    TaskIndex task;
+    TaskIndex after;
+    TaskIndex root;
+  };
+
+  /// Adds the next task: its index is the number of tasks added before. The texts must live as long
+  /// as the graph.
+  TaskIndex add(std::string_view id, std::string_view name);
+  std::optional<TaskIndex> find_task(std::string_view id) const;
+  /// What an entry of `after` means: the task of that id, else the group of that name.
+  std::optional<Vertex> find(std::string_view id_or_name) const;
+
+  /// Closes a group: members that come later form a new one.
+  void seal(Vertex vertex) { at(vertex).sealed = true; }
+  /// Makes `task` wait for `before`. Returns the task that broke `before`, if that has happened
+  /// already.
+  std::optional<TaskIndex> wait_for(TaskIndex task, Vertex before);
+  /// One thing more that `task` waits for, until `release`.
+  void hold(TaskIndex task) { ++tasks_[task.value].open; }
+  /// Whether that was the last thing that `task` waited for.
+  bool release(TaskIndex task);
+  bool waits(TaskIndex task) const { return tasks_[task.value].open > 0; }
+
+  /// `task` is done: appends the tasks that wait for nothing any more.
+  void done(TaskIndex task, std::vector<TaskIndex>& released);
+  /// `task` ended otherwise: appends all that come after it and had not ended.
+  void broke(TaskIndex task, std::vector<Broken>& broken);
+
+  /// An error that names tasks which wait for each other, if there are any.
+  Status check_acyclic() const;
+
+ private:
+  static constexpr std::uint32_t none = 0xffffffffu;
+  enum class Standing : std::uint8_t { open, done, broken };
+  struct Node {
+    std::uint32_t open = 0;  ///< things that it still waits for
+    std::uint32_t last_edge =
+        none;  ///< the edges to those that wait for it are a ring; this is the last one
+    Standing standing = Standing::open;
+    bool sealed = false;  ///< groups: somebody waits for it
+  };
+  struct Edge {
+    std::uint32_t to = 0;
+    std::uint32_t next = none;
+  };
+
+  static constexpr std::uint32_t group_bit = 0x80000000u;
+  static std::uint32_t pack(Vertex v) { return v.index | (v.group ? group_bit : 0); }
+  static Vertex unpack(std::uint32_t ref) { return {ref & ~group_bit, (ref & group_bit) != 0}; }
+  Node& at(Vertex v) { return v.group ? groups_[v.index] : tasks_[v.index]; }
+  const Node& at(Vertex v) const { return v.group ? groups_[v.index] : tasks_[v.index]; }
+  void connect(Vertex from, Vertex to);
+  void join_group(Vertex member, std::string_view name);
+  template <typename Visit>
+  void for_each_after(Vertex from, Visit visit) const;
+
+  std::vector<Node> tasks_;
+  std::vector<Node> groups_;
+  std::vector<TaskIndex> group_broken_by_;
+  std::vector<Edge> edges_;
+  std::vector<std::string_view> ids_;
+  std::unordered_map<std::string_view, TaskIndex> by_id_;
+  std::unordered_map<std::string_view, std::uint32_t>
+      by_name_;  ///< the group that new members join
+};
+
+}  // namespace trireme::pilot

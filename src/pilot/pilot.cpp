@@ -1,0 +1,373 @@
+#include "pilot/pilot.hpp"
+
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace trireme::pilot {
+namespace {
+
+Error too_late() {
+  return {.what = "the run is coming to its end and takes nothing more",
+          .where = "",
+          .hint = "",
+          .code = ExitCode::usage};
+}
+
+std::string join(const std::set<Rank>& ranks) {
+  std::string text;
+  for (Rank rank : ranks) text += (text.empty() ? "" : ", ") + std::to_string(rank);
+  return text;
+}
+
+template <typename... Handlers>
+struct Overloaded : Handlers... {
+  using Handlers::operator()...;
+};
+
+}  // namespace
+
+Pilot::Pilot(Options options, Output& output)
+    : options_(options),
+      output_(output),
+      tasks_(scheduler_, output),
+      services_(scheduler_, output) {}
+
+// --- what to run ---------------------------------------------------------------------------------
+
+Status Pilot::submit_all(WorkflowDescription workflow) {
+  if (phase_ != Phase::loading) return too_late();
+  options_.stop_on_failure = options_.stop_on_failure || workflow.stop_on_failure;
+  const std::uint32_t first = services_.size();
+  if (Status status = services_.declare(std::move(workflow.services)); !status) return status;
+  for (std::uint32_t i = first; i < services_.size(); ++i) record_declared({i});
+  return tasks_.submit(std::move(workflow.tasks));
+}
+
+Result<TaskIndex> Pilot::submit(TaskDescription task, MonoTime now) {
+  if (phase_ > Phase::running) return too_late();
+  if (phase_ == Phase::running) {
+    const Shape shape{task.per_rank, task.ranks};
+    if (!scheduler_.possible(scheduler_.shape_index(shape))) {
+      return task_does_not_fit({task.id, shape}, scheduler_);
+    }
+  }
+  std::vector<TaskDescription> tasks;
+  tasks.push_back(std::move(task));
+  if (Status status = tasks_.submit(std::move(tasks)); !status) return status.error();
+  settle(now);
+  return TaskIndex{static_cast<std::uint32_t>(tasks_.counts().total - 1)};
+}
+
+Result<ServiceIndex> Pilot::declare(ServiceDescription service, MonoTime now) {
+  if (phase_ > Phase::running) return too_late();
+  std::vector<ServiceDescription> services;
+  services.push_back(std::move(service));
+  if (Status status = services_.declare(std::move(services)); !status) return status.error();
+  const ServiceIndex index{services_.size() - 1};
+  if (phase_ == Phase::running) {
+    std::optional<Error> misfit;
+    if (Status seated = services_.take_seats(index); !seated) misfit = seated.error();
+    for (const TaskNeed& need : tasks_.needs()) {
+      if (misfit) break;
+      if (!scheduler_.possible(scheduler_.shape_index(need.shape)))
+        misfit = task_does_not_fit(need, scheduler_);
+    }
+    if (misfit) {
+      services_.withdraw_last();
+      return *misfit;
+    }
+  }
+  record_declared(index);
+  if (phase_ == Phase::running) services_.start(index, now);
+  settle(now);
+  return index;
+}
+
+void Pilot::record_declared(ServiceIndex index) {
+  const ServiceDescription& service = services_.description(index);
+  events::ServiceDeclared event{.service = index,
+                                .name = service.name,
+                                .replicas = service.has_replicas() ? service.replicas : 0,
+                                .per_replica = service.per_replica,
+                                .models = {},
+                                .remotes = static_cast<std::uint32_t>(service.remote.size())};
+  for (const Model& model : service.models) event.models.push_back(model.name);
+  output_.record(std::move(event));
+  tasks_.add_service(service.name);
+}
+
+bool Pilot::mark_done(std::string_view task_id) {
+  return phase_ == Phase::loading && tasks_.mark_done(task_id);
+}
+
+void Pilot::close(MonoTime now) {
+  closed_ = true;
+  settle(now);
+}
+
+Status Pilot::cancel(TaskIndex task, const std::string& reason, MonoTime now) {
+  if (phase_ == Phase::finished) return too_late();
+  Status status = tasks_.cancel(task, reason);
+  settle(now);
+  return status;
+}
+
+// --- the course of the run -----------------------------------------------------------------------
+
+Status Pilot::start(MonoTime now) {
+  if (phase_ != Phase::loading) return too_late();
+  std::vector<NodeSize> nodes;
+  for (std::size_t rank = 0; rank < scheduler_.nodes().size(); ++rank) {
+    const Scheduler::Node& node = scheduler_.nodes()[rank];
+    if (node.alive) nodes.push_back({static_cast<Rank>(rank), node.total});
+  }
+  const Result<SeatPolicy> policy = check_fit(nodes, services_.needs(), tasks_.needs());
+  Status status = policy ? Status{} : Status{policy.error()};
+  if (policy) {
+    scheduler_.set_seat_policy(*policy);
+    status = services_.take_all_seats();
+  }
+  if (!status) {
+    end_early(RunState::failed, status.error().code, status.error().what);
+    enter_shutdown(now);
+  } else {
+    phase_ = Phase::running;
+    for (std::uint32_t i = 0; i < services_.size(); ++i) services_.start({i}, now);
+  }
+  settle(now);
+  return status;
+}
+
+/// What the run will be judged as, unless it turns out to have been complete. The first to end it
+/// decides.
+void Pilot::end_early(RunState state, ExitCode code, const std::string& reason) {
+  if (early_end_) return;
+  early_end_ = RunResult{state, code, reason};
+  closed_at_early_end_ = closed_;
+  services_.freeze();
+  if (phase_ == Phase::running) output_.record(events::RunDraining{reason});
+}
+
+void Pilot::drain(const std::string& reason, ExitCode code, MonoTime now) {
+  if (phase_ > Phase::running) return;
+  const bool loading = phase_ == Phase::loading;
+  end_early(RunState::interrupted, code, reason);
+  if (loading) {
+    enter_shutdown(now);
+  } else {
+    enter_draining(now, false);
+  }
+  settle(now);
+}
+
+void Pilot::kill(const std::string& reason, ExitCode code, MonoTime now) {
+  if (phase_ >= Phase::shutting_down) return;
+  end_early(RunState::interrupted, code, reason);
+  tasks_.stop_running(reason);
+  enter_shutdown(now);
+  settle(now);
+}
+
+void Pilot::enter_draining(MonoTime now, bool at_once) {
+  phase_ = Phase::draining;
+  deadline_ = now + options_.drain_grace.count();
+  if (at_once) stop_running(early_end_->reason, now);
+}
+
+void Pilot::stop_running(const std::string& reason, MonoTime now) {
+  stop_asked_ = true;
+  tasks_.stop_running(reason);
+  deadline_ = now + (Duration(defaults::stop_grace) + options_.patience).count();
+}
+
+void Pilot::enter_stopping(MonoTime now) {
+  phase_ = Phase::stopping_services;
+  deadline_ =
+      now +
+      (services_.longest_drain() + Duration(defaults::stop_grace) + options_.patience).count();
+  services_.stop();
+}
+
+void Pilot::enter_shutdown(MonoTime now) {
+  phase_ = Phase::shutting_down;
+  deadline_ = now + (Duration(defaults::stop_grace) + options_.patience).count();
+  services_.freeze();
+  for (Rank rank : agents_) output_.send(rank, ShutdownAgent{});
+}
+
+void Pilot::on_time(MonoTime now) {
+  if (phase_ == Phase::running) services_.on_time(now);
+  if (deadline_ && *deadline_ <= now) {
+    if (phase_ == Phase::draining && !stop_asked_) {
+      stop_running(early_end_->reason, now);
+    } else if (phase_ == Phase::draining) {
+      warn(std::to_string(tasks_.counts().running) + " tasks did not end when they were asked to");
+      enter_stopping(now);
+    } else if (phase_ == Phase::stopping_services) {
+      warn("not all services ended when they were asked to");
+      enter_shutdown(now);
+    } else if (phase_ == Phase::shutting_down) {
+      warn("no answer from the agents of nodes " + join(agents_));
+      agents_.clear();
+    }
+  }
+  settle(now);
+}
+
+std::optional<MonoTime> Pilot::next_deadline() const {
+  if (phase_ == Phase::running) return services_.next_deadline();
+  return deadline_;
+}
+
+/// After every change: starts what can start, tells what has changed, and sees whether the run goes
+/// on to its next phase.
+void Pilot::settle(MonoTime now) {
+  if (phase_ == Phase::finished) return;
+  for (const Services::Change& change : services_.take_changes()) {
+    if (phase_ != Phase::running) break;
+    switch (change.kind) {
+      case Services::Change::Kind::ready:
+        tasks_.on_service_ready(change.service);
+        break;
+      case Services::Change::Kind::unready:
+        tasks_.on_service_unready(change.service);
+        break;
+      case Services::Change::Kind::failed:
+        tasks_.on_service_failed(change.service, change.reason);
+        break;
+    }
+  }
+  if (phase_ == Phase::running && options_.stop_on_failure) {
+    const std::string& why =
+        tasks_.first_failure().empty() ? services_.first_failure() : tasks_.first_failure();
+    if (!why.empty()) {
+      end_early(RunState::failed, ExitCode::failed, why);
+      enter_draining(now, true);
+    }
+  }
+  if (phase_ == Phase::running) {
+    services_.start_waiting(now);
+    tasks_.start_ready();
+  }
+  advance(now);
+}
+
+void Pilot::advance(MonoTime now) {
+  if (phase_ == Phase::running && closed_ && tasks_.counts().unfinished() == 0) enter_stopping(now);
+  if (phase_ == Phase::draining && tasks_.counts().running == 0) enter_stopping(now);
+  if (phase_ == Phase::stopping_services && services_.all_ended()) enter_shutdown(now);
+  services_.publish_changes();
+  if (phase_ == Phase::shutting_down && agents_.empty()) finish();
+}
+
+void Pilot::finish() {
+  tasks_.abandon(std::nullopt, "the run has ended");
+  services_.abandon(std::nullopt, "the run has ended");
+  result_ = judge();
+  output_.record(events::RunEnded{
+      .state = result_.state, .exit_code = to_int(result_.code), .reason = result_.reason});
+  phase_ = Phase::finished;
+  deadline_.reset();
+}
+
+RunResult Pilot::judge() const {
+  const TaskCounts& counts = tasks_.counts();
+  const bool complete = counts.unfinished() == 0 && tasks_.stopped() == 0 && closed_at_early_end_;
+  if (early_end_ && (early_end_->state == RunState::failed || !complete)) return *early_end_;
+  std::string reason = tasks_.first_failure();
+  if (counts.failed > 1) reason += " (and " + std::to_string(counts.failed - 1) + " more)";
+  if (!services_.first_failure().empty()) {
+    reason = services_.first_failure() + (reason.empty() ? "" : "; " + reason);
+  }
+  if (!reason.empty()) return {RunState::failed, ExitCode::failed, reason};
+  return {RunState::done, ExitCode::done, ""};
+}
+
+// --- what agents say -----------------------------------------------------------------------------
+
+void Pilot::on_message(Rank from, const FromAgent& message, MonoTime now) {
+  std::visit(Overloaded{[&](const NodeJoined& m) { on_node_joined(from, m, now); },
+                        [&](const TaskStarted& m) { on_task_started(from, m, now); },
+                        [&](const TaskEnded& m) { on_task_ended(from, m, now); },
+                        [&](const ReplicaStarted& m) { on_replica_started(from, m, now); },
+                        [&](const ReplicaReady& m) { on_replica_ready(from, m, now); },
+                        [&](const ReplicaEnded& m) { on_replica_ended(from, m, now); },
+                        [&](const ServiceSample& m) { on_service_sample(from, m, now); },
+                        [&](const AgentDone&) { on_agent_done(from, now); }},
+             message);
+}
+
+void Pilot::on_node_joined(Rank rank, const NodeJoined& node, MonoTime now) {
+  if (phase_ == Phase::finished || rank < 0 || !known_.insert(rank).second) return;
+  output_.record(events::NodeJoined{.rank = rank, .host = node.host, .resources = node.resources});
+  for (const std::string& warning : node.warnings) {
+    warn("node " + std::to_string(rank) + " (" + node.host + "): " + warning);
+  }
+  ++joined_;
+  agents_.insert(rank);
+  scheduler_.add_node(rank, node.resources);
+  if (phase_ == Phase::shutting_down) output_.send(rank, ShutdownAgent{});
+  settle(now);
+}
+
+void Pilot::on_node_lost(Rank rank, const std::string& reason, MonoTime now) {
+  if (phase_ == Phase::finished) return;
+  known_.insert(rank);
+  if (!scheduler_.alive(rank)) return;
+  output_.record(events::NodeLost{.rank = rank, .reason = reason});
+  scheduler_.remove_node(rank);
+  agents_.erase(rank);
+  if (agents_.empty() && (phase_ == Phase::running || phase_ == Phase::draining)) {
+    early_end_.reset();
+    end_early(RunState::failed, ExitCode::runtime_failed,
+              "every node was lost; the last: " + reason);
+    if (phase_ == Phase::running) enter_draining(now, false);
+  }
+  services_.on_node_lost(rank, reason);
+  tasks_.on_node_lost(rank, reason);
+  settle(now);
+}
+
+void Pilot::on_task_started(Rank rank, const TaskStarted& started, MonoTime) {
+  if (phase_ != Phase::finished) tasks_.on_started(rank, started);
+}
+
+void Pilot::on_task_ended(Rank rank, const TaskEnded& ended, MonoTime now) {
+  if (phase_ == Phase::finished) return;
+  tasks_.on_ended(rank, ended);
+  settle(now);
+}
+
+void Pilot::on_replica_started(Rank rank, const ReplicaStarted& started, MonoTime now) {
+  if (phase_ != Phase::finished) services_.on_started(rank, started, now);
+}
+
+void Pilot::on_replica_ready(Rank rank, const ReplicaReady& ready, MonoTime now) {
+  if (phase_ == Phase::finished) return;
+  services_.on_ready(rank, ready, now);
+  settle(now);
+}
+
+void Pilot::on_replica_ended(Rank rank, const ReplicaEnded& ended, MonoTime now) {
+  if (phase_ == Phase::finished) return;
+  services_.on_ended(rank, ended, now);
+  settle(now);
+}
+
+void Pilot::on_service_sample(Rank rank, const ServiceSample& sample, MonoTime) {
+  if (phase_ != Phase::finished)
+    output_.record(events::RequestsCounted{.rank = rank, .sample = sample});
+}
+
+void Pilot::on_agent_done(Rank rank, MonoTime now) {
+  if (phase_ == Phase::finished) return;
+  if (phase_ != Phase::shutting_down) return on_node_lost(rank, "its agent has ended", now);
+  const std::string reason = "its node was shut down";
+  tasks_.abandon(rank, reason);
+  services_.abandon(rank, reason);
+  agents_.erase(rank);
+  settle(now);
+}
+
+}  // namespace trireme::pilot

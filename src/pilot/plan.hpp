@@ -1,0 +1,48 @@
+// What would run where: the real pilot over made-up nodes, with tasks that take no time.
+//
+// All that can start starts; that is a wave. All of it ends at once, and the next wave starts. So a
+// wave holds what the dependencies and the machine allow at one time, and the length of tasks,
+// which nobody knows, plays no part.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/description.hpp"
+#include "core/ids.hpp"
+#include "core/resources.hpp"
+#include "core/result.hpp"
+
+namespace trireme::pilot {
+
+struct PlannedReplica {
+  std::string service;
+  std::uint32_t replica = 0;
+  Rank rank = 0;
+  bool operator==(const PlannedReplica&) const = default;
+};
+
+struct PlannedTask {
+  struct Part {
+    Rank rank = 0;
+    std::uint32_t local_ranks = 1;
+    bool operator==(const Part&) const = default;
+  };
+  std::string id;
+  std::uint32_t wave = 0;
+  std::vector<Part> parts;
+  bool operator==(const PlannedTask&) const = default;
+};
+
+struct Plan {
+  std::vector<PlannedReplica> replicas;
+  std::vector<PlannedTask> tasks;  ///< in the order in which they start
+  std::uint32_t waves = 0;
+};
+
+/// `nodes` are the resources of ranks 0, 1, …; an error says what is wrong with the workflow or
+/// what does not fit.
+Result<Plan> make_plan(WorkflowDescription workflow, const std::vector<Resources>& nodes);
+
+}  // namespace trireme::pilot

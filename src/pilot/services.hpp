@@ -1,0 +1,147 @@
+// The services of a run and the lives of their replicas.
+//
+//   waiting --(its seat is free)--> starting --> ready --> draining --> ended
+//      ^                               |           |
+//      |                               +-----------+--> ended, and waiting again after a backoff,
+//      or failed
+//      +------------------(elsewhere, when its node was lost)
+//
+// All replicas are started at the beginning of the run and live until `stop`. A replica keeps its
+// seat while it waits to be restarted. Restarts are counted per replica, their backoff doubles; one
+// that was ready for long (defaults::stable_backoffs of its backoffs) counts anew. The loss of a
+// node is no restart: the replica moves, if there is room.
+//
+// Each change that proxies must know is published: first the bare service, so that requests queue,
+// then replicas as they get ready, drain and end. Changes that tasks must know are kept for
+// `take_changes`.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "core/description.hpp"
+#include "core/endpoint.hpp"
+#include "core/ids.hpp"
+#include "core/messages.hpp"
+#include "core/states.hpp"
+#include "core/units.hpp"
+#include "pilot/fit.hpp"
+#include "pilot/output.hpp"
+#include "pilot/scheduler.hpp"
+
+namespace trireme::pilot {
+
+class Services {
+ public:
+  struct Change {
+    enum class Kind : std::uint8_t {
+      ready,    ///< requests are answered: a replica is ready, or it is remote
+      unready,  ///< no replica is ready at the moment
+      failed,   ///< and none will be
+    };
+    ServiceIndex service;
+    Kind kind = Kind::ready;
+    std::string reason;  ///< of a failure
+  };
+
+  Services(Scheduler& scheduler, Output& output) : scheduler_(scheduler), output_(output) {}
+
+  /// Adds services that may name each other in any order. Nothing is added if one is wrong.
+  Status declare(std::vector<ServiceDescription> services);
+  /// Takes back the service that was declared last, with its seats.
+  void withdraw_last();
+  /// Gives the replicas of a service their seats. It is an error if there is no room for all of
+  /// them.
+  Status take_seats(ServiceIndex service);
+  Status take_all_seats();
+  /// Announces a service whose replicas have seats, and starts them.
+  void start(ServiceIndex service, MonoTime now);
+  /// Starts replicas whose seats have become free.
+  void start_waiting(MonoTime now);
+
+  void on_started(Rank rank, const ReplicaStarted& started, MonoTime now);
+  void on_ready(Rank rank, const ReplicaReady& ready, MonoTime now);
+  void on_ended(Rank rank, const ReplicaEnded& ended, MonoTime now);
+  /// The scheduler no longer knows the node.
+  void on_node_lost(Rank rank, const std::string& reason);
+  void on_time(MonoTime now);
+  std::optional<MonoTime> next_deadline() const;
+
+  /// From now on nothing is started, whatever ends.
+  void freeze() { frozen_ = true; }
+  /// Asks all replicas to end.
+  void stop();
+  /// Goes on without the answers of an agent, or of all: its replicas count as ended.
+  void abandon(std::optional<Rank> rank, const std::string& reason);
+
+  /// Publishes each service that has changed since the last call.
+  void publish_changes();
+  std::vector<Change> take_changes() { return std::exchange(changes_, {}); }
+  bool all_ended() const { return living_ == 0; }
+  Duration longest_drain() const;
+  /// "service llama failed: …", of the first that failed for good; empty if none did.
+  const std::string& first_failure() const { return first_failure_; }
+  std::vector<ServiceNeed> needs() const;
+  std::uint32_t size() const { return static_cast<std::uint32_t>(services_.size()); }
+  const ServiceDescription& description(ServiceIndex service) const {
+    return *services_[service.value].description;
+  }
+
+ private:
+  struct Replica {
+    ReplicaState state = ReplicaState::waiting;
+    std::uint32_t attempt = 0;   ///< the life that it is in, or that comes next
+    std::uint32_t restarts = 0;  ///< since it last counted anew
+    std::optional<Seat> seat;
+    MonoTime asked = 0;  ///< when its start was asked for
+    MonoTime ready_since = 0;
+    WallTime spawned = 0;  ///< by its node's clock
+    std::optional<MonoTime> restart_at;
+    ReplicaEndpoint endpoint;
+  };
+  struct Service {
+    std::unique_ptr<const ServiceDescription> description;
+    std::vector<Replica> replicas;
+    Rank home = pilot_rank;
+    bool started = false;
+    bool unpublished = false;  ///< it has changed since it was published
+    bool ready = false;        ///< as the last Change said
+  };
+  using ReplicaRef = std::pair<ServiceIndex, std::uint32_t>;
+
+  static bool is_over(const Replica& replica) {
+    return replica.state == ReplicaState::ended || replica.state == ReplicaState::failed;
+  }
+  Service& at(ServiceIndex index) { return services_[index.value]; }
+  Replica& at(ReplicaRef ref) { return at(ref.first).replicas[ref.second]; }
+  std::optional<ReplicaRef> live_replica(Rank rank, ReplicaId id) const;
+  bool take_seat(ReplicaRef ref);
+  void launch(ReplicaRef ref, MonoTime now);
+  void note(ReplicaRef ref, ReplicaState state, const std::string& reason);
+  void life_over(ReplicaRef ref, ReplicaState state, const std::string& reason);
+  void fail(ReplicaRef ref, const std::string& reason);
+  void changed(ServiceIndex service);
+  void forget_plans(ReplicaRef ref);
+  Rank home_of(ServiceIndex service) const;
+  ServiceEndpoint endpoint_of(ServiceIndex service) const;
+
+  Scheduler& scheduler_;
+  Output& output_;
+  std::vector<Service> services_;
+  std::unordered_map<std::string, ServiceIndex> by_name_;
+  std::vector<ReplicaRef> waiting_;                     ///< for their seats to be free
+  std::set<std::pair<MonoTime, ReplicaRef>> restarts_;  ///< replicas in their backoff
+  std::vector<Change> changes_;
+  std::vector<ServiceIndex> unpublished_;
+  std::uint64_t living_ = 0;  ///< replicas that have not ended for good
+  bool frozen_ = false;
+  std::string first_failure_;
+};
+
+}  // namespace trireme::pilot

@@ -1,0 +1,166 @@
+// The tasks of a run: their states, their attempts, and who waits for whom.
+//
+//   waiting --(all it comes after is done, its services are ready)--> ready --(placed)--> running
+//   --> done
+//      |                                                               ^  |                  |
+//      +--> skipped, cancelled                                         |  +--> cancelled,    +-->
+//      failed, cancelled
+//                                                                      |       failed        |
+//                                                                      +-- a retry is left --+
+//
+// An attempt has one part on each node that it runs on. The first part that does not end well
+// decides how the attempt ended; the other parts are then cancelled, and the attempt is over when
+// all have ended. A lost node ends its parts as `lost`; such an attempt counts, but uses up a retry
+// only after defaults::node_losses of them.
+//
+// What is asked at each step (a few words per task) is kept apart from the descriptions, which are
+// only read when an attempt starts. Nothing but `needs` scans all tasks.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "core/description.hpp"
+#include "core/ids.hpp"
+#include "core/messages.hpp"
+#include "core/states.hpp"
+#include "pilot/fit.hpp"
+#include "pilot/graph.hpp"
+#include "pilot/output.hpp"
+#include "pilot/scheduler.hpp"
+
+namespace trireme::pilot {
+
+struct TaskCounts {
+  std::uint64_t total = 0;
+  std::uint64_t done = 0;
+  std::uint64_t failed = 0;
+  std::uint64_t cancelled = 0;
+  std::uint64_t skipped = 0;
+  std::uint64_t running = 0;
+  std::uint64_t retried = 0;  ///< attempts beyond the first
+  std::uint64_t unfinished() const { return total - done - failed - cancelled - skipped; }
+  bool operator==(const TaskCounts&) const = default;
+};
+
+class Tasks {
+ public:
+  Tasks(Scheduler& scheduler, Output& output) : scheduler_(scheduler), output_(output) {}
+
+  /// Makes the name of a service known to tasks submitted from now on.
+  void add_service(std::string_view name);
+
+  /// Adds tasks that may refer to each other in any order. Nothing is added if a name is wrong;
+  /// after an error about tasks that wait for each other this object is of no use any more.
+  Status submit(std::vector<TaskDescription> tasks);
+  /// A former run has done this task: it counts as done. False if there is no such task or it has
+  /// started or ended.
+  bool mark_done(std::string_view id);
+  Status cancel(TaskIndex task, const std::string& reason);
+
+  /// Starts whatever can start, and fails what can never start any more.
+  void start_ready();
+
+  void on_started(Rank rank, const TaskStarted& started);
+  void on_ended(Rank rank, const TaskEnded& ended);
+  /// The scheduler no longer knows the node.
+  void on_node_lost(Rank rank, const std::string& reason);
+  void on_service_ready(ServiceIndex service);
+  /// It has no ready replica at the moment: tasks submitted from now on wait.
+  void on_service_unready(ServiceIndex service);
+  /// It will never be ready again: tasks that name it and do not run yet are skipped.
+  void on_service_failed(ServiceIndex service, const std::string& reason);
+
+  /// The run comes to its end: running attempts are asked to end, and tasks that come after them
+  /// stay unfinished.
+  void stop_running(const std::string& reason);
+  /// Goes on without the answers of an agent, or of all: what still runs there counts as cancelled.
+  void abandon(std::optional<Rank> rank, const std::string& reason);
+
+  const TaskCounts& counts() const { return counts_; }
+  /// Tasks that were running when the run was stopped, and are not done.
+  std::uint64_t stopped() const { return stopped_; }
+  /// "task train failed: exit code 3", of the first task that failed; empty if none did.
+  const std::string& first_failure() const { return first_failure_; }
+  /// One task of each shape that tasks which have not ended ask for.
+  std::vector<TaskNeed> needs() const;
+  std::optional<TaskIndex> find(std::string_view id) const { return graph_.find_task(id); }
+  bool exists(TaskIndex task) const { return task.value < tasks_.size(); }
+  TaskState state(TaskIndex task) const { return tasks_[task.value].state; }
+  const TaskDescription& description(TaskIndex task) const { return *descriptions_[task.value]; }
+
+ private:
+  static constexpr std::uint32_t none = 0xffffffffu;
+  enum class Ending : std::uint8_t { no, cancelled, stopped };
+  struct Task {
+    TaskState state = TaskState::waiting;
+    Ending ending = Ending::no;  ///< its attempt was asked to end
+    std::uint8_t losses = 0;     ///< attempts lost with a node that used up no retry
+    std::int32_t priority = 0;
+    std::uint32_t attempt = 0;  ///< the one that runs, or the next
+    std::uint32_t retries = 0;  ///< that are left
+    ShapeIndex shape;
+    std::uint32_t slot = none;  ///< of its attempt, while it runs
+  };
+  struct LivePart {
+    Part part;
+    bool ended = false;
+  };
+  /// Slots are used again, so that starting a task allocates nothing here.
+  struct Attempt {
+    TaskIndex task;
+    std::uint32_t open_parts = 0;  ///< 0: the slot is free
+    Outcome outcome = Outcome::done;
+    std::string reason;      ///< why the outcome is not `done`
+    std::string end_reason;  ///< why the task is to end, if `ending` says so
+    bool asked = false;      ///< to end; all its parts have been told
+    std::vector<LivePart> parts;
+  };
+  struct Service {
+    std::string name;
+    bool ready = false;
+    bool failed = false;
+    std::string reason;
+    std::vector<TaskIndex> waiting;  ///< for it to be ready
+    std::vector<TaskIndex> users;
+  };
+  Status check(std::span<const TaskDescription> tasks) const;
+  void add(TaskDescription task);
+  void connect(TaskIndex task);
+  void skip_if_service_failed(TaskIndex task);
+  void make_ready(TaskIndex task);
+  void start(const Placement& placement);
+  LivePart* live_part(Rank rank, AttemptId id);
+  void end_part(Attempt& attempt, LivePart& part, const AttemptEnd& end);
+  void end_parts(Attempt& attempt, std::optional<Rank> rank, const AttemptEnd& end);
+  void end_attempt(Attempt& attempt);
+  void end_for(Attempt& attempt, Ending ending, const std::string& reason);
+  void ask_to_end(Attempt& attempt, const std::string& reason);
+  void end_task(TaskIndex task, TaskState state, const std::string& reason,
+                bool tell_others = true);
+  void skip(TaskIndex task, const std::string& reason);
+  static std::string failed_text(const Service& service);
+  std::string broken_text(TaskIndex after, TaskIndex root) const;
+
+  Scheduler& scheduler_;
+  Output& output_;
+  Graph graph_;
+  std::vector<Task> tasks_;
+  std::vector<std::unique_ptr<const TaskDescription>> descriptions_;
+  std::vector<Attempt> attempts_;
+  std::vector<std::uint32_t> free_slots_;
+  std::vector<Service> services_;
+  std::unordered_map<std::string, ServiceIndex> service_by_name_;
+  TaskCounts counts_;
+  std::uint64_t stopped_ = 0;
+  std::string first_failure_;
+  Placement placement_;  ///< reused
+};
+
+}  // namespace trireme::pilot

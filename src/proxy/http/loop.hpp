@@ -1,0 +1,89 @@
+// The event loop as the proxy's connections see it: edge-triggered readiness, work for the end of a turn, coarse deadlines,
+// and a safe way to destroy what is running.
+//
+// Mechanism. A Loop keeps one epoll set of its own, in which every connection is registered once and for all, and Asio's
+// io_context watches that one set. Asio's own operations would cost an epoll_ctl or a failing read per request to arm again;
+// here a connection that has been read dry costs nothing until its next edge. Anything else on the io_context goes on as
+// usual between two turns.
+//
+// A turn: take the edges there are (at most 256), on_ready() for each, then on_tail() for those that asked for it, then
+// destroy what was buried. Output that is gathered within a turn is thus written once, at its end.
+//
+// Invariants. All of it belongs to the thread that runs the io_context. A Resident may be destroyed at any time except from
+// inside its own callbacks, where it is buried instead. No callback comes after destruction.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+
+namespace boost::asio {
+class io_context;
+}
+
+namespace trireme::proxy::http {
+
+/// What an edge told about a descriptor.
+struct Ready {
+  bool in = false;
+  bool out = false;
+  bool gone = false;  ///< the other side has closed its writing end, or the connection has failed
+};
+
+class Resident;
+
+class Loop {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  explicit Loop(boost::asio::io_context& io);
+  /// Its residents have been destroyed before.
+  ~Loop();
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  boost::asio::io_context& io();
+  /// The time at the beginning of the present turn.
+  Clock::time_point now() const;
+  /// Destroys the resident when the present turn is over.
+  void bury(std::unique_ptr<Resident> resident);
+
+ private:
+  friend class Resident;
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+/// An object that lives on a Loop and is called by it.
+class Resident {
+ public:
+  explicit Resident(Loop& loop);
+  virtual ~Resident();
+  Resident(const Resident&) = delete;
+  Resident& operator=(const Resident&) = delete;
+
+ protected:
+  /// Edges of the descriptor come to on_ready() until unwatch(). False when the kernel has no room for it (errno).
+  [[nodiscard]] bool watch(int descriptor);
+  /// To be called before the descriptor is closed.
+  void unwatch(int descriptor);
+  /// Calls on_tail() once, at the end of the present turn or soon.
+  void at_tail();
+  /// Calls on_deadline() once, not before then, and at most about 10 ms later. Replaces an earlier deadline.
+  void set_deadline(Loop::Clock::duration from_now);
+  void clear_deadline();
+  Loop& loop() const { return loop_; }
+
+ private:
+  friend class Loop;
+  virtual void on_ready(Ready) {}
+  virtual void on_tail() {}
+  virtual void on_deadline() {}
+
+  Loop& loop_;
+  std::size_t index_ = 0;  ///< among the loop's residents
+  Loop::Clock::time_point due_ = Loop::Clock::time_point::max();
+  bool in_tail_ = false;
+};
+
+}  // namespace trireme::proxy::http

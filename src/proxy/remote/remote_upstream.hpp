@@ -1,0 +1,38 @@
+// A remote endpoint as an Upstream: a server that is not ours, reached by URL through libcurl.
+//
+// HTTP/2 where the server speaks it, connections shared and reused, TLS verified against the system's certificates or the
+// endpoint's `ca_file`. The endpoint's key comes from its environment variable or file when the upstream is made, is sent as a
+// bearer token and nowhere else; whatever the client sent as Authorization has been removed before. The environment's HTTP
+// proxies are honoured, never for loopback. Redirects are passed on and not followed. Belongs to the event loop.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "core/description.hpp"
+#include "core/result.hpp"
+#include "proxy/call.hpp"
+#include "proxy/remote/curl_loop.hpp"
+
+namespace trireme::proxy {
+
+class RemoteUpstream final : public Upstream {
+ public:
+  /// `name` begins the words of errors: "gpt/remote-0".
+  RemoteUpstream(CurlLoop& loop, const RemoteEndpoint& endpoint, std::string name);
+
+  std::unique_ptr<Call> open(const http::RequestHead& head, std::string_view first, bool complete,
+                             CallObserver& observer) override;
+
+ private:
+  CurlLoop& loop_;
+  RemoteEndpoint endpoint_;
+  std::string name_;
+  Result<std::string> key_;  ///< empty where none is asked for
+};
+
+/// Where a request's target is at an endpoint: their paths joined; a beginning that they have in common is there once.
+/// "https://example.org/v1" and "/v1/models" or "/models" are both "https://example.org/v1/models".
+std::string join_url(std::string_view base, std::string_view target);
+
+}  // namespace trireme::proxy

@@ -1,0 +1,99 @@
+#include "runtime/bootstrap.hpp"
+
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdint>
+#include <cstdio>
+
+#include "archive/bounded.hpp"
+#include "core/units.hpp"
+
+namespace trireme {
+namespace {
+
+Error mpi_failure(const char* call) {
+  return {std::string(call) + " failed at the start of the run", "", "", ExitCode::runtime_failed};
+}
+
+std::string random_hex(std::size_t bytes) {
+  std::string out;
+  while (out.size() < 2 * bytes) {
+    std::array<unsigned char, 16> random{};
+    // Requests of up to 256 bytes are never cut short once the kernel's generator is seeded.
+    if (getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size())) continue;
+    for (unsigned char byte : random) {
+      std::array<char, 3> digits{};
+      std::snprintf(digits.data(), digits.size(), "%02x", byte);
+      out += digits.data();
+    }
+  }
+  out.resize(2 * bytes);
+  return out;
+}
+
+/// What rank 0 says: a RunInfo or an Error.
+struct Announcement {
+  bool ok = false;
+  RunInfo info;
+  std::string what;
+  std::string where;
+  std::string hint;
+  std::int32_t code = 0;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(ok, info, what, where, hint, code);
+  }
+};
+
+std::string pack(const Result<RunInfo>& result) {
+  if (result) return archive::write(Announcement{.ok = true, .info = *result});
+  const Error& error = result.error();
+  return archive::write(Announcement{.what = error.what, .where = error.where, .hint = error.hint, .code = to_int(error.code)});
+}
+
+Result<RunInfo> unpack(std::string_view bytes) {
+  auto said = archive::read<Announcement>(bytes);
+  if (!said) return said.error();
+  if (said->ok) return said->info;
+  return Error{said->what, said->where, said->hint, static_cast<ExitCode>(said->code)};
+}
+
+}  // namespace
+
+Result<Place> find_place(MPI_Comm comm) {
+  int rank = 0;
+  int size = 0;
+  int local_rank = 0;
+  int local_size = 0;
+  MPI_Comm local = MPI_COMM_NULL;
+  if (MPI_Comm_rank(comm, &rank) != MPI_SUCCESS || MPI_Comm_size(comm, &size) != MPI_SUCCESS ||
+      MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &local) != MPI_SUCCESS ||
+      MPI_Comm_rank(local, &local_rank) != MPI_SUCCESS || MPI_Comm_size(local, &local_size) != MPI_SUCCESS) {
+    return mpi_failure("MPI_Comm_split_type");
+  }
+  MPI_Comm_free(&local);
+  return Place{rank, size, static_cast<unsigned>(local_rank), static_cast<unsigned>(local_size)};
+}
+
+Result<RunInfo> share_run_info(MPI_Comm comm, Rank rank, const std::function<Result<RunInfo>()>& make) {
+  std::string packed;
+  std::uint64_t length = 0;
+  if (rank == pilot_rank) {
+    packed = pack(make());
+    length = packed.size();
+  }
+  if (MPI_Bcast(&length, 1, MPI_UINT64_T, pilot_rank, comm) != MPI_SUCCESS) return mpi_failure("MPI_Bcast");
+  packed.resize(length);
+  if (MPI_Bcast(packed.data(), static_cast<int>(length), MPI_BYTE, pilot_rank, comm) != MPI_SUCCESS) {
+    return mpi_failure("MPI_Bcast");
+  }
+  return unpack(packed);
+}
+
+std::string make_run_id() { return std::to_string(wall_now() / 1'000'000) + "-" + random_hex(6); }
+
+std::string make_token() { return random_hex(16); }
+
+}  // namespace trireme

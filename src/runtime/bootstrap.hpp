@@ -1,0 +1,34 @@
+// The collective beginning of a run: rank 0 makes it, everyone learns of it. The only place where the runtime blocks in MPI.
+#pragma once
+
+#include <mpi.h>
+
+#include <functional>
+#include <string>
+
+#include "core/ids.hpp"
+#include "core/result.hpp"
+#include "core/run_info.hpp"
+#include "runtime/config.hpp"
+
+namespace trireme {
+
+/// A rank's place among the ranks, and among those of its host.
+struct Place {
+  Rank rank = 0;
+  Rank size = 1;
+  unsigned local_index = 0;
+  unsigned local_count = 1;
+};
+
+Result<Place> find_place(MPI_Comm comm);
+
+/// Broadcasts what `make` gives on rank 0, whether a RunInfo or an Error; `make` is called there alone.
+Result<RunInfo> share_run_info(MPI_Comm comm, Rank rank, const std::function<Result<RunInfo>()>& make);
+
+/// A new run id: time and randomness, in letters that are safe in file names.
+std::string make_run_id();
+/// 128 random bits in hex.
+std::string make_token();
+
+}  // namespace trireme

@@ -1,0 +1,31 @@
+// What a run is told before it starts: the command line's options, or the API's.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "core/exit_code.hpp"
+#include "observe/progress.hpp"
+
+namespace trireme {
+
+struct RunConfig {
+  std::string name = "run";
+  std::string run_dir;        ///< empty: ./trireme-runs/NAME-TIME
+  bool resume = false;        ///< run_dir is that of an earlier run, which goes on
+  std::string workflow_file;  ///< absolute, for the log; empty for runs made through the API
+  std::string workflow_dir;   ///< absolute
+  bool stop_on_failure = false;
+  std::optional<std::uint32_t> worker_cores;
+  std::optional<std::uint32_t> worker_gpus;
+  std::optional<std::uint64_t> worker_memory;
+  bool dedicated_pilot = false;      ///< rank 0 takes no work
+  std::string launcher = "auto";
+  observe::ProgressMode progress = observe::ProgressMode::none;
+  bool print_summary = false;        ///< for people, on stderr, at the end
+  bool handle_signals = false;       ///< SIGINT, SIGTERM and SIGUSR1 drain the run
+  std::string log_level = "warn";
+};
+
+}  // namespace trireme

@@ -1,0 +1,289 @@
+#include "runtime/pilot_edge.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+
+#include "core/run_paths.hpp"
+#include "observe/summary.hpp"
+#include "runtime/request_folder.hpp"
+
+namespace trireme {
+namespace {
+
+// In flight at once are a few messages per node and slot; this bound is for the day when that is no longer so.
+constexpr std::size_t inbox_capacity = 1 << 20;
+constexpr auto inbox_deadline = std::chrono::seconds(10);
+constexpr Duration look_every = std::chrono::milliseconds(500);
+
+Error run_over() { return {"the run is over", "", "", ExitCode::failed}; }
+
+}  // namespace
+
+PilotEdge::PilotEdge(const RunConfig& config, const RunInfo& info, Rank ranks,
+                     std::unique_ptr<JournalWriter> journal, std::function<void(PilotBatch)> deliver)
+    : config_(config),
+      info_(info),
+      ranks_(ranks),
+      journal_(std::move(journal)),
+      deliver_(std::move(deliver)),
+      inbox_(inbox_capacity),
+      progress_(config.progress, stderr_, std::getenv("NO_COLOR") != nullptr),
+      pilot_(pilot::Options{.expected_nodes = expected_nodes(), .stop_on_failure = config.stop_on_failure}, *this) {
+  record(events::RunStarted{info_.run_id, info_.name, TRIREME_VERSION, config_.workflow_file,
+                            static_cast<std::uint32_t>(ranks_)});
+  thread_ = std::thread([this] { main(); });
+}
+
+PilotEdge::~PilotEdge() {
+  if (thread_.joinable()) thread_.join();
+}
+
+std::uint32_t PilotEdge::expected_nodes() const {
+  return static_cast<std::uint32_t>(ranks_) - (config_.dedicated_pilot ? 1 : 0);
+}
+
+// --- inputs ----------------------------------------------------------------------------------------------------------
+
+void PilotEdge::push(Input input) {
+  if (!inbox_.push(std::move(input), inbox_deadline)) {
+    // After the run is over there is nobody to tell; before, a pilot that takes nothing for so long hangs on its event
+    // log, which then fails by its own deadline and ends the run.
+  }
+}
+
+void PilotEdge::on_message(Rank from, FromAgent message) { push(Report{from, std::move(message)}); }
+
+void PilotEdge::on_rank_lost(Rank rank, std::string reason) { push(Lost{rank, std::move(reason)}); }
+
+void PilotEdge::on_epoch_acknowledged(std::uint64_t number, Duration took, std::vector<ReplicaId> ready) {
+  push([this, number, took, ready = std::move(ready)] { record(events::EpochPublished{number, took, ready}); });
+}
+
+/// Waits for what the pilot's thread promised; it drops its promises when it ends.
+template <typename T>
+T PilotEdge::await(std::future<T> future) {
+  try {
+    return future.get();
+  } catch (const std::future_error&) {
+    return run_over();
+  }
+}
+
+template <typename T>
+Result<T> PilotEdge::ask(std::function<Result<T>()> question) {
+  auto promise = std::make_shared<std::promise<Result<T>>>();
+  auto future = promise->get_future();
+  push([promise = std::move(promise), question = std::move(question)] { promise->set_value(question()); });
+  return await(std::move(future));
+}
+
+Status PilotEdge::wait_for_nodes() {
+  auto promise = std::make_shared<std::promise<Status>>();
+  auto future = promise->get_future();
+  push([this, promise = std::move(promise)] {
+    if (pilot_.all_joined()) {
+      promise->set_value({});
+    } else {
+      node_waiters_.push_back(promise);
+    }
+  });
+  return await(std::move(future));
+}
+
+Status PilotEdge::submit(WorkflowDescription workflow, std::vector<std::string> already_done) {
+  return ask<void>([this, workflow = std::move(workflow), already_done = std::move(already_done)]() -> Status {
+    if (auto submitted = pilot_.submit_all(workflow); !submitted) return submitted;
+    for (const std::string& id : already_done) pilot_.mark_done(id);
+    return pilot_.start(mono_now());
+  });
+}
+
+Status PilotEdge::start() {
+  return ask<void>([this] { return pilot_.start(mono_now()); });
+}
+
+Result<TaskIndex> PilotEdge::submit(TaskDescription task) {
+  return ask<TaskIndex>([this, task = std::move(task)] { return pilot_.submit(task, mono_now()); });
+}
+
+Status PilotEdge::declare(ServiceDescription service) {
+  return ask<void>([this, service = std::move(service)]() -> Status {
+    auto index = pilot_.declare(service, mono_now());
+    return index ? Status{} : Status{index.error()};
+  });
+}
+
+Status PilotEdge::cancel(TaskIndex task) {
+  return ask<void>([this, task] { return pilot_.cancel(task, "cancelled by the program that submitted it", mono_now()); });
+}
+
+Result<TaskResult> PilotEdge::wait(TaskIndex task, Duration deadline) {
+  auto promise = std::make_shared<std::promise<Result<TaskResult>>>();
+  auto future = promise->get_future();
+  push([this, task, promise = std::move(promise)] {
+    waiters_.emplace(task.value, promise);
+    newly_final_.push_back(task.value);  // it may be final already
+  });
+  if (future.wait_for(deadline) == std::future_status::timeout) {
+    return Error{"the task is not final yet", "", "wait again, or longer", ExitCode::failed};
+  }
+  return await(std::move(future));
+}
+
+void PilotEdge::close(std::optional<Error> error) {
+  push([this, error = std::move(error)] {
+    if (error) fail(*error);
+    pilot_.close(mono_now());
+  });
+}
+
+void PilotEdge::interrupt(ExitCode code, std::string reason) {
+  push([this, code, reason = std::move(reason)] {
+    if (std::exchange(interrupted_, true)) {
+      pilot_.kill(reason, code, mono_now());
+    } else {
+      pilot_.drain(reason, code, mono_now());
+    }
+  });
+}
+
+// --- the pilot's output ----------------------------------------------------------------------------------------------
+
+void PilotEdge::send(Rank to, ToAgent message) { batch_.messages.emplace_back(to, std::move(message)); }
+
+void PilotEdge::publish(ServiceEndpoint service) { batch_.endpoints.push_back(std::move(service)); }
+
+void PilotEdge::record(EventBody body) {
+  const Event event{wall_now(), std::move(body)};
+  // A log that fails ends the run; it says so once, in status().
+  static_cast<void>(journal_->record(event.body, event.time));
+  view_.apply(event);
+  if (const auto* changed = std::get_if<events::TaskChanged>(&event.body); changed != nullptr && is_final(changed->state)) {
+    newly_final_.push_back(changed->task.value);
+  }
+}
+
+// --- the pilot's thread ----------------------------------------------------------------------------------------------
+
+void PilotEdge::main() {
+  while (!pilot_.finished()) {
+    const MonoTime now = mono_now();
+    const MonoTime next =
+        std::min({pilot_.next_deadline().value_or(next_look_), next_look_, progress_.next_deadline(now)});
+    for (Input& input : inbox_.take_all(Duration(std::max<MonoTime>(0, next - now)))) handle(std::move(input));
+    pilot_.on_time(mono_now());
+    look_around();
+    settle_waiters();
+    flush_batch();
+  }
+  if (auto closed = journal_->close(); !closed) fail(closed.error());
+  settle_waiters();
+  batch_.over = true;
+  flush_batch();
+  inbox_.close();
+  node_waiters_.clear();
+  waiters_.clear();
+}
+
+void PilotEdge::handle(Input input) {
+  const MonoTime now = mono_now();
+  if (auto* command = std::get_if<Command>(&input)) {
+    (*command)();
+  } else if (auto* lost = std::get_if<Lost>(&input)) {
+    pilot_.on_node_lost(lost->rank, lost->reason, now);
+  } else {
+    auto& report = std::get<Report>(input);
+    if (auto* joined = std::get_if<NodeJoined>(&report.message)) {
+      for (const std::string& warning : joined->warnings) {
+        record(events::Warning{"node " + std::to_string(report.from) + " (" + joined->host + "): " + warning});
+      }
+    }
+    pilot_.on_message(report.from, report.message, now);
+    if (pilot_.all_joined()) {
+      for (auto& waiter : std::exchange(node_waiters_, {})) waiter->set_value({});
+    }
+  }
+}
+
+void PilotEdge::flush_batch() {
+  if (batch_.messages.empty() && batch_.endpoints.empty() && !batch_.over) return;
+  deliver_(std::exchange(batch_, {}));
+}
+
+/// What has no event of its own: requests in the run directory, a log that failed, the progress display.
+void PilotEdge::look_around() {
+  const MonoTime now = mono_now();
+  if (auto log = journal_->status(); !log) fail(log.error());
+  progress_.on_time(now, view_);
+  if (now < next_look_) return;
+  next_look_ = now + look_every.count();
+  std::vector<std::string> rejected;
+  for (const RunRequest& request : take_requests(info_.run_dir, rejected)) {
+    interrupted_ = true;
+    if (request.kind == RunRequest::Kind::drain) {
+      pilot_.drain(request.reason, ExitCode::interrupted, now);
+    } else {
+      pilot_.kill(request.reason, ExitCode::interrupted, now);
+    }
+  }
+  for (const std::string& file : rejected) record(events::Warning{"requests/" + file + " is no request: removed"});
+}
+
+void PilotEdge::fail(const Error& error) {
+  if (error_) return;
+  error_ = error;
+  pilot_.kill(error.what, error.code, mono_now());
+}
+
+void PilotEdge::settle_waiters() {
+  for (std::uint32_t number : std::exchange(newly_final_, {})) {
+    const TaskIndex task{number};
+    const auto [first, last] = waiters_.equal_range(number);
+    if (first == last) continue;
+    if (pilot_.has_task(task) && !is_final(pilot_.task_state(task))) continue;
+    for (auto waiter = first; waiter != last; ++waiter) {
+      if (pilot_.has_task(task)) {
+        waiter->second->set_value(result_of(task));
+      } else {
+        waiter->second->set_value(Error{"there is no such task", "", "", ExitCode::usage});
+      }
+    }
+    waiters_.erase(first, last);
+  }
+}
+
+TaskResult PilotEdge::result_of(TaskIndex task) const {
+  TaskResult result;
+  const std::string& id = pilot_.task(task).id;
+  switch (pilot_.task_state(task)) {
+    case TaskState::failed: result.state = TaskResult::State::failed; break;
+    case TaskState::cancelled: result.state = TaskResult::State::cancelled; break;
+    case TaskState::skipped: result.state = TaskResult::State::skipped; break;
+    default: result.state = TaskResult::State::done; break;
+  }
+  const observe::TaskRecord* record = view_.find_task(id);
+  if (record == nullptr) return result;
+  result.attempts = record->attempts();
+  result.reason = record->reason;
+  if (const observe::AttemptPart* part = record->verdict()) {
+    result.exit_code = part->exit_code;
+    result.folder = RunPaths(info_.run_dir).attempt(id, part->attempt);
+  }
+  return result;
+}
+
+PilotEnd PilotEdge::finish() {
+  thread_.join();
+  const RunPaths paths(info_.run_dir);
+  progress_.finish(mono_now(), view_);
+  PilotEnd end{pilot_.result().code, error_};
+  if (auto written = observe::write_summary(view_, paths, wall_now()); !written && !end.error) {
+    end.error = written.error();
+    end.code = ExitCode::runtime_failed;
+  }
+  if (config_.print_summary) end.text = observe::summary_text(view_, paths, wall_now());
+  return end;
+}
+
+}  // namespace trireme

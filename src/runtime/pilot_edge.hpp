@@ -1,0 +1,134 @@
+// The pilot's edge: the thread that runs the pure core on rank 0, and all that the core's output touches.
+//
+// Messages come in through one bounded inbox, from the rank's event loop (agents' reports, lost ranks) and from drivers
+// (submissions, waiting). The core's output goes three ways: messages and endpoint changes back to the event loop in batches,
+// events into the event log, and the same events into the run's view, from which progress and summary are made. State is
+// owned by this thread alone; the inbox is the only way in.
+#pragma once
+
+#include <functional>
+#include <future>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "core/events.hpp"
+#include "core/messages.hpp"
+#include "core/run_info.hpp"
+#include "journal/writer.hpp"
+#include "observe/progress.hpp"
+#include "observe/run_view.hpp"
+#include "pilot/output.hpp"
+#include "pilot/pilot.hpp"
+#include "runtime/bounded_queue.hpp"
+#include "runtime/config.hpp"
+#include "trireme/task.hpp"
+
+namespace trireme {
+
+/// How the run ended.
+struct PilotEnd {
+  ExitCode code = ExitCode::done;
+  std::optional<Error> error;  ///< why the runtime itself could not go on
+  std::string text;            ///< the summary for people, if it was asked for
+};
+
+/// What the pilot sends in one go.
+struct PilotBatch {
+  std::vector<std::pair<Rank, ToAgent>> messages;
+  std::vector<ServiceEndpoint> endpoints;
+  bool over = false;  ///< the run has ended: nothing follows
+};
+
+class PilotEdge final : private pilot::Output {
+ public:
+  /// `deliver` is called on the pilot's thread with each batch.
+  PilotEdge(const RunConfig& config, const RunInfo& info, Rank ranks, std::unique_ptr<JournalWriter> journal,
+            std::function<void(PilotBatch)> deliver);
+  ~PilotEdge() override;
+  PilotEdge(const PilotEdge&) = delete;
+  PilotEdge& operator=(const PilotEdge&) = delete;
+
+  // From the event loop.
+  void on_message(Rank from, FromAgent message);
+  void on_rank_lost(Rank rank, std::string reason);
+  void on_epoch_acknowledged(std::uint64_t number, Duration took, std::vector<ReplicaId> ready);
+
+  // From any thread; all but the last two wait for the pilot.
+  /// Waits until every rank has joined; fails when one does not come, or the run ends before.
+  Status wait_for_nodes();
+  /// Declares and submits a whole workflow and starts it.
+  Status submit(WorkflowDescription workflow, std::vector<std::string> already_done);
+  /// Starts a run to which tasks are submitted one by one.
+  Status start();
+  Result<TaskIndex> submit(TaskDescription task);
+  Status declare(ServiceDescription service);
+  Status cancel(TaskIndex task);
+  Result<TaskResult> wait(TaskIndex task, Duration deadline);
+  /// Nothing more will be submitted: the run ends when all is final. `error` makes it a failed run with that exit code.
+  void close(std::optional<Error> error);
+  /// Ends the run early; a second call ends running tasks at once.
+  void interrupt(ExitCode code, std::string reason);
+
+  /// Waits for the thread to end after `over`, then writes the summary. Called once, by the event loop's thread.
+  PilotEnd finish();
+
+ private:
+  struct Report {
+    Rank from;
+    FromAgent message;
+  };
+  struct Lost {
+    Rank rank;
+    std::string reason;
+  };
+  using Command = std::function<void()>;
+  using Input = std::variant<Report, Lost, Command>;
+
+  void send(Rank to, ToAgent message) override;
+  void record(EventBody event) override;
+  void publish(ServiceEndpoint service) override;
+
+  void main();
+  void handle(Input input);
+  void flush_batch();
+  void look_around();
+  /// The run cannot go on: everything is ended, and its exit code is the error's.
+  void fail(const Error& error);
+  void settle_waiters();
+  template <typename T>
+  Result<T> ask(std::function<Result<T>()> question);
+  template <typename T>
+  static T await(std::future<T> future);
+  void push(Input input);
+  std::uint32_t expected_nodes() const;
+  TaskResult result_of(TaskIndex task) const;
+
+  const RunConfig config_;
+  const RunInfo info_;
+  const Rank ranks_;
+  std::unique_ptr<JournalWriter> journal_;
+  std::function<void(PilotBatch)> deliver_;
+  BoundedQueue<Input> inbox_;
+
+  // Owned by the pilot's thread.
+  observe::RunView view_;
+  observe::StderrSink stderr_;
+  observe::Progress progress_;
+  pilot::Pilot pilot_;
+  PilotBatch batch_;
+  std::multimap<std::uint32_t, std::shared_ptr<std::promise<Result<TaskResult>>>> waiters_;
+  std::vector<std::uint32_t> newly_final_;
+  std::vector<std::shared_ptr<std::promise<Status>>> node_waiters_;
+  std::optional<Error> error_;  ///< why the run cannot go on
+  bool interrupted_ = false;
+  MonoTime next_look_ = 0;
+
+  std::thread thread_;
+};
+
+}  // namespace trireme

@@ -1,0 +1,57 @@
+#include "trireme/runtime.hpp"
+
+#include "runtime/convert.hpp"
+#include "runtime/run.hpp"
+
+namespace trireme {
+namespace {
+
+class RunSession final : public Session {
+ public:
+  explicit RunSession(DriverContext& context) : context_(context) {}
+
+  Result<TaskHandle> submit(const Task& task) override {
+    auto description = describe(task);
+    if (!description) return description.error();
+    auto index = context_.pilot.submit(std::move(*description));
+    if (!index) return index.error();
+    return TaskHandle{index->value};
+  }
+  Result<TaskResult> wait(TaskHandle task, std::chrono::nanoseconds deadline) override {
+    return context_.pilot.wait(TaskIndex{task.index}, deadline);
+  }
+  Status cancel(TaskHandle task) override { return context_.pilot.cancel(TaskIndex{task.index}); }
+  Status start(const Service& service) override {
+    auto description = describe(service);
+    if (!description) return description.error();
+    return context_.pilot.declare(std::move(*description));
+  }
+  Client client() const override { return Client(context_.proxy_socket, context_.token); }
+  const std::string& run_dir() const override { return context_.run_dir; }
+
+ private:
+  DriverContext& context_;
+};
+
+}  // namespace
+
+Result<RunSummary> run(MPI_Comm comm, const RuntimeOptions& options, const Driver& driver) {
+  RunConfig config;
+  config.name = options.name;
+  config.run_dir = options.run_dir;
+  config.worker_cores = options.worker_cores;
+  config.worker_gpus = options.worker_gpus;
+  config.worker_memory = options.worker_memory;
+  config.log_level = options.log_level;
+  auto end = run_on(
+      comm, config, [](RunConfig&) { return Status{}; },
+      [&driver](DriverContext& context) -> Status {
+        if (auto started = context.pilot.start(); !started) return started;
+        RunSession session(context);
+        return driver(session);
+      });
+  if (!end) return end.error();
+  return RunSummary{end->code, end->run_dir};
+}
+
+}  // namespace trireme

@@ -1,0 +1,279 @@
+#include "workflow/tasks.hpp"
+
+#include <unordered_set>
+
+#include "core/defaults.hpp"
+#include "workflow/foreach.hpp"
+#include "workflow/program.hpp"
+
+namespace trireme::workflow {
+namespace {
+
+constexpr std::int64_t highest_priority = 1'000'000;
+
+bool is_url(std::string_view text) { return text.find("://") != std::string_view::npos; }
+
+std::string_view last_component(std::string_view path) {
+  while (path.ends_with('/')) path.remove_suffix(1);
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string_view::npos ? path : path.substr(slash + 1);
+}
+
+const Node* node_of(const std::optional<Value>& value) { return value ? &value->node : nullptr; }
+
+/// Names and their meaning are the same for `mpi: true` and `mpi: openmpi`.
+void read_mpi(Fields& fields, const Reader& reader, MpiKind& out) {
+  constexpr std::string_view expected = "true, false, openmpi, mpich or pmix";
+  const auto value = fields.take("mpi");
+  if (!value) return;
+  const auto text = reader.text(*value, expected);
+  if (!text) return;
+  if (*text == "true") {
+    out = MpiKind::automatic;
+  } else if (*text == "false") {
+    out = MpiKind::none;
+  } else if (*text == "openmpi") {
+    out = MpiKind::openmpi;
+  } else if (*text == "mpich") {
+    out = MpiKind::mpich;
+  } else if (*text == "pmix") {
+    out = MpiKind::pmix;
+  } else {
+    reader.error(*value, in_quotes(*text) + " is not known here", std::string(expected),
+                 did_you_mean(*text, {"true", "false", "openmpi", "mpich", "pmix"}));
+  }
+}
+
+/// One resource under either of its spellings: what a rank gets.
+template <typename Read>
+void read_per_rank(Fields& fields, const Reader& reader, std::string_view full,
+                   std::string_view brief, Read read) {
+  if (fields.has(full) && fields.has(brief)) {
+    reader.error(*fields.take(brief), "it means the same as " + std::string(full),
+                 "one of the two");
+    fields.take(full);
+    return;
+  }
+  read(fields.has(brief) ? brief : full);
+  fields.take(fields.has(brief) ? full : brief);
+}
+
+enum class Direction { in, out };
+
+class StagingReader {
+ public:
+  StagingReader(const Reader& reader, Direction direction)
+      : reader_(reader), direction_(direction) {}
+
+  std::optional<Staging> read(const Value& item) const {
+    Staging staging;
+    bool has_mode = false;
+    std::optional<Value> from;
+    const std::size_t errors_before = reader_.diagnostics().error_count();
+    if (item.node.is_map()) {
+      Fields fields(reader_, item.node, item.path);
+      if (const auto value = fields.take("from")) from.emplace(*value);
+      fields.text("from", staging.from);
+      has_mode = fields.has("mode");
+      fields.choice<StagingMode>("mode", staging.mode,
+                                 {{"copy", StagingMode::copy},
+                                  {"link", StagingMode::link},
+                                  {"move", StagingMode::move},
+                                  {"transfer", StagingMode::transfer},
+                                  {"broadcast", StagingMode::broadcast}});
+      fields.text("to", staging.to);
+      fields.finish();
+      if (!from) reader_.error(item, "from is missing", "what to take");
+      if (fields.has("to") && staging.to.empty() &&
+          reader_.diagnostics().error_count() == errors_before) {
+        reader_.error(item, "to is empty", "a path, or no to at all");
+      }
+    } else if (auto text =
+                   reader_.parse(item, Template::Mode::strict, "a path, or a map with from and to")) {
+      from.emplace(item);
+      staging.from = std::move(*text);
+    }
+    if (reader_.diagnostics().error_count() != errors_before) return std::nullopt;
+    if (staging.from.empty()) {
+      reader_.error(*from, "the path is empty", "what to take");
+      return std::nullopt;
+    }
+    if (direction_ == Direction::in) {
+      complete_input(*from, staging, has_mode);
+    } else if (staging.mode == StagingMode::broadcast || staging.mode == StagingMode::transfer) {
+      reader_.error(item, "this mode is for inputs", "copy, link or move");
+    } else if (staging.to.empty() && has_mode) {
+      reader_.error(item, "there is a mode but no to", "where the output goes");
+    }
+    return staging;
+  }
+
+ private:
+  void complete_input(const Value& from, Staging& staging, bool has_mode) const {
+    const std::string source = staging.from.source();
+    const bool url = is_url(source);
+    if (url && !has_mode) staging.mode = StagingMode::transfer;
+    if (url != (staging.mode == StagingMode::transfer)) {
+      reader_.error(from, url ? "a URL can only be transferred" : in_quotes(source) + " is no URL",
+                    url ? "mode: transfer" : "a URL for mode: transfer");
+      return;
+    }
+    if (!url) staging.from.make_absolute(reader_.scope().workflow_dir());
+    if (!staging.to.empty()) return;
+    const std::string_view path = std::string_view(source).substr(0, source.find_first_of("?#"));
+    const std::string name(last_component(url ? path : std::string_view(source)));
+    // Braces that were text in the whole path are text in its last part.
+    auto to = reader_.parse(from, name, Template::Mode::strict);
+    if (!to || to->empty()) {
+      reader_.error(from, "the path has no last part to name the input by", "to beside from");
+      return;
+    }
+    staging.to = std::move(*to);
+  }
+
+  const Reader& reader_;
+  Direction direction_;
+};
+
+void read_staging(Fields& fields, const Reader& reader, std::string_view key, Direction direction,
+                  std::vector<Staging>& out) {
+  const auto value = fields.take(key);
+  if (!value) return;
+  const StagingReader staging(reader, direction);
+  for_each_item(*value, [&](const Value& item) {
+    if (auto read = staging.read(item)) out.push_back(std::move(*read));
+  });
+}
+
+/// One instance of a task.
+class InstanceReader {
+ public:
+  InstanceReader(const Reader& reader, const Value& value, const Value& key)
+      : reader_(reader), value_(value), key_(key), fields_(reader, value.node, value.path) {}
+
+  TaskDescription read(TaskOrigin& origin) {
+    TaskDescription task;
+    fields_.take("foreach");
+    read_program(fields_, reader_, key_, false, task.command, task.script);
+    read_resources(task);
+    origin.task = &value_.node;
+    origin.after = node_of(fields_.take("after"));
+    fields_.texts("after", task.after);
+    origin.services = node_of(fields_.take("services"));
+    fields_.texts("services", task.services);
+    origin.environment = node_of(fields_.take("environment"));
+    fields_.text("environment", task.environment);
+    read_staging(fields_, reader_, "inputs", Direction::in, task.inputs);
+    read_staging(fields_, reader_, "outputs", Direction::out, task.outputs);
+    fields_.duration("timeout", task.timeout, Zero::allowed);
+    fields_.integer("retries", task.retries, 0);
+    if (const auto priority = fields_.take("priority")) {
+      if (const auto read = reader_.integer(*priority, -highest_priority, highest_priority)) {
+        task.priority = static_cast<std::int32_t>(*read);
+      }
+    }
+    fields_.variables("env", task.env);
+    fields_.text("cwd", task.cwd);
+    fields_.text("stdin", task.stdin_from);
+    fields_.text("stdout", task.stdout_to);
+    fields_.text("stderr", task.stderr_to);
+    fields_.finish();
+    return task;
+  }
+
+ private:
+  void read_resources(TaskDescription& task) {
+    fields_.integer("ranks", task.ranks, 1);
+    read_mpi(fields_, reader_, task.mpi);
+    Resources& each = task.per_rank;
+    read_per_rank(fields_, reader_, "cores_per_rank", "cores",
+                  [&](std::string_view key) { fields_.integer(key, each.cores, 0); });
+    read_per_rank(fields_, reader_, "gpus_per_rank", "gpus",
+                  [&](std::string_view key) { fields_.gpus(key, each.gpus); });
+    read_per_rank(fields_, reader_, "memory_per_rank", "memory",
+                  [&](std::string_view key) { fields_.memory(key, each.memory); });
+  }
+
+  const Reader& reader_;
+  const Value& value_;
+  const Value& key_;
+  Fields fields_;
+};
+
+class TasksReader {
+ public:
+  TasksReader(Parameters& parameters, std::string_view workflow_dir, Diagnostics& diagnostics)
+      : parameters_(parameters), workflow_dir_(workflow_dir), diagnostics_(diagnostics) {}
+
+  Tasks read(const Value& section) {
+    for (const Entry& entry : section.node.entries) read_task(section.path, entry);
+    return std::move(tasks_);
+  }
+
+ private:
+  void read_task(const Path& section, const Entry& entry) {
+    const Value value{entry.value, Path(section, entry.key), entry.at()};
+    const Value key{entry.value, value.path, entry.key_at};
+    const Scope load_scope(parameters_, workflow_dir_, {});
+    const Reader reader(load_scope, diagnostics_);
+    if (!check_name(reader, key, entry.key)) return;
+    if (!expect_map(reader, value, "a map with a command or a script")) return;
+
+    Foreach foreach;
+    std::optional<Value> foreach_value;
+    for (const Entry& field : value.node.entries) {
+      if (field.key == "foreach") {
+        foreach_value.emplace(Value{field.value, Path(value.path, field.key), field.at()});
+      }
+    }
+    if (foreach_value) {
+      auto read = Foreach::read(reader, *foreach_value);
+      if (!read) return;
+      foreach = std::move(*read);
+    }
+    if (foreach.size() > defaults::workflow_tasks - tasks_.all.size()) {
+      reader.error(foreach_value ? *foreach_value : key, "there are too many tasks",
+                   std::to_string(defaults::workflow_tasks) + " at most");
+      return;
+    }
+    read_instances(foreach, value, key, entry.key);
+  }
+
+  void read_instances(const Foreach& foreach, const Value& value, const Value& key,
+                      const std::string& name) {
+    std::unordered_set<std::string> ids;
+    for (std::size_t i = 0; i < foreach.size(); ++i) {
+      const Variables variables = foreach.variables(i);
+      const Scope scope(parameters_, workflow_dir_, task_names, &variables);
+      const Reader reader(scope, diagnostics_);
+      const std::size_t errors_before = diagnostics_.error_count();
+      TaskOrigin origin;
+      TaskDescription task = InstanceReader(reader, value, key).read(origin);
+      task.name = name;
+      task.id = name + instance_suffix(variables);
+      // What is wrong with one instance is mostly wrong with all of them.
+      if (diagnostics_.error_count() != errors_before) return;
+      if (foreach.size() > 1 && !ids.insert(task.id).second) {
+        reader.error(key, "two instances have the id " + in_quotes(task.id), "",
+                     "a value is in foreach twice");
+        return;
+      }
+      tasks_.all.push_back(std::move(task));
+      tasks_.origins.push_back(origin);
+    }
+  }
+
+  Parameters& parameters_;
+  std::string_view workflow_dir_;
+  Diagnostics& diagnostics_;
+  Tasks tasks_;
+};
+
+}  // namespace
+
+Tasks read_tasks(const Value& section, Parameters& parameters, std::string_view workflow_dir,
+                 Diagnostics& diagnostics) {
+  return TasksReader(parameters, workflow_dir, diagnostics).read(section);
+}
+
+}  // namespace trireme::workflow

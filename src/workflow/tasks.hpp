@@ -1,0 +1,29 @@
+// `tasks:` into TaskDescriptions.
+#pragma once
+
+#include <unordered_map>
+#include <vector>
+
+#include "core/description.hpp"
+#include "workflow/reader.hpp"
+
+namespace trireme::workflow {
+
+/// Where a task came from, for messages about what it refers to. Null where the file has no such key.
+struct TaskOrigin {
+  const Node* task = nullptr;
+  const Node* after = nullptr;
+  const Node* services = nullptr;
+  const Node* environment = nullptr;
+};
+
+struct Tasks {
+  std::vector<TaskDescription> all;
+  std::vector<TaskOrigin> origins;  ///< of each
+};
+
+/// Reads all tasks, every instance of them. References to other parts of the file are not checked here.
+Tasks read_tasks(const Value& section, Parameters& parameters, std::string_view workflow_dir,
+                 Diagnostics& diagnostics);
+
+}  // namespace trireme::workflow

@@ -1,0 +1,147 @@
+"""Runs the built program as a user would, and looks at what it leaves behind.
+
+TRIREME_BUILD names the build folder, TRIREME_MPIEXEC its launcher, TRIREME_MPI the kind (openmpi or mpich).
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.environ["TRIREME_BUILD"]
+TRIREME = os.path.join(BUILD, "trireme")
+MPIEXEC = os.environ["TRIREME_MPIEXEC"]
+MPI = os.environ["TRIREME_MPI"]
+HERE = os.path.dirname(os.path.abspath(__file__))
+DEADLINE = 120
+
+
+def process_environment(pid):
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return file.read().split(b"\0")
+    except OSError:
+        return []
+
+
+def processes_with(variable):
+    """Pids of the processes that carry NAME=value in their environment."""
+    wanted = variable.encode()
+    return [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and wanted in process_environment(pid)]
+
+
+def wait_until(condition, what, deadline=DEADLINE):
+    """Waits for a state of the world that has no event to wait for."""
+    end = time.monotonic() + deadline
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"not within {deadline} s: {what}")
+
+
+class Run:
+    """A run that has been started."""
+
+    def __init__(self, process, run_dir, mark):
+        self.process = process
+        self.run_dir = run_dir
+        self.mark = mark
+        self.stdout = self.stderr = ""
+
+    def finish(self, deadline=DEADLINE):
+        try:
+            self.stdout, self.stderr = self.process.communicate(timeout=deadline)
+        except subprocess.TimeoutExpired:
+            for pid in processes_with(self.mark):
+                os.kill(pid, signal.SIGKILL)
+            self.stdout, self.stderr = self.process.communicate()
+            raise AssertionError(f"the run did not end within {deadline} s:\n{self.stderr}")
+        return self
+
+    @property
+    def code(self):
+        return self.process.returncode
+
+    def summary(self):
+        with open(os.path.join(self.run_dir, "summary.json")) as file:
+            return json.load(file)
+
+    def events(self):
+        out = subprocess.run([TRIREME, "events", self.run_dir], check=True, capture_output=True, text=True, timeout=DEADLINE).stdout
+        return [json.loads(line) for line in out.splitlines()]
+
+    def stdout_of(self, task, attempt=0):
+        with open(os.path.join(self.run_dir, "tasks", task, str(attempt), "stdout")) as file:
+            return file.read()
+
+
+class TestCase(unittest.TestCase):
+    """Each test has a folder of its own, and a mark in the environment by which its processes are known."""
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="trireme-e2e-")
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.tmp = os.path.join(self.folder, "tmp")
+        os.mkdir(self.tmp)
+        self.mark = f"TRIREME_TEST_MARK={os.path.basename(self.folder)}"
+        self.shared_memory = set(os.listdir("/dev/shm"))
+
+    def environment(self, **extra):
+        environment = dict(os.environ, TRIREME_TMPDIR=self.tmp, TRIREME_TEST_MARK=os.path.basename(self.folder))
+        environment.pop("TRIREME_RUN_ID", None)
+        if os.geteuid() == 0:
+            environment.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
+        environment["OMPI_MCA_rmaps_base_oversubscribe"] = "1"
+        environment.update(extra)
+        return environment
+
+    def workflow(self, text, name="flow.yaml"):
+        path = os.path.join(self.folder, name)
+        with open(path, "w") as file:
+            file.write(text)
+        return path
+
+    def start(self, workflow, *options, ranks=None, run_dir=None, launcher=None, environment=None):
+        """Starts a workflow, given as YAML text or as a path."""
+        path = self.workflow(workflow) if "\n" in workflow else workflow
+        run_dir = run_dir or os.path.join(self.folder, "run")
+        command = [TRIREME, "run", path, "--run-dir", run_dir, *options]
+        if ranks is not None:
+            command = (launcher or [MPIEXEC, "-n", str(ranks)]) + command
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=environment or self.environment(), cwd=self.folder, start_new_session=True,
+        )
+        run = Run(process, run_dir, self.mark)
+        self.addCleanup(self.end, run)
+        return run
+
+    def run_workflow(self, workflow, *options, code=0, **keywords):
+        run = self.start(workflow, *options, **keywords).finish()
+        self.assertEqual(run.code, code, run.stderr + run.stdout)
+        return run
+
+    def end(self, run):
+        if run.process.poll() is None:
+            run.process.kill()
+            run.process.communicate()
+        for pid in processes_with(self.mark):
+            os.kill(pid, signal.SIGKILL)
+
+    def trireme(self, *arguments, code=0):
+        result = subprocess.run([TRIREME, *arguments], capture_output=True, text=True, timeout=DEADLINE, cwd=self.folder, env=self.environment())
+        self.assertEqual(result.returncode, code, result.stderr + result.stdout)
+        return result
+
+    def assert_nothing_left(self):
+        """No process, no socket or other temporary file, no shared-memory segment."""
+        wait_until(lambda: not processes_with(self.mark), "all processes of the run are gone", 30)
+        self.assertEqual(os.listdir(self.tmp), [])
+        self.assertEqual(set(os.listdir("/dev/shm")) - self.shared_memory, set())

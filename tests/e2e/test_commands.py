@@ -1,0 +1,84 @@
+"""The commands that read a run, during it and after it."""
+
+import json
+import os
+import sqlite3
+import unittest
+
+import harness
+
+FLOW = """
+name: commands
+tasks:
+  first:
+    script: |
+      echo words
+      until test -e "{run_dir}/go"; do sleep 0.05; done
+  second:
+    command: [bash, -c, "exit 4"]
+    after: [first]
+  third:
+    command: [/bin/true]
+    after: [second]
+"""
+
+
+class Commands(harness.TestCase):
+    def running(self):
+        run = self.start(FLOW)
+        harness.wait_until(lambda: os.path.exists(os.path.join(run.run_dir, "tasks", "first", "0", "stdout")), "the first task runs")
+        return run
+
+    def test_status_explain_logs_and_events_during_a_run_and_after(self):
+        run = self.running()
+        harness.wait_until(lambda: json.loads(self.trireme("status", run.run_dir, "--json").stdout)["tasks"]["running"] == 1, "status shows the running task")
+        self.assertIn("first", self.trireme("explain", run.run_dir, "second").stdout)
+        harness.wait_until(lambda: "words" in self.trireme("logs", run.run_dir, "first").stdout, "its output is there")
+        open(os.path.join(run.run_dir, "go"), "w").close()
+        run.finish()
+        self.assertEqual(run.code, 1)
+        self.assertIn("exit code 4", self.trireme("explain", run.run_dir, "second").stdout)
+        self.assertIn("second", self.trireme("explain", run.run_dir, "third").stdout)
+        database = os.path.join(self.folder, "run.db")
+        self.trireme("events", run.run_dir, "--sqlite", database)
+        rows = dict(sqlite3.connect(database).execute("select id, state from tasks"))
+        self.assertEqual(rows, {"first": "done", "second": "failed", "third": "skipped"})
+        self.trireme("explain", run.run_dir, "frist", code=2)
+        self.trireme("status", os.path.join(self.folder, "nowhere"), code=2)
+
+    def test_stop_drains_a_run_from_another_process(self):
+        run = self.running()
+        self.trireme("stop", run.run_dir)
+        harness.wait_until(lambda: any(event["event"] == "run_draining" for event in run.events()), "the run drains")
+        open(os.path.join(run.run_dir, "go"), "w").close()
+        run.finish()
+        summary = run.summary()
+        self.assertEqual(summary["state"], "interrupted")
+        self.assertEqual(summary["tasks"]["done"], 1, "the running task was let to end")
+        self.assertEqual(summary["tasks"]["failed"], 0, "nothing new was started")
+        self.assert_nothing_left()
+
+    def test_a_drained_run_is_resumed_where_it_was(self):
+        run = self.running()
+        run.process.terminate()
+        harness.wait_until(lambda: any(event["event"] == "run_draining" for event in run.events()), "the run drains")
+        open(os.path.join(run.run_dir, "go"), "w").close()
+        self.assertEqual(run.finish().code, 75)
+        resumed = harness.subprocess.run([harness.TRIREME, "run", os.path.join(self.folder, "flow.yaml"), "--resume", run.run_dir], capture_output=True, text=True, env=self.environment(), timeout=harness.DEADLINE)
+        self.assertEqual(resumed.returncode, 1, resumed.stderr)
+        placed = [event for event in run.events() if event["event"] == "attempt_placed" and event["task"] == "first"]
+        self.assertEqual(len(placed), 1, "what was done is not done again")
+        self.assertEqual(run.summary()["tasks"]["failed"], 1)
+
+    def test_validate_and_plan(self):
+        path = self.workflow(FLOW)
+        self.trireme("validate", path)
+        plan = json.loads(self.trireme("plan", path, "--json").stdout)
+        self.assertEqual([entry["task"] for entry in plan["tasks"]], ["first", "second", "third"])
+        bad = self.workflow("name: t\ntasks:\n  a:\n    comand: x\n", "bad.yaml")
+        errors = json.loads(self.trireme("validate", bad, "--json", code=2).stdout)["errors"]
+        self.assertEqual((errors[0]["line"], errors[0]["column"]), (4, 5))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,84 @@
+"""Requests that cross ranks: large bodies, streams, clients that go away; services that die."""
+
+import socket
+import unittest
+
+import harness
+
+# One core a rank, so that a client runs on each; a single replica is on another rank for one of them.
+FLOW = """
+name: services
+services:
+  web:
+    command: [/usr/bin/python3, HERE/server.py, "{port}", --replica, "{replica}"]
+    replicas: REPLICAS
+    cores: 0
+    ready: {http: /}
+tasks:
+  client:
+    foreach: {i: [0, 1]}
+    cores: CORES
+    command: [/usr/bin/python3, HERE/client.py, WHAT, "{i}"]
+    services: [web]
+"""
+
+
+def flow(what, replicas=1, cores=1):
+    text = FLOW.replace("HERE", harness.HERE).replace("WHAT", what)
+    return text.replace("REPLICAS", str(replicas)).replace("CORES", str(cores))
+
+
+class Services(harness.TestCase):
+    def both_ranks(self, what, **keywords):
+        """Runs client.py on both ranks; one of them has no replica of its own."""
+        run = self.run_workflow(flow(what, **keywords), "--worker-cores", "1", ranks=2)
+        ranks = {event["rank"] for event in run.events() if event["event"] == "attempt_started"}
+        self.assertEqual(ranks, {0, 1}, "a client ran on each rank")
+        self.assert_nothing_left()
+        return run
+
+    def test_a_64_mib_body_comes_back_byte_by_byte_with_bounded_memory(self):
+        run = self.both_ranks("large")
+        for i in range(2):
+            print(run.stdout_of(f"client%5Bi={i}%5D").strip())
+
+    def test_the_first_event_of_a_stream_arrives_before_the_last_is_produced(self):
+        self.both_ranks("events")
+
+    def test_a_client_that_disconnects_is_seen_by_the_service(self):
+        self.both_ranks("disconnect")
+
+    def test_both_replicas_answer(self):
+        run = self.both_ranks("spread", replicas=2)
+        requests = run.summary()["services"]["web"]["replica_requests"]
+        self.assertEqual(len(requests), 2)
+
+    def test_a_service_that_dies_while_starting_fails_loudly(self):
+        run = self.run_workflow(
+            "name: t\nservices:\n  bad:\n    script: |\n      echo some last words >&2\n      exit 7\n    restart: {max: 1, backoff: 10ms}\n"
+            "tasks:\n  never:\n    command: [/bin/true]\n    services: [bad]\n  other:\n    command: [/bin/true]\n", code=1)
+        self.assertIn("some last words", run.stderr)
+        summary = run.summary()
+        self.assertEqual((summary["tasks"]["skipped"], summary["tasks"]["done"]), (1, 1))
+        self.assertEqual(summary["services"]["bad"]["restarts"], 1)
+        self.assert_nothing_left()
+
+    def test_a_port_that_is_taken_is_no_readiness(self):
+        # Another server listens on the port that our service wants by name, and answers its probe happily.
+        listener = socket.create_server(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        run = self.run_workflow(
+            f"name: t\nservices:\n  web:\n    command: [/usr/bin/python3, {harness.HERE}/server.py, '{port}']\n    ready: {{tcp: true, timeout: 20s}}\n    restart: {{max: 0}}\n"
+            "tasks:\n  ask:\n    command: [/bin/true]\n    services: [web]\n", code=1)
+        listener.close()
+        self.assertIn("Address already in use", run.stderr)
+        self.assert_nothing_left()
+
+    def test_a_service_that_dies_is_restarted_and_requests_go_on(self):
+        run = self.run_workflow(flow("kill", cores=0), ranks=2)
+        self.assertGreaterEqual(run.summary()["services"]["web"]["restarts"], 1)
+        self.assert_nothing_left()
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,246 @@
+#include "pilot/scheduler.hpp"
+
+#include <doctest/doctest.h>
+
+#include <map>
+
+using namespace trireme;
+using namespace trireme::pilot;
+
+namespace {
+
+using Nodes = std::vector<Resources>;
+
+struct Machine : Scheduler {
+  std::uint32_t submitted = 0;
+  std::map<std::uint32_t, Placement> running;
+  std::map<std::uint32_t, ShapeIndex> shapes;
+
+  explicit Machine(const Nodes& nodes) {
+    for (std::size_t i = 0; i < nodes.size(); ++i) add_node(static_cast<Rank>(i), nodes[i]);
+  }
+  std::uint32_t queue(Resources per_rank, std::uint32_t ranks = 1, std::int32_t priority = 0) {
+    shapes[submitted] = shape_index({per_rank, ranks});
+    enqueue({submitted}, shapes[submitted], priority);
+    return submitted++;
+  }
+  /// The tasks that start now, in order.
+  std::vector<std::uint32_t> start() {
+    std::vector<std::uint32_t> tasks;
+    Placement placement;
+    while (next(placement)) {
+      tasks.push_back(placement.task.value);
+      running[placement.task.value] = placement;
+    }
+    return tasks;
+  }
+  void end(std::uint32_t task) {
+    for (const Part& part : running.at(task).parts) release(shapes[task], part);
+    running.erase(task);
+  }
+  std::vector<std::pair<Rank, std::uint32_t>> where(std::uint32_t task) {
+    std::vector<std::pair<Rank, std::uint32_t>> parts;
+    for (const Part& part : running.at(task).parts) parts.emplace_back(part.rank, part.local_ranks);
+    return parts;
+  }
+};
+
+using Where = std::vector<std::pair<Rank, std::uint32_t>>;
+using Ids = std::vector<std::uint32_t>;
+
+}  // namespace
+
+TEST_SUITE("scheduler") {
+  TEST_CASE("small tasks spread over all nodes") {
+    Machine m(Nodes{{.cores = 4}, {.cores = 4}, {.cores = 4}});
+    std::map<Rank, int> count;
+    for (int i = 0; i < 6; ++i) m.queue({.cores = 1});
+    for (std::uint32_t t : m.start()) ++count[m.where(t)[0].first];
+    CHECK(count == std::map<Rank, int>{{0, 2}, {1, 2}, {2, 2}});
+  }
+
+  TEST_CASE("large tasks leave large holes") {
+    Machine m(Nodes{{.cores = 8}, {.cores = 4}});
+    const auto small = m.queue({.cores = 4});
+    const auto large = m.queue({.cores = 8});
+    CHECK(m.start() == Ids{small, large});
+    CHECK(m.where(small) == Where{{1, 1}});
+    CHECK(m.where(large) == Where{{0, 1}});
+  }
+
+  TEST_CASE("higher priority first, then in order of submission, whatever the shape") {
+    Machine m(Nodes{{.cores = 1}});
+    const auto low = m.queue({.cores = 1}, 1, -1);
+    const auto first = m.queue({.cores = 1});
+    const auto second = m.queue({.cores = 1, .memory = 0}, 1, 0);
+    const auto high = m.queue({.cores = 1}, 1, 5);
+    Ids order;
+    for (auto started = m.start(); !started.empty(); started = m.start()) {
+      REQUIRE(started.size() == 1);
+      order.push_back(started[0]);
+      m.end(started[0]);
+    }
+    CHECK(order == Ids{high, first, second, low});
+  }
+
+  TEST_CASE("ranks that fit one node are kept together, others use as few nodes as possible") {
+    Machine m(Nodes{{.cores = 4}, {.cores = 8}, {.cores = 4}, {.cores = 8}});
+    const auto together = m.queue({.cores = 2}, 2);
+    const auto apart = m.queue({.cores = 2}, 7);
+    CHECK(m.start() == Ids{together, apart});
+    CHECK(m.where(together) == Where{{0, 2}});
+    CHECK(m.where(apart) == Where{{1, 4}, {3, 3}});
+    CHECK(m.running[apart].parts[1].first_rank == 4);
+  }
+
+  TEST_CASE("all ranks are placed at once or none") {
+    Machine m(Nodes{{.cores = 4}, {.cores = 4}});
+    const auto blocker = m.queue({.cores = 3});
+    const auto wide = m.queue({.cores = 1}, 8);
+    CHECK(m.start() == Ids{blocker});
+    CHECK(m.nodes()[0].free.cores() + m.nodes()[1].free.cores() == 5);
+    m.end(blocker);
+    CHECK(m.start() == Ids{wide});
+  }
+
+  TEST_CASE("a wide task is not starved by small ones for ever") {
+    Machine m(Nodes{{.cores = 4}, {.cores = 4}});
+    Ids small;
+    for (int i = 0; i < 8; ++i) small.push_back(m.queue({.cores = 1}));
+    m.start();
+    const auto wide = m.queue({.cores = 4});
+    for (int i = 0; i < 1000; ++i) m.queue({.cores = 1});
+    int others = 0;
+    bool started = false;
+    // One small task ends after the other, so that no node is ever empty by itself.
+    for (std::size_t i = 0; !started; ++i) {
+      REQUIRE(i < 200);
+      m.end(m.running.begin()->first);
+      for (std::uint32_t t : m.start()) {
+        started = started || t == wide;
+        others += t == wide ? 0 : 1;
+      }
+    }
+    CHECK(others >= static_cast<int>(defaults::overtakes));
+    CHECK(others < 100);
+    // The other node was used all the while, and the reservation is over.
+    std::uint32_t cores = m.nodes()[0].free.cores() + m.nodes()[1].free.cores();
+    CHECK(cores == 0);
+  }
+
+  TEST_CASE("whoever comes before the holder of a reservation may use the reserved node") {
+    Machine m(Nodes{{.cores = 2}});
+    const auto a = m.queue({.cores = 1});
+    m.start();
+    const auto wide = m.queue({.cores = 2});
+    for (std::uint32_t i = 0; i <= defaults::overtakes; ++i) {
+      const auto t = m.queue({.cores = 1});
+      for (std::uint32_t s : m.start()) {
+        REQUIRE(s == t);
+        m.end(t);
+      }
+    }
+    const auto normal = m.queue({.cores = 1});
+    CHECK(m.start().empty());
+    const auto urgent = m.queue({.cores = 1}, 1, 10);
+    CHECK(m.start() == Ids{urgent});
+    m.end(urgent);
+    m.end(a);
+    CHECK(m.start() == Ids{wide});
+    m.end(wide);
+    const Ids rest = m.start();
+    CHECK(std::find(rest.begin(), rest.end(), normal) != rest.end());
+  }
+
+  TEST_CASE("two halves of two GPUs are not a GPU") {
+    Machine m(Nodes{{.cores = 8, .gpus = 2000}});
+    Ids halves;
+    for (int i = 0; i < 4; ++i) halves.push_back(m.queue({.cores = 1, .gpus = 500}));
+    const auto whole = m.queue({.cores = 1, .gpus = 1000});
+    CHECK(m.start() == halves);
+    m.end(halves[0]);
+    m.end(halves[2]);
+    CHECK(m.nodes()[0].free.gpus() == 1000);
+    CHECK(m.start().empty());
+    m.end(halves[1]);
+    CHECK(m.start() == Ids{whole});
+  }
+
+  TEST_CASE("tasks with GPUs spread, and memory counts") {
+    Machine m(Nodes{{.cores = 8, .memory = 100}, {.cores = 2, .gpus = 2000, .memory = 10}, {.cores = 2, .gpus = 2000, .memory = 10}});
+    const auto a = m.queue({.cores = 1, .gpus = 1000, .memory = 5});
+    const auto b = m.queue({.cores = 1, .gpus = 1000, .memory = 6});
+    const auto c = m.queue({.cores = 1, .gpus = 1000, .memory = 5});
+    CHECK(m.start() == Ids{a, b, c});
+    CHECK(m.where(a) == Where{{1, 1}});
+    CHECK(m.where(b) == Where{{2, 1}});
+    CHECK(m.where(c) == Where{{1, 1}});
+    m.queue({.cores = 1, .memory = 101});
+    CHECK(m.start().empty());
+    CHECK(m.take_stranded().size() == 1);
+  }
+
+  TEST_CASE("requests without cores spread and are bounded per node") {
+    Machine m(Nodes{{.cores = 1}, {.cores = 9}});
+    for (std::uint32_t i = 0; i < 2 * defaults::coreless_per_node + 1; ++i) m.queue({});
+    const Ids started = m.start();
+    CHECK(started.size() == 2 * defaults::coreless_per_node);
+    CHECK(m.where(started[0])[0].first != m.where(started[1])[0].first);
+    m.end(started[7]);
+    CHECK(m.start().size() == 1);
+  }
+
+  TEST_CASE("removed tasks are never handed out, wherever in the queue they were") {
+    Machine m(Nodes{{.cores = 1}});
+    Ids tasks;
+    for (int i = 0; i < 5; ++i) tasks.push_back(m.queue({.cores = 1}));
+    for (std::uint32_t t : {2u, 0u, 4u, 3u}) m.remove({t}, m.shapes[t]);
+    CHECK(m.start() == Ids{1});
+    m.end(1);
+    CHECK(m.start().empty());
+  }
+
+  TEST_CASE("seats spread over nodes, and a node with a seat that waits is handed no tasks") {
+    Machine m(Nodes{{.cores = 4}, {.cores = 4}});
+    const Resources two{.cores = 2};
+    std::vector<Rank> seats;
+    for (int i = 0; i < 3; ++i) {
+      auto seat = m.assign(two, seats);
+      REQUIRE(seat);
+      REQUIRE(m.occupy(*seat, two));
+      seats.push_back(seat->rank);
+    }
+    CHECK(seats == std::vector<Rank>{0, 1, 0});
+    const auto a = m.queue({.cores = 1});
+    m.queue({.cores = 1});
+    CHECK(m.start().size() == 2);
+    auto seat = m.assign(two, seats);
+    REQUIRE(seat);
+    CHECK(seat->rank == 1);
+    CHECK(!m.assign(two, seats));
+    CHECK(!m.occupy(*seat, two));
+    m.queue({.cores = 1});
+    m.end(a);
+    CHECK(m.start().empty());
+    CHECK(m.take_stranded().size() == 1);  // both nodes are full of seats
+    m.end(a + 1);
+    CHECK(m.occupy(*seat, two));
+    m.vacate(*seat, two);
+    m.queue({.cores = 2});
+    CHECK(m.start().size() == 1);
+  }
+
+  TEST_CASE("what was taken on a lost node is forgotten") {
+    Machine m(Nodes{{.cores = 2}, {.cores = 2}});
+    const auto a = m.queue({.cores = 2});
+    const auto b = m.queue({.cores = 2});
+    m.start();
+    m.remove_node(0);
+    m.end(a);
+    CHECK(!m.alive(0));
+    const auto c = m.queue({.cores = 2});
+    CHECK(m.start().empty());
+    m.end(b);
+    CHECK(m.start() == Ids{c});
+  }
+}

@@ -1,0 +1,171 @@
+#include "proxy/admission/service_queue.hpp"
+
+#include "support.hpp"
+
+using namespace trireme;
+using namespace trireme::proxy;
+using namespace trireme::proxy::test;
+
+namespace {
+
+struct Fixture {
+  explicit Fixture(ServiceEndpoint e = service_on({1, 2})) : endpoint(std::move(e)) {
+    queue.apply(as_service(endpoint));
+  }
+  void ask(std::uint64_t ticket, Priority priority = Priority::normal, std::uint32_t waited_ms = 0,
+           Rank from = 3) {
+    queue.on_ask(from,
+                 {.ticket = ticket, .service = llama, .priority = priority, .waited_ms = waited_ms, .left_ms = 60'000},
+                 now);
+  }
+  void offer(std::uint64_t reservation, Rank owner = 1) {
+    queue.on_offer(owner, {.replica = replica(owner - 1), .reservations = {reservation}}, now);
+  }
+  std::uint64_t granted(Rank to = 3) {
+    const auto grant = out.take<SlotGrant>(to);
+    CHECK(grant.verdict == SlotGrant::Verdict::granted);
+    return grant.ticket;
+  }
+  void forget_wants() { out.sent.clear(); }
+
+  ServiceEndpoint endpoint;
+  MonoTime now = 100 * second;
+  Recorder out;
+  ServiceQueue queue{out};
+};
+
+}  // namespace
+
+TEST_CASE("queue: the first that waits summons every ready replica, once") {
+  Fixture f;
+  f.ask(1);
+  CHECK(f.out.take<SlotWant>(1).replica == replica(0));
+  CHECK(f.out.take<SlotWant>(2).replica == replica(1));
+  f.ask(2);
+  CHECK(f.out.empty());
+}
+
+TEST_CASE("queue: an offered slot goes to the first that waits and names replica and reservation") {
+  Fixture f;
+  f.ask(1);
+  f.forget_wants();
+  f.offer(77, 2);
+  const auto grant = f.out.take<SlotGrant>(3);
+  CHECK(grant.ticket == 1);
+  CHECK(grant.replica == replica(1));
+  CHECK(grant.owner == 2);
+  CHECK(grant.reservation == 77);
+  CHECK(f.out.empty());
+  CHECK(f.queue.size() == 0);
+}
+
+TEST_CASE("queue: first in, first out within a priority, and higher priorities first") {
+  Fixture f;
+  f.ask(1, Priority::low);
+  f.ask(2);
+  f.ask(3, Priority::high);
+  f.ask(4);
+  f.ask(5, Priority::high);
+  f.ask(6, Priority::low);
+  f.forget_wants();
+  for (const std::uint64_t expected : {3, 5, 2, 4, 1, 6}) {
+    f.offer(expected);
+    CHECK(f.granted() == expected);
+  }
+  CHECK(f.out.empty());
+}
+
+TEST_CASE("queue: one that asks again keeps the place of its age") {
+  Fixture f;
+  f.ask(1);
+  f.now += 10 * ms;
+  f.ask(2);
+  f.now += 10 * ms;
+  f.ask(3, Priority::normal, 15);
+  f.forget_wants();
+  for (const std::uint64_t expected : {1, 3, 2}) {
+    f.offer(expected);
+    CHECK(f.granted() == expected);
+  }
+}
+
+TEST_CASE("queue: without waiters an offered slot is returned, and the next that waits summons again") {
+  Fixture f;
+  f.offer(5);
+  CHECK(f.out.take<SlotReturn>(1) ==
+        SlotReturn{.replica = replica(0), .reservations = {5}, .no_waiters = true});
+  f.ask(1);
+  CHECK(f.out.take<SlotWant>(1).replica == replica(0));
+  CHECK(f.out.take<SlotWant>(2).replica == replica(1));
+  f.queue.on_offer(1, {.replica = replica(0), .reservations = {6, 7}}, f.now);
+  CHECK(f.granted() == 1);
+  CHECK(f.out.take<SlotReturn>(1).reservations == std::vector<std::uint64_t>{7});
+  f.ask(2);
+  CHECK(f.out.take<SlotWant>(1).replica == replica(0));
+  CHECK(f.out.empty());
+}
+
+TEST_CASE("queue: beyond its bound it refuses, with a time to try again") {
+  auto endpoint = service_on({1});
+  endpoint.queue = 2;
+  Fixture f(endpoint);
+  f.ask(1);
+  f.ask(2);
+  f.forget_wants();
+  f.ask(3);
+  const auto grant = f.out.take<SlotGrant>(3);
+  CHECK(grant.ticket == 3);
+  CHECK(grant.verdict == SlotGrant::Verdict::full);
+  CHECK(grant.retry_after_s >= 1);
+  f.offer(1);
+  CHECK(f.granted() == 1);
+  f.ask(4);
+  CHECK(f.queue.size() == 2);
+}
+
+TEST_CASE("queue: who cancels, is past its deadline or is lost gets no slot") {
+  Fixture f;
+  f.ask(1);
+  f.ask(2, Priority::normal, 0, 4);
+  f.queue.on_ask(3, {.ticket = 3, .service = llama, .priority = Priority::normal, .waited_ms = 0, .left_ms = 5}, f.now);
+  f.ask(4);
+  f.forget_wants();
+  f.queue.on_cancel(3, {.ticket = 1, .service = llama});
+  f.queue.on_cancel(3, {.ticket = 99, .service = llama});
+  f.queue.on_rank_lost(4);
+  CHECK(f.queue.size() == 2);
+  f.now += 6 * ms;
+  f.offer(1);
+  CHECK(f.granted() == 4);
+  CHECK(f.queue.size() == 0);
+  CHECK(f.out.empty());
+}
+
+TEST_CASE("queue: a replica that becomes ready while requests wait is summoned") {
+  Fixture f(service_on({}));
+  f.ask(1);
+  CHECK(f.out.empty());
+  f.endpoint = service_on({1});
+  f.endpoint.replicas[0].state = ReplicaState::starting;
+  f.queue.apply(as_service(f.endpoint));
+  CHECK(f.out.empty());
+  f.endpoint.replicas[0].state = ReplicaState::ready;
+  f.queue.apply(as_service(f.endpoint));
+  CHECK(f.out.take<SlotWant>(1).replica == replica(0));
+  f.queue.apply(as_service(f.endpoint));
+  CHECK(f.out.empty());
+}
+
+TEST_CASE("queue: a dead service answers those who wait and those who come") {
+  Fixture f;
+  f.ask(1);
+  f.forget_wants();
+  auto endpoint = service_on({});
+  endpoint.dead = true;
+  f.queue.apply(as_service(endpoint));
+  CHECK(f.out.take<SlotGrant>(3).verdict == SlotGrant::Verdict::dead);
+  CHECK(f.queue.size() == 0);
+  f.ask(2);
+  CHECK(f.out.take<SlotGrant>(3).verdict == SlotGrant::Verdict::dead);
+  CHECK(f.out.empty());
+}
