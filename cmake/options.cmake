@@ -1,6 +1,7 @@
 # Compiler options shared by every target of the project, as an interface target: trireme_options.
 add_library(trireme_options INTERFACE)
 target_include_directories(trireme_options INTERFACE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+target_compile_definitions(trireme_options INTERFACE TRIREME_VERSION="${PROJECT_VERSION}" OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX)
 target_compile_options(trireme_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
                        -Wno-missing-field-initializers)  # designated initializers mean the rest to be as declared
 if(TRIREME_WERROR)

@@ -13,7 +13,9 @@ Channel::Channel(int socket) : socket_(socket), chunk_(64u << 10, '\0') {
   ::fcntl(socket_, F_SETFL, ::fcntl(socket_, F_GETFL) | O_NONBLOCK);
 }
 
-Channel::~Channel() { ::close(socket_); }
+Channel::~Channel() {
+  ::close(socket_);
+}
 
 void Channel::receive() {
   const auto got = ::recv(socket_, chunk_.data(), chunk_.size(), 0);

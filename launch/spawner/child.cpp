@@ -18,20 +18,13 @@
 #include "core/defaults.hpp"
 
 namespace trireme::spawner {
-namespace {
-
-constexpr std::size_t stack_bytes = 64u << 10;
-constexpr std::uint32_t largest_cpu = 1u << 16;
-constexpr std::size_t longest_reason = 4096;
-constexpr const char* null_device = "/dev/null";
 
 // All that the child needs, and where it leaves the reason when it cannot run the program.
-struct Plan {
+struct Launcher::Plan {
   std::vector<std::string> programs;  // to try in turn
   std::vector<const char*> argv;
   std::vector<const char*> shell_argv;  // for a script that names no interpreter; [1] is set to its path
   std::vector<const char*> envp;
-  std::vector<unsigned long> affinity;
   const Spawn* spawn = nullptr;
   pid_t spawner = 0;
   bool share_stderr = false;
@@ -39,6 +32,15 @@ struct Plan {
   volatile Stage stage = Stage::none;
   volatile int error = 0;
 };
+
+namespace {
+
+using Plan = Launcher::Plan;
+
+constexpr std::size_t stack_bytes = 64u << 10;
+constexpr std::uint32_t largest_cpu = 1u << 16;
+constexpr std::size_t longest_reason = 4096;
+constexpr const char* null_device = "/dev/null";
 
 std::vector<const char*> pointers(const std::vector<std::string>& strings) {
   std::vector<const char*> out;
@@ -75,6 +77,11 @@ std::vector<unsigned long> mask_of(const std::vector<std::uint32_t>& cpus) {
   return mask;
 }
 
+bool bind_self(const std::vector<unsigned long>& mask) {
+  const auto bytes = mask.size() * sizeof(unsigned long);
+  return ::sched_setaffinity(0, bytes, reinterpret_cast<const cpu_set_t*>(mask.data())) == 0;
+}
+
 // ---- In the child: system calls only.
 
 bool fail(Plan& plan, Stage stage) {
@@ -92,21 +99,17 @@ void become_first_victim() {
   // Where memory runs out, the kernel should end a task and not the runtime. Best effort: it may be forbidden.
   const int file = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
   if (file < 0) return;
-  [[maybe_unused]] const auto written =
-      ::write(file, defaults::task_oom_score, sizeof defaults::task_oom_score - 1);
+  [[maybe_unused]] const auto written = ::write(file, defaults::task_oom_score, sizeof defaults::task_oom_score - 1);
 }
 
-bool set_limits_and_affinity(Plan& plan) {
+bool set_limits(Plan& plan) {
   for (const auto& limit : plan.spawn->limits) {
     const rlimit64 value{limit.soft, limit.hard};
     if (::prlimit64(0, static_cast<__rlimit_resource>(limit.resource), &value, nullptr) != 0) {
       return fail(plan, Stage::limits);
     }
   }
-  if (plan.affinity.empty()) return true;
-  const auto bytes = plan.affinity.size() * sizeof(unsigned long);
-  const auto* mask = reinterpret_cast<const cpu_set_t*>(plan.affinity.data());
-  return ::sched_setaffinity(0, bytes, mask) == 0 || fail(plan, Stage::affinity);
+  return true;
 }
 
 bool set_files(Plan& plan) {
@@ -151,7 +154,7 @@ __attribute__((no_sanitize("address", "undefined", "thread"))) int child_main(vo
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != plan.spawner) ::_exit(127);
   become_first_victim();
-  if (set_limits_and_affinity(plan) && set_files(plan)) {
+  if (set_limits(plan) && set_files(plan)) {
     sigset_t none;
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -169,14 +172,22 @@ std::string reason(const Plan& plan) {
     return "cannot open " + path + " as " + what + ": " + why;
   };
   switch (plan.stage) {
-    case Stage::limits: return "cannot set the resource limits: " + why;
-    case Stage::affinity: return "cannot bind to the cores given: " + why;
-    case Stage::working_folder: return "cannot enter the folder " + spawn.cwd + ": " + why;
-    case Stage::stdin_file: return file("stdin", spawn.stdin_path);
-    case Stage::stdout_file: return file("stdout", spawn.stdout_path);
-    case Stage::stderr_file: return file("stderr", spawn.stderr_path);
-    case Stage::program: break;
-    default: return "cannot make a process: " + why;
+    case Stage::limits:
+      return "cannot set the resource limits: " + why;
+    case Stage::affinity:
+      return "cannot bind to the cores given: " + why;
+    case Stage::working_folder:
+      return "cannot enter the folder " + spawn.cwd + ": " + why;
+    case Stage::stdin_file:
+      return file("stdin", spawn.stdin_path);
+    case Stage::stdout_file:
+      return file("stdout", spawn.stdout_path);
+    case Stage::stderr_file:
+      return file("stderr", spawn.stderr_path);
+    case Stage::program:
+      break;
+    default:
+      return "cannot make a process: " + why;
   }
   const std::string& name = spawn.argv.front();
   const bool searched = name.find('/') == std::string::npos;
@@ -193,20 +204,24 @@ Failed refusal(const Spawn& spawn, int error, std::string text) {
 
 }  // namespace
 
-Launcher::Launcher() {
-  void* memory = ::mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+Launcher::Launcher() : all_cores_(largest_cpu / (sizeof(unsigned long) * CHAR_BIT)) {
+  void* memory = ::mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
   if (memory != MAP_FAILED) stack_ = static_cast<char*>(memory);
+  ::sched_getaffinity(0, all_cores_.size() * sizeof(unsigned long), reinterpret_cast<cpu_set_t*>(all_cores_.data()));
 }
 
 Launcher::~Launcher() {
   if (stack_ != nullptr) ::munmap(stack_, stack_bytes);
 }
 
+pid_t Launcher::make_process(Plan& plan) {
+  if (stack_ == nullptr) return errno = ENOMEM, -1;
+  return ::clone(&child_main, stack_ + stack_bytes, CLONE_VM | CLONE_VFORK | SIGCHLD, &plan);
+}
+
 std::variant<pid_t, Failed> Launcher::launch(const Spawn& spawn) {
   if (spawn.argv.empty()) return refusal(spawn, EINVAL, "there is no program to run");
-  if (std::any_of(spawn.cpus.begin(), spawn.cpus.end(),
-                  [](auto cpu) { return cpu >= largest_cpu; })) {
+  if (std::any_of(spawn.cpus.begin(), spawn.cpus.end(), [](auto cpu) { return cpu >= largest_cpu; })) {
     return refusal(spawn, EINVAL, "no machine has a core of that number");
   }
   Plan plan;
@@ -215,25 +230,23 @@ std::variant<pid_t, Failed> Launcher::launch(const Spawn& spawn) {
   plan.shell_argv = {"sh", nullptr};
   plan.shell_argv.insert(plan.shell_argv.end(), plan.argv.begin() + 1, plan.argv.end());
   plan.envp = pointers(spawn.env);
-  plan.affinity = mask_of(spawn.cpus);
   plan.spawn = &spawn;
   plan.spawner = ::getpid();
   plan.share_stderr = spawn.stderr_path == spawn.stdout_path;
 
+  // The child inherits its cores: bound before the clone, it never has to move while the spawner waits for it.
+  const auto cores = mask_of(spawn.cpus);
   pid_t pid = -1;
-  if (stack_ == nullptr) {
-    errno = ENOMEM;
-  } else {
-    pid = ::clone(&child_main, stack_ + stack_bytes, CLONE_VM | CLONE_VFORK | SIGCHLD, &plan);
-  }
-  if (pid < 0) {
+  if (!cores.empty() && !bind_self(cores)) {
+    fail(plan, Stage::affinity);
+  } else if (pid = make_process(plan); pid < 0) {
     fail(plan, Stage::process);
   } else if (plan.stage != Stage::none) {
     while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
     }
-  } else {
-    return pid;
   }
+  if (!cores.empty()) bind_self(all_cores_);
+  if (plan.stage == Stage::none) return pid;
   return Failed{spawn.id, plan.error, plan.stage, reason(plan).substr(0, longest_reason)};
 }
 

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include <variant>
+#include <vector>
 
 #include "launch/spawner/protocol.hpp"
 
@@ -26,8 +27,13 @@ class Launcher {
   /// The pid of the process, which is also its session and process group; or why there is none.
   std::variant<pid_t, Failed> launch(const Spawn& spawn);
 
+  struct Plan;
+
  private:
+  pid_t make_process(Plan& plan);
+
   char* stack_ = nullptr;
+  std::vector<unsigned long> all_cores_;  ///< the spawner's own mask, which it has outside of launch()
 };
 
 }  // namespace trireme::spawner

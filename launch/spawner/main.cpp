@@ -103,8 +103,8 @@ class Loop {
     signalfd_siginfo info{};
     while (::read(signals_, &info, sizeof info) == sizeof info) {
       if (info.ssi_signo != SIGCHLD) {
-        std::fprintf(stderr, "signal %u from process %u is ignored while the rank lives\n",
-                     info.ssi_signo, info.ssi_pid);
+        std::fprintf(stderr, "signal %u from process %u is ignored while the rank lives\n", info.ssi_signo,
+                     info.ssi_pid);
       }
     }
     supervisor_.reap(Clock::now());
@@ -119,8 +119,7 @@ class Loop {
 
   void update_interest() {
     if (!watching_rank_) return;
-    const std::uint32_t interest =
-        (rank_.wants_to_read() ? EPOLLIN : 0u) | (rank_.wants_to_write() ? EPOLLOUT : 0u);
+    const std::uint32_t interest = (rank_.wants_to_read() ? EPOLLIN : 0u) | (rank_.wants_to_write() ? EPOLLOUT : 0u);
     if (interest == interest_) return;
     interest_ = interest;
     epoll_event event{};

@@ -33,7 +33,7 @@ struct Task {
   TimePoint kill_at = never;     ///< KILL is due: the grace of a stop, or at once when the main process ended by itself
   TimePoint give_up_at = never;  ///< after KILL; for processes stuck in the kernel
   bool main_ended = false;
-  Ended end;                     ///< what has been found out about its end
+  Ended end;                       ///< what has been found out about its end
   TimePoint scheduled_at = never;  ///< the table's own note: the deadline by which it has filed the task
 
   TimePoint deadline() const { return std::min({timeout_at, kill_at, give_up_at}); }
@@ -45,7 +45,7 @@ struct Orphan {
   std::optional<std::uint64_t> owner;  ///< id of its task
   bool hidden = false;                 ///< no owner could be found: it hid its session and environment
   TimePoint first_seen;
-  std::uint64_t newest_suspect = 0;    ///< the sequence of the last task that can have started it
+  std::uint64_t newest_suspect = 0;  ///< the sequence of the last task that can have started it
   bool killed = false;
 };
 

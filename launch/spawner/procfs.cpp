@@ -119,7 +119,9 @@ bool has_entry(std::string_view block, std::string_view entry) {
   return value_in(block, entry.substr(0, equals)) == entry.substr(equals + 1);
 }
 
-std::vector<pid_t> all_processes() { return numbered_entries("/proc"); }
+std::vector<pid_t> all_processes() {
+  return numbered_entries("/proc");
+}
 
 std::vector<pid_t> children_of(pid_t pid) {
   static const bool kernel_lists_children = ::access("/proc/thread-self/children", F_OK) == 0;

@@ -37,9 +37,8 @@ constexpr std::size_t index_in<T, std::variant<Alternatives...>> = [] {
 
 template <typename Message>
 constexpr std::uint16_t kind_of =
-    index_in<Message, Request> < std::variant_size_v<Request>
-        ? index_in<Message, Request>
-        : first_report + index_in<Message, Report>;
+    index_in<Message, Request> < std::variant_size_v<Request> ? index_in<Message, Request>
+                                                              : first_report + index_in<Message, Report>;
 
 class Writer {
  public:
@@ -193,8 +192,7 @@ std::optional<FrameReader::Frame> FrameReader::next() {
     failed_ = true;
     return std::nullopt;
   }
-  const Frame frame{header.kind,
-                    std::string_view(buffer_).substr(start_ + header_bytes, header.length)};
+  const Frame frame{header.kind, std::string_view(buffer_).substr(start_ + header_bytes, header.length)};
   start_ += header_bytes + header.length;
   return frame;
 }

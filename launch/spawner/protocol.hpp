@@ -45,10 +45,10 @@ struct Limit {
 
 /// Start one process, in a session of its own.
 struct Spawn {
-  std::uint64_t id = 0;            ///< named by every later message about it; unique while it lives
-  std::vector<std::string> argv;   ///< argv[0] is searched in the PATH of `env` unless it has a slash
-  std::vector<std::string> env;    ///< the whole environment, NAME=value
-  std::string cwd;                 ///< empty: the spawner's
+  std::uint64_t id = 0;           ///< named by every later message about it; unique while it lives
+  std::vector<std::string> argv;  ///< argv[0] is searched in the PATH of `env` unless it has a slash
+  std::vector<std::string> env;   ///< the whole environment, NAME=value
+  std::string cwd;                ///< empty: the spawner's
   std::string stdin_path = "/dev/null";
   std::string stdout_path = "/dev/null";
   std::string stderr_path = "/dev/null";  ///< may be stdout_path: both then share one open file
@@ -59,8 +59,7 @@ struct Spawn {
   std::uint64_t timeout_ms = 0;  ///< 0: none
   template <typename Archive>
   void fields(Archive& archive) {
-    archive(id, argv, env, cwd, stdin_path, stdout_path, stderr_path, append, cpus, limits, grace_ms,
-            timeout_ms);
+    archive(id, argv, env, cwd, stdin_path, stdout_path, stderr_path, append, cpus, limits, grace_ms, timeout_ms);
   }
 };
 
@@ -130,22 +129,22 @@ struct Started {
 /// Where the start of a process failed.
 enum class Stage : std::uint8_t {
   none,
-  refused,         ///< a bad request, a lease that ran out, or the spawner is ending
-  process,         ///< no process could be made
+  refused,  ///< a bad request, a lease that ran out, or the spawner is ending
+  process,  ///< no process could be made
   limits,
   affinity,
   working_folder,
   stdin_file,
   stdout_file,
   stderr_file,
-  program,         ///< exec: by convention ENOENT stands for exit code 127, anything else for 126
+  program,  ///< exec: by convention ENOENT stands for exit code 127, anything else for 126
 };
 
 struct Failed {
   std::uint64_t id = 0;
   std::int32_t error = 0;  ///< errno
   Stage stage = Stage::none;
-  std::string text;        ///< for the user: "cannot run 'foo': not found in PATH"
+  std::string text;  ///< for the user: "cannot run 'foo': not found in PATH"
   template <typename Archive>
   void fields(Archive& archive) {
     archive(id, error, stage, text);
@@ -158,12 +157,12 @@ struct Ended {
   std::int32_t exit_code = 0;  ///< of the main process; meaningless if signo is not 0
   std::int32_t signo = 0;      ///< the signal that ended the main process, or 0
   bool timed_out = false;
-  bool stopped = false;         ///< a Stop, a Shutdown or the end of the lease came before its end
-  std::uint32_t leftover = 0;   ///< processes that even KILL did not end in time (stuck in the kernel)
+  bool stopped = false;        ///< a Stop, a Shutdown or the end of the lease came before its end
+  std::uint32_t leftover = 0;  ///< processes that even KILL did not end in time (stuck in the kernel)
   std::uint64_t max_rss_bytes = 0;
-  std::uint64_t user_ns = 0;    ///< of the whole tree, as far as its members were waited for
+  std::uint64_t user_ns = 0;  ///< of the whole tree, as far as its members were waited for
   std::uint64_t system_ns = 0;
-  Moment at;                    ///< when the main process ended
+  Moment at;  ///< when the main process ended
   template <typename Archive>
   void fields(Archive& archive) {
     archive(id, exit_code, signo, timed_out, stopped, leftover, max_rss_bytes, user_ns, system_ns, at);

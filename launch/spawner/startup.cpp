@@ -56,7 +56,9 @@ void close_all_but(int kept) {
   }
 }
 
-void warn(const char* what) { std::fprintf(stderr, "cannot %s: %s\n", what, std::strerror(errno)); }
+void warn(const char* what) {
+  std::fprintf(stderr, "cannot %s: %s\n", what, std::strerror(errno));
+}
 
 }  // namespace
 
@@ -77,9 +79,7 @@ std::optional<Options> parse_options(int argc, char** argv) {
     }
   }
   if (ok && options.socket > 2 && options.rank > 0 && !options.log_file.empty()) return options;
-  std::fputs(
-      "trireme-spawner is started by trireme: trireme-spawner --socket FD --rank PID --log FILE\n",
-      stderr);
+  std::fputs("trireme-spawner is started by trireme: trireme-spawner --socket FD --rank PID --log FILE\n", stderr);
   return std::nullopt;
 }
 

@@ -26,11 +26,12 @@ std::int64_t nanoseconds(clockid_t clock) {
   return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
-Moment this_moment() { return {nanoseconds(CLOCK_MONOTONIC), nanoseconds(CLOCK_REALTIME)}; }
+Moment this_moment() {
+  return {nanoseconds(CLOCK_MONOTONIC), nanoseconds(CLOCK_REALTIME)};
+}
 
 std::uint64_t nanoseconds(const timeval& time) {
-  return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 +
-         static_cast<std::uint64_t>(time.tv_usec) * 1000;
+  return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(time.tv_usec) * 1000;
 }
 
 void add_usage(Ended& end, const rusage& used) {
@@ -47,9 +48,8 @@ std::string ensure_attempt(Spawn& spawn) {
       return entry.substr(attempt_variable.size() + 1);
     }
   }
-  std::string attempt = std::to_string(::getpid()) + "-" +
-                        std::to_string(nanoseconds(CLOCK_MONOTONIC)) + "-" +
-                        std::to_string(spawn.id);
+  std::string attempt =
+      std::to_string(::getpid()) + "-" + std::to_string(nanoseconds(CLOCK_MONOTONIC)) + "-" + std::to_string(spawn.id);
   spawn.env.push_back(std::string(attempt_variable) + "=" + attempt);
   return attempt;
 }
@@ -113,8 +113,7 @@ void Supervisor::rank_lost(TimePoint now) {
 
 void Supervisor::end_everything(milliseconds grace, TimePoint now) {
   if (!ending_) {
-    std::fprintf(stderr, "ending %zu tasks, grace %lld ms\n", table_.size(),
-                 static_cast<long long>(grace.count()));
+    std::fprintf(stderr, "ending %zu tasks, grace %lld ms\n", table_.size(), static_cast<long long>(grace.count()));
   }
   ending_ = true;
   end_kill_at_ = std::min(end_kill_at_, now + grace);

@@ -2,11 +2,14 @@
 // callback does the work during CLI11's parsing and leaves the exit code in the Context.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <iosfwd>
 #include <string>
 
 #include "core/result.hpp"
+
+namespace CLI {
+class App;
+}
 
 namespace trireme::cli {
 
@@ -28,5 +31,11 @@ void add_explain(CLI::App& app, Context& context);
 void add_events(CLI::App& app, Context& context);
 void add_logs(CLI::App& app, Context& context);
 void add_services(CLI::App& app, Context& context);
+
+// Running.
+void add_run(CLI::App& app, Context& context);
+void add_validate(CLI::App& app, Context& context);
+void add_plan(CLI::App& app, Context& context);
+void add_stop(CLI::App& app, Context& context);
 
 }  // namespace trireme::cli

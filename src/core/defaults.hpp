@@ -34,6 +34,7 @@ constexpr std::size_t stream_window = 256u << 10;    ///< bytes in flight per di
 constexpr std::size_t replay_limit = 1u << 20;       ///< bytes of a request body kept for a retry
 constexpr auto affinity_wait = 50ms;
 constexpr auto request_deadline = 10min;             ///< from arrival to the first byte of the answer
+constexpr auto longest_deadline = 24h * 7;           ///< that a client may ask for
 constexpr std::size_t forward_chunk = 32u << 10;      ///< of a body, in one message between proxies
 constexpr auto forward_retry = 1ms;                  ///< after the fabric was too full to take more of a body
 constexpr std::uint32_t request_attempts = 3;        ///< on different replicas, before the first byte of an answer

@@ -22,7 +22,10 @@ std::string to_string(const Resources& resources) {
   auto add = [&out](const std::string& part) { out += (out.empty() ? "" : ", ") + part; };
   if (resources.cores > 0) add(std::to_string(resources.cores) + (resources.cores == 1 ? " core" : " cores"));
   if (resources.gpus > 0) add(gpu_count(resources.gpus) + (resources.gpus == whole_gpu ? " GPU" : " GPUs"));
-  if (resources.memory > 0) add(format_size(resources.memory) + " memory");
+  if (resources.memory > 0) {
+    const std::string size = format_size(resources.memory);
+    add(size + (size.back() <= '9' ? " bytes memory" : " memory"));
+  }
   return out.empty() ? "nothing" : out;
 }
 

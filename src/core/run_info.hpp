@@ -2,6 +2,9 @@
 #pragma once
 
 #include <string>
+#include <vector>
+
+#include "core/description.hpp"
 
 namespace trireme {
 
@@ -12,9 +15,10 @@ struct RunInfo {
   std::string workflow_dir;      ///< absolute path of the workflow file's folder
   std::string inference_token;   ///< OPENAI_API_KEY of tasks: opens the models
   std::string control_token;     ///< TRIREME_TOKEN of tasks: opens /runtime too
+  std::vector<EnvironmentDescription> environments;  ///< of the workflow
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(run_id, name, run_dir, workflow_dir, inference_token, control_token);
+    archive(run_id, name, run_dir, workflow_dir, inference_token, control_token, environments);
   }
 };
 

@@ -11,8 +11,8 @@ constexpr std::size_t longest_name = 140;
 constexpr std::size_t hash_digits = 16;
 
 bool is_plain(char c) {
-  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' ||
-         c == '_' || c == '=' || c == ',' || c == '-';
+  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+         c == '=' || c == ',' || c == '-';
 }
 
 void append_escaped(std::string& out, char c) {
@@ -63,8 +63,7 @@ std::filesystem::path RunPaths::service(std::string_view name) const {
   return root_ / "services" / path_of_id(name);
 }
 
-std::filesystem::path RunPaths::replica(std::string_view name, std::uint32_t replica,
-                                        std::uint32_t attempt) const {
+std::filesystem::path RunPaths::replica(std::string_view name, std::uint32_t replica, std::uint32_t attempt) const {
   return service(name) / std::to_string(replica) / std::to_string(attempt);
 }
 

@@ -32,8 +32,7 @@ class RunPaths {
   std::filesystem::path task(std::string_view id) const;
   std::filesystem::path attempt(std::string_view id, std::uint32_t attempt) const;
   std::filesystem::path service(std::string_view name) const;
-  std::filesystem::path replica(std::string_view name, std::uint32_t replica,
-                                std::uint32_t attempt) const;
+  std::filesystem::path replica(std::string_view name, std::uint32_t replica, std::uint32_t attempt) const;
   std::filesystem::path node(Rank rank) const;
   std::filesystem::path requests() const { return root_ / "requests"; }
   std::filesystem::path summary() const { return root_ / "summary.json"; }

@@ -6,11 +6,13 @@
 namespace trireme {
 namespace {
 
-constexpr std::array<std::string_view, 12> runtime_placeholders{
-    "port", "socket", "host", "key", "replica", "rank", "task_id", "task_dir", "run_dir", "workflow_dir", "scratch",
-    "attempt"};
+constexpr std::array<std::string_view, 12> runtime_placeholders{"port",    "socket",       "host",    "key",
+                                                                "replica", "rank",         "task_id", "task_dir",
+                                                                "run_dir", "workflow_dir", "scratch", "attempt"};
 
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+bool is_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
 
 /// The identifier at the front of `text`, if it is followed by a closing brace.
 std::string_view identifier_in_braces(std::string_view text) {
@@ -128,8 +130,8 @@ std::string Template::source() const {
       out += text[at];
       if (text[at] != '{' || (at > 0 && text[at - 1] == '$')) continue;
       const std::string_view rest = text.substr(at + 1);
-      const bool ambiguous = rest.starts_with('{') || !identifier_in_braces(rest).empty() ||
-                             (rest.empty() && before_placeholder);
+      const bool ambiguous =
+          rest.starts_with('{') || !identifier_in_braces(rest).empty() || (rest.empty() && before_placeholder);
       if (ambiguous) out += '{';
     }
   }

@@ -11,9 +11,12 @@
 namespace trireme {
 namespace {
 
+// 64 bits of mantissa: every whole number of nanoseconds or bytes is exact.
+using Number = long double;
+
 struct Unit {
   std::string_view name;
-  double factor;
+  Number factor;
 };
 
 constexpr std::array<Unit, 13> duration_units{{{"ns", 1},
@@ -31,7 +34,7 @@ constexpr std::array<Unit, 13> duration_units{{{"ns", 1},
                                                {"days", 86400e9}}};
 
 // Longer durations would overflow nanoseconds in 64 bits.
-constexpr double max_nanoseconds = 9.0e18;
+constexpr Number max_nanoseconds = 9.0e18L;
 
 Error bad_duration(std::string_view text) {
   return {"\"" + std::string(text) + "\" is not a duration", "", "write 90, 90s, 1h30m or 1:30:00", ExitCode::usage};
@@ -42,10 +45,9 @@ Error bad_size(std::string_view text) {
 }
 
 /// Reads an unsigned decimal number at the front of `text` and takes it away.
-bool take_number(std::string_view& text, double& number) {
+bool take_number(std::string_view& text, Number& number) {
   std::size_t digits = 0;
-  while (digits < text.size() &&
-         (std::isdigit(static_cast<unsigned char>(text[digits])) != 0 || text[digits] == '.')) {
+  while (digits < text.size() && (std::isdigit(static_cast<unsigned char>(text[digits])) != 0 || text[digits] == '.')) {
     ++digits;
   }
   if (digits == 0) return false;
@@ -56,10 +58,10 @@ bool take_number(std::string_view& text, double& number) {
 }
 
 Result<Duration> parse_clock(std::string_view text) {
-  std::vector<double> parts;
+  std::vector<Number> parts;
   std::string_view rest = text;
   while (true) {
-    double number = 0;
+    Number number = 0;
     if (!take_number(rest, number)) return bad_duration(text);
     parts.push_back(number);
     if (rest.empty()) break;
@@ -67,7 +69,7 @@ Result<Duration> parse_clock(std::string_view text) {
     rest.remove_prefix(1);
   }
   if (parts.size() < 2 || parts.size() > 3) return bad_duration(text);
-  double total = 0;
+  Number total = 0;
   for (std::size_t i = 0; i < parts.size(); ++i) {
     if (i > 0 && parts[i] >= 60) return bad_duration(text);
     total = total * 60 + parts[i];
@@ -84,16 +86,20 @@ std::int64_t now(clockid_t clock) {
 
 }  // namespace
 
-WallTime wall_now() { return now(CLOCK_REALTIME); }
-MonoTime mono_now() { return now(CLOCK_MONOTONIC); }
+WallTime wall_now() {
+  return now(CLOCK_REALTIME);
+}
+MonoTime mono_now() {
+  return now(CLOCK_MONOTONIC);
+}
 
 Result<Duration> parse_duration(std::string_view text) {
   if (text.find(':') != std::string_view::npos) return parse_clock(text);
   std::string_view rest = text;
-  double total = 0;
+  Number total = 0;
   bool any = false;
   while (!rest.empty()) {
-    double number = 0;
+    Number number = 0;
     if (!take_number(rest, number)) return bad_duration(text);
     std::size_t letters = 0;
     while (letters < rest.size() && std::isalpha(static_cast<unsigned char>(rest[letters])) != 0) ++letters;
@@ -138,20 +144,20 @@ std::string format_duration(Duration duration) {
 
 Result<std::uint64_t> parse_size(std::string_view text) {
   std::string_view rest = text;
-  double number = 0;
+  Number number = 0;
   if (!take_number(rest, number)) return bad_size(text);
-  double factor = 1;
+  Number factor = 1;
   if (!rest.empty()) {
     constexpr std::string_view units = "KMGTP";
     auto at = units.find(static_cast<char>(std::toupper(static_cast<unsigned char>(rest.front()))));
     if (at != std::string_view::npos) {
-      factor = std::pow(1024.0, static_cast<double>(at) + 1);
+      factor = std::pow(Number{1024}, static_cast<Number>(at) + 1);
       rest.remove_prefix(1);
       if (!rest.empty() && rest.front() == 'i') rest.remove_prefix(1);
     }
     if (rest == "B") rest.remove_prefix(1);
   }
-  if (!rest.empty() || number * factor > 9.0e18) return bad_size(text);
+  if (!rest.empty() || number * factor > 9.0e18L) return bad_size(text);
   return static_cast<std::uint64_t>(std::llround(number * factor));
 }
 

@@ -6,7 +6,7 @@
 
 #include "fabric/frame.hpp"
 
-namespace trireme {
+namespace trireme::fabric {
 
 namespace {
 
@@ -34,8 +34,7 @@ EpochBroadcast::~EpochBroadcast() {
 }
 
 void EpochBroadcast::begin(std::string& part, MPI_Request& request) {
-  if (MPI_Ibcast(part.data(), static_cast<int>(part.size()), MPI_BYTE, 0, comm_, &request) !=
-      MPI_SUCCESS) {
+  if (MPI_Ibcast(part.data(), static_cast<int>(part.size()), MPI_BYTE, 0, comm_, &request) != MPI_SUCCESS) {
     abandon();
   }
 }
@@ -107,4 +106,4 @@ bool EpochBroadcast::progress(const std::function<void(std::string_view batch)>&
   return true;
 }
 
-}  // namespace trireme
+}  // namespace trireme::fabric

@@ -13,7 +13,7 @@
 #include <string>
 #include <string_view>
 
-namespace trireme {
+namespace trireme::fabric {
 
 class EpochBroadcast {
  public:
@@ -59,4 +59,4 @@ class EpochBroadcast {
   bool abandoned_ = false;
 };
 
-}  // namespace trireme
+}  // namespace trireme::fabric

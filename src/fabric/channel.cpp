@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace trireme {
+namespace trireme::fabric {
 
 namespace {
 
@@ -53,8 +53,8 @@ std::span<const std::size_t> FrameChannel::test_receives() {
   indices_.resize(std::max(indices_.size(), count));
   statuses_.resize(std::max(statuses_.size(), count));
   int done = 0;
-  const int rc = MPI_Testsome(static_cast<int>(count), receive_requests_.data(), &done,
-                              indices_.data(), statuses_.data());
+  const int rc =
+      MPI_Testsome(static_cast<int>(count), receive_requests_.data(), &done, indices_.data(), statuses_.data());
   if (rc != MPI_SUCCESS && rc != MPI_ERR_IN_STATUS) {
     ++errors_;
     return {};
@@ -75,9 +75,8 @@ std::span<const std::size_t> FrameChannel::test_receives() {
     receives_[slot].length = static_cast<std::size_t>(std::max(length, 0));
     arrived_.push_back(slot);
   }
-  std::stable_partition(arrived_.begin(), arrived_.end(), [this](std::size_t slot) {
-    return receives_[slot].message_class == MessageClass::control;
-  });
+  std::stable_partition(arrived_.begin(), arrived_.end(),
+                        [this](std::size_t slot) { return receives_[slot].message_class == MessageClass::control; });
   return arrived_;
 }
 
@@ -88,12 +87,10 @@ FrameChannel::Buffer FrameChannel::buffer() {
   return buffer;
 }
 
-bool FrameChannel::send(Rank to, MessageClass message_class, Buffer buffer, std::size_t length,
-                        bool synchronous) {
+bool FrameChannel::send(Rank to, MessageClass message_class, Buffer buffer, std::size_t length, bool synchronous) {
   MPI_Request request = MPI_REQUEST_NULL;
   const auto start = synchronous ? MPI_Issend : MPI_Isend;
-  const int rc = start(buffer.get(), static_cast<int>(length), MPI_BYTE, to, tag_of(message_class),
-                       comm_, &request);
+  const int rc = start(buffer.get(), static_cast<int>(length), MPI_BYTE, to, tag_of(message_class), comm_, &request);
   if (rc != MPI_SUCCESS) {
     ++errors_;
     abandoned_.push_back(std::move(buffer));
@@ -110,8 +107,7 @@ std::size_t FrameChannel::reap(std::vector<Rank>& failed) {
   indices_.resize(std::max(indices_.size(), count));
   statuses_.resize(std::max(statuses_.size(), count));
   int done = 0;
-  const int rc = MPI_Testsome(static_cast<int>(count), send_requests_.data(), &done,
-                              indices_.data(), statuses_.data());
+  const int rc = MPI_Testsome(static_cast<int>(count), send_requests_.data(), &done, indices_.data(), statuses_.data());
   if (rc != MPI_SUCCESS && rc != MPI_ERR_IN_STATUS) {
     ++errors_;
     return 0;
@@ -119,8 +115,7 @@ std::size_t FrameChannel::reap(std::vector<Rank>& failed) {
   if (done == MPI_UNDEFINED || done == 0) return 0;
   for (int i = 0; i < done; ++i) {
     Send& send = sends_[static_cast<std::size_t>(indices_[static_cast<std::size_t>(i)])];
-    if (rc == MPI_ERR_IN_STATUS &&
-        statuses_[static_cast<std::size_t>(i)].MPI_ERROR != MPI_SUCCESS) {
+    if (rc == MPI_ERR_IN_STATUS && statuses_[static_cast<std::size_t>(i)].MPI_ERROR != MPI_SUCCESS) {
       ++errors_;
       failed.push_back(send.to);
     }
@@ -161,4 +156,4 @@ void FrameChannel::cancel() {
   cancelled_ = true;
 }
 
-}  // namespace trireme
+}  // namespace trireme::fabric

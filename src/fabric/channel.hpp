@@ -20,7 +20,7 @@
 #include "core/ids.hpp"
 #include "fabric/frame.hpp"
 
-namespace trireme {
+namespace trireme::fabric {
 
 class FrameChannel {
  public:
@@ -44,9 +44,8 @@ class FrameChannel {
   std::size_t receive(OnFrame&& on_frame) {
     const std::span<const std::size_t> arrived = test_receives();
     for (const std::size_t slot : arrived) {
-      on_frame(Arrival{receives_[slot].from,
-                       receives_[slot].message_class,
-                       {receives_[slot].buffer.get(), receives_[slot].length}});
+      on_frame(Arrival{
+          receives_[slot].from, receives_[slot].message_class, {receives_[slot].buffer.get(), receives_[slot].length}});
       open(slot);
     }
     return arrived.size();
@@ -57,8 +56,7 @@ class FrameChannel {
   std::size_t frame_bytes() const { return frame_bytes_; }
   /// Starts sending. A synchronous send is over when the receiver has matched it. False if MPI
   /// reports an error for `to`.
-  [[nodiscard]] bool send(Rank to, MessageClass message_class, Buffer buffer, std::size_t length,
-                          bool synchronous);
+  [[nodiscard]] bool send(Rank to, MessageClass message_class, Buffer buffer, std::size_t length, bool synchronous);
   /// Gives back the buffers of finished sends; ranks for which MPI reported an error are added to
   /// `failed`. Returns how many have finished.
   std::size_t reap(std::vector<Rank>& failed);
@@ -101,4 +99,4 @@ class FrameChannel {
   bool cancelled_ = false;
 };
 
-}  // namespace trireme
+}  // namespace trireme::fabric

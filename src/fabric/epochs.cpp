@@ -4,7 +4,7 @@
 #include <cstring>
 #include <utility>
 
-namespace trireme {
+namespace trireme::fabric {
 
 void append_epoch(std::string& out, std::uint64_t number, std::string_view payload) {
   const auto length = static_cast<std::uint32_t>(payload.size());
@@ -29,8 +29,7 @@ bool read_epochs(std::string_view data,
   return true;
 }
 
-EpochLog::EpochLog(Rank ranks)
-    : holders_(static_cast<std::size_t>(ranks)), behind_(holders_.size()) {}
+EpochLog::EpochLog(Rank ranks) : holders_(static_cast<std::size_t>(ranks)), behind_(holders_.size()) {}
 
 std::uint64_t EpochLog::publish(std::string payload, SteadyTime now) {
   kept_.push_back({std::move(payload), now});
@@ -73,9 +72,9 @@ void EpochLog::advance() {
     if (holder.living) lowest = std::min(lowest, holder.held);
   }
   acknowledged_ = lowest;
-  behind_ = static_cast<std::size_t>(std::count_if(
-      holders_.begin(), holders_.end(),
-      [lowest](const Holder& holder) { return holder.living && holder.held == lowest; }));
+  behind_ = static_cast<std::size_t>(std::count_if(holders_.begin(), holders_.end(), [lowest](const Holder& holder) {
+    return holder.living && holder.held == lowest;
+  }));
   while (first_kept_ <= acknowledged_) {
     kept_.pop_front();
     ++first_kept_;
@@ -105,8 +104,7 @@ void EpochReceiver::accept(std::uint64_t number, std::string_view payload, const
   }
   held_ = number;
   deliver(number, payload);
-  for (auto next = early_.begin(); next != early_.end() && next->first <= held_ + 1;
-       next = early_.begin()) {
+  for (auto next = early_.begin(); next != early_.end() && next->first <= held_ + 1; next = early_.begin()) {
     const auto [early_number, early_payload] = std::move(*next);
     early_.erase(next);
     if (early_number <= held_) continue;
@@ -115,4 +113,4 @@ void EpochReceiver::accept(std::uint64_t number, std::string_view payload, const
   }
 }
 
-}  // namespace trireme
+}  // namespace trireme::fabric

@@ -16,7 +16,7 @@
 
 #include "core/ids.hpp"
 
-namespace trireme {
+namespace trireme::fabric {
 
 using SteadyTime = std::chrono::steady_clock::time_point;
 
@@ -84,4 +84,4 @@ class EpochReceiver {
   std::map<std::uint64_t, std::string> early_;
 };
 
-}  // namespace trireme
+}  // namespace trireme::fabric

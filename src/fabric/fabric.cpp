@@ -21,11 +21,14 @@
 
 namespace trireme {
 
+using namespace fabric;
+
 namespace {
 
 constexpr std::uint16_t first_foreign_kind = 16;
 constexpr std::size_t repair_bytes = 1u << 20;
 constexpr std::size_t epoch_overhead = 64;
+constexpr std::uint32_t polls_per_broadcast_look = 4;
 constexpr auto classes = std::array{MessageClass::control, MessageClass::bulk};
 
 template <typename T>
@@ -58,8 +61,7 @@ std::uint64_t draw_incarnation() {
 
 class Fabric::Impl {
  public:
-  Impl(MPI_Comm frames, MPI_Comm epochs, Rank rank, Rank size, std::uint64_t incarnation,
-       const FabricConfig& config)
+  Impl(MPI_Comm frames, MPI_Comm epochs, Rank rank, Rank size, std::uint64_t incarnation, const FabricConfig& config)
       : config_(config),
         frames_comm_(frames),
         epochs_comm_(epochs),
@@ -69,18 +71,15 @@ class Fabric::Impl {
         now_(std::chrono::steady_clock::now()),
         peers_(static_cast<std::size_t>(size)),
         lost_(static_cast<std::size_t>(size), false),
-        liveness_(config.heartbeat_every, config.heartbeat_lost, now_),
+        watch_(config.heartbeat_every, config.heartbeat_lost, now_),
         log_(size),
-        channel_(frames, config.frame_bytes,
-                 std::min(defaults::frame_receives, config.frame_credits)),
+        channel_(frames, config.frame_bytes, std::min(defaults::frame_receives, config.frame_credits)),
         broadcast_(epochs, rank == pilot_rank,
-                   {.incarnation = incarnation,
-                    .first_bytes = config.epoch_inline,
-                    .max_bytes = config.max_message}) {
+                   {.incarnation = incarnation, .first_bytes = config.epoch_inline, .max_bytes = config.max_message}) {
     if (is_pilot()) {
-      for_each_living([this](Rank other) { liveness_.watch(other, now_); });
+      for_each_living([this](Rank other) { watch_.watch(other, now_); });
     } else {
-      liveness_.watch(pilot_rank, now_);
+      watch_.watch(pilot_rank, now_);
     }
   }
 
@@ -143,8 +142,7 @@ class Fabric::Impl {
   struct Peer {
     explicit Peer(const FabricConfig& config)
         : out{OutLane(config.frame_credits), OutLane(config.frame_credits)},
-          in{InLane(config.frame_credits, config.max_message),
-             InLane(config.frame_credits, config.max_message)} {}
+          in{InLane(config.frame_credits, config.max_message), InLane(config.frame_credits, config.max_message)} {}
     std::array<OutLane, message_classes> out;
     std::array<InLane, message_classes> in;
     bool listed = false;  ///< in to_flush_
@@ -216,8 +214,7 @@ class Fabric::Impl {
 
   bool deliver_own(TransportHandler& handler);
   void take_frame(const FrameChannel::Arrival& arrival, TransportHandler& handler);
-  void take_record(Rank from, const RecordHeader& header, std::string_view payload,
-                   TransportHandler& handler);
+  void take_record(Rank from, const RecordHeader& header, std::string_view payload, TransportHandler& handler);
   void take_epochs(std::string_view data, TransportHandler& handler);
   bool move_epochs(TransportHandler& handler);
   void repair(Rank rank, SteadyTime cutoff);
@@ -250,12 +247,13 @@ class Fabric::Impl {
   std::deque<OwnMessage> own_messages_;
   std::array<std::size_t, message_classes> own_backlog_{};
 
-  Liveness liveness_;
+  RankWatch watch_;
   EpochLog log_;                        ///< rank 0
   std::deque<std::string> own_epochs_;  ///< rank 0: published, not delivered here yet
   std::uint64_t reported_ack_ = 0;      ///< rank 0
   std::uint64_t repaired_ = 0;          ///< rank 0, after a loss: last epoch sent to all
   EpochReceiver receiver_;
+  std::uint32_t polls_ = 0;
   std::uint64_t acknowledged_ = 0;  ///< last epoch that this rank has acknowledged
 
   Stage stage_ = Stage::open;
@@ -272,8 +270,7 @@ bool Fabric::Impl::poll(TransportHandler& handler) {
   if (closed()) return false;
   now_ = std::chrono::steady_clock::now();
   bool active = deliver_own(handler);
-  active |= channel_.receive(
-                [&](const FrameChannel::Arrival& arrival) { take_frame(arrival, handler); }) > 0;
+  active |= channel_.receive([&](const FrameChannel::Arrival& arrival) { take_frame(arrival, handler); }) > 0;
   active |= move_epochs(handler);
   tick();
   active |= channel_.reap(failed_sends_) > 0;
@@ -311,7 +308,7 @@ void Fabric::Impl::take_frame(const FrameChannel::Arrival& arrival, TransportHan
   }
   ++stats_.frames_received;
   stats_.bytes_received += arrival.bytes.size();
-  liveness_.heard(from, now_);
+  watch_.heard(from, now_);
 
   Peer& sender = peer(from);
   for (const MessageClass message_class : classes) {
@@ -323,10 +320,9 @@ void Fabric::Impl::take_frame(const FrameChannel::Arrival& arrival, TransportHan
   }
   if ((frame->header.flags & FrameHeader::credited) == 0) return;
   InLane& lane = sender.in[index_of(arrival.message_class)];
-  const bool in_order = lane.accept(frame->header.sequence, frame->records,
-                                    [&](const RecordHeader& header, std::string_view payload) {
-                                      take_record(from, header, payload, handler);
-                                    });
+  const bool in_order = lane.accept(
+      frame->header.sequence, frame->records,
+      [&](const RecordHeader& header, std::string_view payload) { take_record(from, header, payload, handler); });
   if (!in_order) break_with(from, "it sent a frame that cannot be read");
   list(from);
 }
@@ -356,7 +352,7 @@ void Fabric::Impl::take_record(Rank from, const RecordHeader& header, std::strin
     case MessageKind::goodbye:
       peer(from).said_goodbye = true;
       if (from == pilot_rank) pilot_said_goodbye_ = true;
-      liveness_.forget(from);
+      watch_.forget(from);
       break;
     case MessageKind::view:
       if (const auto rank = value_of<Rank>(payload)) {
@@ -370,9 +366,8 @@ void Fabric::Impl::take_record(Rank from, const RecordHeader& header, std::strin
 
 void Fabric::Impl::take_epochs(std::string_view data, TransportHandler& handler) {
   read_epochs(data, [&](std::uint64_t number, std::string_view payload) {
-    receiver_.accept(number, payload, [&](std::uint64_t next, std::string_view next_payload) {
-      handler.on_epoch(next, next_payload);
-    });
+    receiver_.accept(number, payload,
+                     [&](std::uint64_t next, std::string_view next_payload) { handler.on_epoch(next, next_payload); });
   });
 }
 
@@ -380,14 +375,15 @@ bool Fabric::Impl::move_epochs(TransportHandler& handler) {
   bool active = false;
   for (const std::string& payload : std::exchange(own_epochs_, {})) {
     const std::uint64_t number = receiver_.held() + 1;
-    receiver_.accept(number, payload, [&](std::uint64_t next, std::string_view next_payload) {
-      handler.on_epoch(next, next_payload);
-    });
+    receiver_.accept(number, payload,
+                     [&](std::uint64_t next, std::string_view next_payload) { handler.on_epoch(next, next_payload); });
     log_.acknowledge(rank_, number);
     active = true;
   }
   if (size_ > 1 && lossless()) {
-    active |= broadcast_.progress([&](std::string_view batch) { take_epochs(batch, handler); });
+    // MPI moves a broadcast on by itself; looking less often whether one is over halves what an idle rank costs.
+    const bool look = ++polls_ % polls_per_broadcast_look == 0;
+    active |= look && broadcast_.progress([&](std::string_view batch) { take_epochs(batch, handler); });
     if (is_pilot() && broadcast_.ready()) {
       // Half the limit leaves room for what append_epoch adds.
       if (std::string batch = log_.take_batch(config_.max_message / 2); !batch.empty()) {
@@ -420,7 +416,7 @@ void Fabric::Impl::repair(Rank rank, SteadyTime cutoff) {
 }
 
 void Fabric::Impl::tick() {
-  const Liveness::Tick tick = liveness_.tick(now_);
+  const RankWatch::Tick tick = watch_.tick(now_);
   for (const Rank rank : tick.silent) {
     break_with(rank, "nothing was heard from it for " + format_duration(config_.heartbeat_lost));
   }
@@ -429,8 +425,7 @@ void Fabric::Impl::tick() {
     Peer& to_peer = peer(to);
     // What waits already is as good a sign of life, once it gets through.
     if (to_peer.said_goodbye || to_peer.out[index_of(MessageClass::control)].backlog() > 0) return;
-    enqueue(to, MessageClass::control, MessageKind::heartbeat,
-            bytes_of(is_pilot() ? log_.last() : receiver_.held()));
+    enqueue(to, MessageClass::control, MessageKind::heartbeat, bytes_of(is_pilot() ? log_.last() : receiver_.held()));
   };
   if (is_pilot()) {
     for_each_living(beat);
@@ -442,7 +437,7 @@ void Fabric::Impl::tick() {
 void Fabric::Impl::lose(Loss loss) {
   lost_[index(loss.rank)] = true;
   ++view_;
-  liveness_.forget(loss.rank);
+  watch_.forget(loss.rank);
   peers_[index(loss.rank)].reset();
   channel_.abandon(loss.rank);
   // Its last frames may hold on to as many receives as it had credit.
@@ -493,13 +488,11 @@ bool Fabric::Impl::flush() {
   for (const Rank rank : ranks) {
     Peer& flushed = peer(rank);
     flushed.listed = false;
-    if (std::any_of(flushed.in.begin(), flushed.in.end(), [owed_limit](const InLane& lane) {
-          return lane.owed() >= std::max(owed_limit, 1u);
-        })) {
+    if (std::any_of(flushed.in.begin(), flushed.in.end(),
+                    [owed_limit](const InLane& lane) { return lane.owed() >= std::max(owed_limit, 1u); })) {
       send_credit(rank);
     }
-    if (std::any_of(flushed.out.begin(), flushed.out.end(),
-                    [](const OutLane& lane) { return lane.can_send(); })) {
+    if (std::any_of(flushed.out.begin(), flushed.out.end(), [](const OutLane& lane) { return lane.can_send(); })) {
       list(rank);
     }
   }
@@ -512,9 +505,8 @@ bool Fabric::Impl::send_frame(Rank to, MessageClass message_class) {
   FrameChannel::Buffer buffer = channel_.buffer();
   FrameWriter frame({buffer.get(), channel_.frame_bytes()});
   const std::uint32_t sequence = lane.fill(frame, rank_, to);
-  start_frame(
-      to, frame, std::move(buffer),
-      {.message_class = message_class, .flags = FrameHeader::credited, .sequence = sequence});
+  start_frame(to, frame, std::move(buffer),
+              {.message_class = message_class, .flags = FrameHeader::credited, .sequence = sequence});
   return true;
 }
 
@@ -526,8 +518,7 @@ void Fabric::Impl::send_credit(Rank to) {
   start_frame(to, frame, std::move(buffer), {});
 }
 
-void Fabric::Impl::start_frame(Rank to, FrameWriter& frame, FrameChannel::Buffer buffer,
-                               FrameHeader header) {
+void Fabric::Impl::start_frame(Rank to, FrameWriter& frame, FrameChannel::Buffer buffer, FrameHeader header) {
   Peer& to_peer = peer(to);
   header.view = view_;
   header.incarnation = incarnation_;
@@ -546,11 +537,10 @@ void Fabric::Impl::start_frame(Rank to, FrameWriter& frame, FrameChannel::Buffer
 }
 
 bool Fabric::Impl::drained() {
-  return own_messages_.empty() && losses_.empty() && channel_.sends_pending() == 0 &&
-         all_living([this](Rank other) {
+  return own_messages_.empty() && losses_.empty() && channel_.sends_pending() == 0 && all_living([this](Rank other) {
            const auto& slot = peers_[index(other)];
-           return !slot || std::all_of(slot->out.begin(), slot->out.end(),
-                                       [](const OutLane& lane) { return lane.drained(); });
+           return !slot ||
+                  std::all_of(slot->out.begin(), slot->out.end(), [](const OutLane& lane) { return lane.drained(); });
          });
 }
 
@@ -569,12 +559,11 @@ void Fabric::Impl::close_step() {
     enqueue(pilot_rank, MessageClass::control, MessageKind::goodbye, {});
     return;
   }
-  const bool epochs_over = own_epochs_.empty() && log_.acknowledged() == log_.last() &&
-                           (broadcast_.ready() || !lossless());
+  const bool epochs_over =
+      own_epochs_.empty() && log_.acknowledged() == log_.last() && (broadcast_.ready() || !lossless());
   if (!epochs_over || !all_living([this](Rank other) { return peer(other).said_goodbye; })) return;
   stage_ = Stage::said_goodbye;
-  for_each_living(
-      [this](Rank other) { enqueue(other, MessageClass::control, MessageKind::goodbye, {}); });
+  for_each_living([this](Rank other) { enqueue(other, MessageClass::control, MessageKind::goodbye, {}); });
   if (size_ > 1 && lossless()) broadcast_.start({}, true);
 }
 
@@ -591,17 +580,13 @@ Result<std::unique_ptr<Fabric>> Fabric::create(MPI_Comm comm, const FabricConfig
   int initialized = 0;
   MPI_Initialized(&initialized);
   if (initialized == 0) {
-    return Error{.what = "MPI is not initialised",
-                 .where = "the fabric",
-                 .hint = "call MPI_Init_thread first"};
+    return Error{.what = "MPI is not initialised", .where = "the fabric", .hint = "call MPI_Init_thread first"};
   }
   MPI_Comm frames = MPI_COMM_NULL;
   MPI_Comm epochs = MPI_COMM_NULL;
   for (MPI_Comm* copy : {&frames, &epochs}) {
     if (const int rc = MPI_Comm_dup(comm, copy); rc != MPI_SUCCESS) {
-      return Error{.what = "cannot duplicate the communicator: " + mpi_text(rc),
-                   .where = "the fabric",
-                   .hint = {}};
+      return Error{.what = "cannot duplicate the communicator: " + mpi_text(rc), .where = "the fabric", .hint = {}};
     }
     MPI_Comm_set_errhandler(*copy, MPI_ERRORS_RETURN);
   }
@@ -610,14 +595,10 @@ Result<std::unique_ptr<Fabric>> Fabric::create(MPI_Comm comm, const FabricConfig
   MPI_Comm_rank(frames, &rank);
   MPI_Comm_size(frames, &size);
   std::uint64_t incarnation = rank == pilot_rank ? draw_incarnation() : 0;
-  if (const int rc = MPI_Bcast(&incarnation, 1, MPI_UINT64_T, pilot_rank, frames);
-      rc != MPI_SUCCESS) {
-    return Error{.what = "cannot agree with the other ranks: " + mpi_text(rc),
-                 .where = "the fabric",
-                 .hint = {}};
+  if (const int rc = MPI_Bcast(&incarnation, 1, MPI_UINT64_T, pilot_rank, frames); rc != MPI_SUCCESS) {
+    return Error{.what = "cannot agree with the other ranks: " + mpi_text(rc), .where = "the fabric", .hint = {}};
   }
-  return std::unique_ptr<Fabric>(
-      new Fabric(std::make_unique<Impl>(frames, epochs, rank, size, incarnation, config)));
+  return std::unique_ptr<Fabric>(new Fabric(std::make_unique<Impl>(frames, epochs, rank, size, incarnation, config)));
 }
 
 Fabric::Fabric(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

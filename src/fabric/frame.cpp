@@ -3,7 +3,7 @@
 #include <cassert>
 #include <cstring>
 
-namespace trireme {
+namespace trireme::fabric {
 
 std::optional<std::size_t> FrameWriter::room() const {
   const std::size_t left = space_.size() - used_;
@@ -49,4 +49,4 @@ std::optional<RecordHeader> RecordReader::next(std::string_view& chunk) {
   return header;
 }
 
-}  // namespace trireme
+}  // namespace trireme::fabric

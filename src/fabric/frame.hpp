@@ -13,9 +13,11 @@
 #include "core/ids.hpp"
 #include "fabric/transport.hpp"
 
-namespace trireme {
+namespace trireme::fabric {
 
 constexpr std::uint8_t wire_version = 1;
+/// Of the credited frames of each lane. Close to where it wraps, so that this happens in every run and not after weeks.
+constexpr std::uint32_t first_sequence = 0xffffff00;
 constexpr std::size_t message_classes = 2;
 constexpr std::size_t index_of(MessageClass message_class) {
   return static_cast<std::size_t>(message_class);
@@ -89,4 +91,4 @@ class RecordReader {
   std::string_view rest_;
 };
 
-}  // namespace trireme
+}  // namespace trireme::fabric

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-namespace trireme {
+namespace trireme::fabric {
 
 bool InLane::accept(std::uint32_t sequence, std::string_view records, const Deliver& deliver) {
   const std::uint32_t ahead = sequence - expected_;
@@ -50,4 +50,4 @@ bool InLane::take(std::string_view records, const Deliver& deliver) {
   return true;
 }
 
-}  // namespace trireme
+}  // namespace trireme::fabric

@@ -14,22 +14,20 @@
 
 #include "fabric/frame.hpp"
 
-namespace trireme {
+namespace trireme::fabric {
 
 class InLane {
  public:
   /// Gets complete messages; `payload` is valid during the call only.
   using Deliver = std::function<void(const RecordHeader& header, std::string_view payload)>;
 
-  InLane(std::uint32_t credits, std::size_t max_message)
-      : credits_(credits), max_message_(max_message) {}
+  InLane(std::uint32_t credits, std::size_t max_message) : credits_(credits), max_message_(max_message) {}
 
   /// Takes a credited frame's records. False if the peer broke the rules: nothing more can be taken
   /// from it.
-  [[nodiscard]] bool accept(std::uint32_t sequence, std::string_view records,
-                            const Deliver& deliver);
+  [[nodiscard]] bool accept(std::uint32_t sequence, std::string_view records, const Deliver& deliver);
 
-  /// Frames taken in since the start, wrapping: what the headers of frames to this peer say.
+  /// The sequence number that is expected next: all before it are taken in.
   std::uint32_t taken() const { return expected_; }
   std::uint32_t owed() const { return expected_ - told_; }
   /// The peer is being told taken().
@@ -40,12 +38,12 @@ class InLane {
 
   std::uint32_t credits_;
   std::size_t max_message_;
-  std::uint32_t expected_ = 0;
-  std::uint32_t told_ = 0;
+  std::uint32_t expected_ = first_sequence;
+  std::uint32_t told_ = first_sequence;
   std::map<std::uint32_t, std::string> early_;
   std::string partial_;
   bool open_ = false;
   RecordHeader open_header_;
 };
 
-}  // namespace trireme
+}  // namespace trireme::fabric

@@ -1,12 +1,12 @@
 #include "fabric/liveness.hpp"
 
-namespace trireme {
+namespace trireme::fabric {
 
-void Liveness::heard(Rank rank, SteadyTime now) {
+void RankWatch::heard(Rank rank, SteadyTime now) {
   if (const auto entry = heard_.find(rank); entry != heard_.end()) entry->second = now;
 }
 
-Liveness::Tick Liveness::tick(SteadyTime now) {
+RankWatch::Tick RankWatch::tick(SteadyTime now) {
   Tick result;
   const auto away = now - last_tick_;
   last_tick_ = now;
@@ -31,4 +31,4 @@ Liveness::Tick Liveness::tick(SteadyTime now) {
   return result;
 }
 
-}  // namespace trireme
+}  // namespace trireme::fabric

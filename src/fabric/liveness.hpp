@@ -13,11 +13,11 @@
 #include "core/units.hpp"
 #include "fabric/epochs.hpp"
 
-namespace trireme {
+namespace trireme::fabric {
 
-class Liveness {
+class RankWatch {
  public:
-  Liveness(Duration every, Duration lost, SteadyTime now)
+  RankWatch(Duration every, Duration lost, SteadyTime now)
       : every_(every), lost_(lost), last_tick_(now), next_beat_(now + every), next_look_(now) {}
 
   void watch(Rank rank, SteadyTime now) { heard_[rank] = now; }
@@ -41,4 +41,4 @@ class Liveness {
   std::map<Rank, SteadyTime> heard_;
 };
 
-}  // namespace trireme
+}  // namespace trireme::fabric

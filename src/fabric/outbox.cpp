@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace trireme {
+namespace trireme::fabric {
 
 void OutLane::push(MessageKind kind, std::string payload) {
   backlog_ += payload.size() + sizeof(RecordHeader);
@@ -48,4 +48,4 @@ bool OutLane::acknowledge(std::uint32_t taken) {
   return gain > UINT32_MAX / 2;
 }
 
-}  // namespace trireme
+}  // namespace trireme::fabric

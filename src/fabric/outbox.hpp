@@ -12,7 +12,7 @@
 
 #include "fabric/frame.hpp"
 
-namespace trireme {
+namespace trireme::fabric {
 
 class OutLane {
  public:
@@ -39,10 +39,10 @@ class OutLane {
     std::size_t offset = 0;
   };
   std::uint32_t credits_;
-  std::uint32_t sent_ = 0;
-  std::uint32_t taken_ = 0;
+  std::uint32_t sent_ = first_sequence;
+  std::uint32_t taken_ = first_sequence;
   std::size_t backlog_ = 0;
   std::deque<Message> queue_;
 };
 
-}  // namespace trireme
+}  // namespace trireme::fabric

@@ -43,14 +43,15 @@ class Sleeper {
 
 }  // namespace
 
-void run_until(boost::asio::io_context& io, const std::function<bool()>& poll,
-               const std::function<bool()>& stop, const Backoff::Limits& limits) {
+void run_until(boost::asio::io_context& io, const std::function<bool()>& poll, const std::function<bool()>& stop,
+               const Backoff::Limits& limits) {
   using Clock = std::chrono::steady_clock;
   const auto work = boost::asio::make_work_guard(io);
+  io.restart();  // it stops by itself when it runs out of work
   Sleeper sleeper(io);
   Backoff backoff(limits, Clock::now());
   std::uint32_t looks = 1;
-  while (!stop() && !io.stopped()) {
+  while (!stop()) {
     bool active = false;
     for (int i = 0; i < events_per_poll && io.poll_one() > 0; ++i) active = true;
     active |= poll();

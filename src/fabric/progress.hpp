@@ -57,8 +57,8 @@ class Backoff {
 
 /// Runs handlers of `io` and calls `poll` until `stop` says so; both are looked at after every
 /// wake. `poll` returns whether anything happened.
-void run_until(boost::asio::io_context& io, const std::function<bool()>& poll,
-               const std::function<bool()>& stop, const Backoff::Limits& limits = {});
+void run_until(boost::asio::io_context& io, const std::function<bool()>& poll, const std::function<bool()>& stop,
+               const Backoff::Limits& limits = {});
 
 /// The same with the fabric's poll.
 void run_until(boost::asio::io_context& io, Fabric& fabric, TransportHandler& handler,

@@ -84,10 +84,8 @@ Status claim_run_dir(const std::filesystem::path& run_dir, const RunClaim& claim
   const Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
   if (!fd && errno == EEXIST) {
     const auto owner = read_claim(run_dir);
-    return Error{"the run directory belongs to " +
-                     (owner.ok() ? describe(*owner) : std::string("another run")),
-                 run_dir.string(),
-                 "choose another --run-dir, or continue that run with --resume " + run_dir.string(),
+    return Error{"the run directory belongs to " + (owner.ok() ? describe(*owner) : std::string("another run")),
+                 run_dir.string(), "choose another --run-dir, or continue that run with --resume " + run_dir.string(),
                  ExitCode::usage};
   }
   if (!fd) return file_error("claim the run directory", path, errno);
@@ -113,25 +111,23 @@ Result<RunClaim> read_claim(const std::filesystem::path& run_dir) {
   const std::filesystem::path path = RunPaths(run_dir).claim();
   std::ifstream file(path);
   if (!file) {
-    return Error{"there is no run here", run_dir.string(), "a run directory holds a run.json",
-                 ExitCode::usage};
+    return Error{"there is no run here", run_dir.string(), "a run directory holds a run.json", ExitCode::usage};
   }
   const auto json = ordered_json::parse(file, nullptr, false);
   if (!json.is_object()) {
-    return Error{"run.json is not readable", path.string(),
-                 "a run that is just starting writes it within moments", ExitCode::usage};
+    return Error{"run.json is not readable", path.string(), "a run that is just starting writes it within moments",
+                 ExitCode::usage};
   }
   try {
     return RunClaim{.run_id = json.value("run_id", ""),
-                   .name = json.value("name", ""),
-                   .host = json.value("host", ""),
-                   .pid = json.value("pid", std::int64_t{0}),
-                   .pid_start = json.value("pid_start", std::uint64_t{0}),
-                   .pid_namespace = json.value("pid_namespace", ""),
-                   .started = json.value("started_ns", WallTime{0})};
+                    .name = json.value("name", ""),
+                    .host = json.value("host", ""),
+                    .pid = json.value("pid", std::int64_t{0}),
+                    .pid_start = json.value("pid_start", std::uint64_t{0}),
+                    .pid_namespace = json.value("pid_namespace", ""),
+                    .started = json.value("started_ns", WallTime{0})};
   } catch (const ordered_json::exception& error) {
-    return Error{std::string("run.json is not readable: ") + error.what(), path.string(), "",
-                 ExitCode::usage};
+    return Error{std::string("run.json is not readable: ") + error.what(), path.string(), "", ExitCode::usage};
   }
 }
 

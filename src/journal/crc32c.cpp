@@ -41,7 +41,9 @@ std::uint64_t load_8(const char* p) {
   return word;
 }
 
-std::uint8_t byte_at(const char* p) { return static_cast<std::uint8_t>(*p); }
+std::uint8_t byte_at(const char* p) {
+  return static_cast<std::uint8_t>(*p);
+}
 
 }  // namespace
 

@@ -126,8 +126,7 @@ struct Fields {
     json["queued"] = event.sample.queued;
     json["replicas"] = Json::array();
     for (const ServiceSample::PerReplica& one : event.sample.replicas) {
-      json["replicas"].push_back(
-          {{"replica", one.replica}, {"requests", one.requests}, {"failed", one.failed}});
+      json["replicas"].push_back({{"replica", one.replica}, {"requests", one.requests}, {"failed", one.failed}});
     }
   }
   void operator()(const events::Warning& event) const { json["text"] = event.text; }

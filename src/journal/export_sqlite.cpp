@@ -40,16 +40,19 @@ CREATE TABLE requests (time REAL, rank INTEGER, service TEXT, replica INTEGER, r
 /// A value for a statement.
 using Value = std::variant<std::nullptr_t, std::int64_t, double, std::string>;
 
-double as_gpus(MilliGpus gpus) { return static_cast<double>(gpus) / whole_gpu; }
-std::int64_t as_integer(std::uint64_t value) { return static_cast<std::int64_t>(value); }
+double as_gpus(MilliGpus gpus) {
+  return static_cast<double>(gpus) / whole_gpu;
+}
+std::int64_t as_integer(std::uint64_t value) {
+  return static_cast<std::int64_t>(value);
+}
 
 /// SQLite behind three functions. The first error is kept, and what comes after it does nothing.
 class Database {
  public:
   explicit Database(const std::filesystem::path& path) {
     sqlite3* raw = nullptr;
-    check(sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr),
-          raw);
+    check(sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr), raw);
     db_.reset(raw);
   }
 
@@ -127,18 +130,17 @@ struct Fold {
   void operator()(const events::RunStarted&) const {}
   void operator()(const events::NodeJoined& event) const {
     db.run("INSERT OR REPLACE INTO nodes VALUES (?,?,?,?,?,?,NULL,NULL)",
-           {std::int64_t{event.rank}, event.host, std::int64_t{event.resources.cores},
-            as_gpus(event.resources.gpus), as_integer(event.resources.memory), time});
+           {std::int64_t{event.rank}, event.host, std::int64_t{event.resources.cores}, as_gpus(event.resources.gpus),
+            as_integer(event.resources.memory), time});
   }
   void operator()(const events::NodeLost& event) const {
-    db.run("UPDATE nodes SET lost = ?, reason = ? WHERE rank = ?",
-           {time, event.reason, std::int64_t{event.rank}});
+    db.run("UPDATE nodes SET lost = ?, reason = ? WHERE rank = ?", {time, event.reason, std::int64_t{event.rank}});
   }
   void operator()(const events::TaskSubmitted& event) const {
     db.run("INSERT OR REPLACE INTO tasks VALUES (?,?,'waiting','',?,?,?,?,?,?,?,?,?)",
            {event.id, event.name, std::int64_t{event.ranks}, std::int64_t{event.per_rank.cores},
-            as_gpus(event.per_rank.gpus), as_integer(event.per_rank.memory),
-            std::int64_t{event.priority}, std::int64_t{event.retries}, event.command, time, time});
+            as_gpus(event.per_rank.gpus), as_integer(event.per_rank.memory), std::int64_t{event.priority},
+            std::int64_t{event.retries}, event.command, time, time});
     db.run("DELETE FROM dependencies WHERE task = ?", {event.id});
     const auto add = [&](const char* kind, const std::vector<std::string>& needs) {
       for (const std::string& one : needs) {
@@ -148,65 +150,65 @@ struct Fold {
     add("task", event.after);
     add("service", event.services);
   }
-  void operator()(const events::TaskChanged& event) const {
-    set_state(event.task, event.state, event.reason);
-  }
+  void operator()(const events::TaskChanged& event) const { set_state(event.task, event.state, event.reason); }
   void operator()(const events::AttemptPlaced& event) const {
-    db.run("INSERT INTO attempts (task, attempt, rank, local_ranks, placed) VALUES (?,?,?,?,?) "
-           "ON CONFLICT DO UPDATE SET local_ranks = excluded.local_ranks, placed = excluded.placed",
-           {names.task(event.attempt.task), std::int64_t{event.attempt.attempt},
-            std::int64_t{event.rank}, std::int64_t{event.local_ranks}, time});
+    db.run(
+        "INSERT INTO attempts (task, attempt, rank, local_ranks, placed) VALUES (?,?,?,?,?) "
+        "ON CONFLICT DO UPDATE SET local_ranks = excluded.local_ranks, placed = excluded.placed",
+        {names.task(event.attempt.task), std::int64_t{event.attempt.attempt}, std::int64_t{event.rank},
+         std::int64_t{event.local_ranks}, time});
   }
   void operator()(const events::AttemptStarted& event) const {
     set_state(event.attempt.task, TaskState::running, "");
-    db.run("INSERT INTO attempts (task, attempt, rank, pid, cores, gpus, started) VALUES "
-           "(?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET pid = excluded.pid, cores = excluded.cores, "
-           "gpus = excluded.gpus, started = excluded.started",
-           {names.task(event.attempt.task), std::int64_t{event.attempt.attempt},
-            std::int64_t{event.rank}, std::int64_t{event.pid}, as_integer(event.cores.size()),
-            as_integer(event.gpus.size()), epoch_seconds(event.started)});
+    db.run(
+        "INSERT INTO attempts (task, attempt, rank, pid, cores, gpus, started) VALUES "
+        "(?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET pid = excluded.pid, cores = excluded.cores, "
+        "gpus = excluded.gpus, started = excluded.started",
+        {names.task(event.attempt.task), std::int64_t{event.attempt.attempt}, std::int64_t{event.rank},
+         std::int64_t{event.pid}, as_integer(event.cores.size()), as_integer(event.gpus.size()),
+         epoch_seconds(event.started)});
   }
   void operator()(const events::AttemptEnded& event) const {
     const AttemptEnd& end = event.end;
-    db.run("INSERT INTO attempts (task, attempt, rank, started, ended, outcome, exit_code, signal, "
-           "reason, max_rss, user_s, system_s) VALUES (?,?,?,nullif(?, 0.0),nullif(?, 0.0),?,?,?,?,?,?,?) "
-           "ON CONFLICT DO UPDATE SET started = coalesce(started, excluded.started), ended = excluded.ended, "
-           "outcome = excluded.outcome, exit_code = excluded.exit_code, signal = excluded.signal, "
-           "reason = excluded.reason, max_rss = excluded.max_rss, user_s = excluded.user_s, "
-           "system_s = excluded.system_s",
-           {names.task(event.attempt.task), std::int64_t{event.attempt.attempt},
-            std::int64_t{event.rank}, epoch_seconds(end.started), epoch_seconds(end.ended),
-            std::string(to_string(end.outcome)), std::int64_t{end.exit_code},
-            std::int64_t{end.signal}, end.reason, as_integer(end.usage.max_rss),
-            seconds(end.usage.user), seconds(end.usage.system)});
+    db.run(
+        "INSERT INTO attempts (task, attempt, rank, started, ended, outcome, exit_code, signal, "
+        "reason, max_rss, user_s, system_s) VALUES (?,?,?,nullif(?, 0.0),nullif(?, 0.0),?,?,?,?,?,?,?) "
+        "ON CONFLICT DO UPDATE SET started = coalesce(started, excluded.started), ended = excluded.ended, "
+        "outcome = excluded.outcome, exit_code = excluded.exit_code, signal = excluded.signal, "
+        "reason = excluded.reason, max_rss = excluded.max_rss, user_s = excluded.user_s, "
+        "system_s = excluded.system_s",
+        {names.task(event.attempt.task), std::int64_t{event.attempt.attempt}, std::int64_t{event.rank},
+         epoch_seconds(end.started), epoch_seconds(end.ended), std::string(to_string(end.outcome)),
+         std::int64_t{end.exit_code}, std::int64_t{end.signal}, end.reason, as_integer(end.usage.max_rss),
+         seconds(end.usage.user), seconds(end.usage.system)});
   }
   void operator()(const events::ServiceDeclared& event) const {
     std::string models;
     for (const std::string& model : event.models) models += (models.empty() ? "" : " ") + model;
-    db.run("INSERT OR REPLACE INTO services VALUES (?,?,?,?,?,?,?)",
-           {event.name, std::int64_t{event.replicas}, std::int64_t{event.per_replica.cores},
-            as_gpus(event.per_replica.gpus), as_integer(event.per_replica.memory), models,
-            std::int64_t{event.remotes}});
+    db.run(
+        "INSERT OR REPLACE INTO services VALUES (?,?,?,?,?,?,?)",
+        {event.name, std::int64_t{event.replicas}, std::int64_t{event.per_replica.cores},
+         as_gpus(event.per_replica.gpus), as_integer(event.per_replica.memory), models, std::int64_t{event.remotes}});
   }
   void operator()(const events::ReplicaChanged& event) const {
     const bool spawned = event.state == ReplicaState::starting && event.pid != 0;
     const bool ready = event.state == ReplicaState::ready;
     const bool over = event.state == ReplicaState::ended || event.state == ReplicaState::failed;
     const Value none = nullptr;
-    db.run("INSERT INTO replicas (service, replica, attempt, rank, pid, state, endpoint, reason, started, ready, "
-           "ended, launch_s, init_s) VALUES (?,?,?,?,nullif(?, 0),?,nullif(?, ''),nullif(?, ''),?,?,?,?,?) "
-           "ON CONFLICT DO UPDATE SET state = excluded.state, rank = coalesce(excluded.rank, rank), "
-           "pid = coalesce(excluded.pid, pid), endpoint = coalesce(excluded.endpoint, endpoint), "
-           "reason = coalesce(excluded.reason, reason), started = coalesce(started, excluded.started), "
-           "ready = coalesce(ready, excluded.ready), ended = coalesce(excluded.ended, ended), "
-           "launch_s = coalesce(launch_s, excluded.launch_s), init_s = coalesce(init_s, excluded.init_s)",
-           {names.service(event.replica.service), std::int64_t{event.replica.replica},
-            std::int64_t{event.replica.attempt},
-            event.rank >= 0 ? Value(std::int64_t{event.rank}) : none, std::int64_t{event.pid},
-            std::string(to_string(event.state)), event.endpoint, event.reason,
-            event.state == ReplicaState::starting ? Value(time) : none, ready ? Value(time) : none,
-            over ? Value(time) : none, spawned ? Value(seconds(event.took)) : none,
-            ready ? Value(seconds(event.took)) : none});
+    db.run(
+        "INSERT INTO replicas (service, replica, attempt, rank, pid, state, endpoint, reason, started, ready, "
+        "ended, launch_s, init_s) VALUES (?,?,?,?,nullif(?, 0),?,nullif(?, ''),nullif(?, ''),?,?,?,?,?) "
+        "ON CONFLICT DO UPDATE SET state = excluded.state, rank = coalesce(excluded.rank, rank), "
+        "pid = coalesce(excluded.pid, pid), endpoint = coalesce(excluded.endpoint, endpoint), "
+        "reason = coalesce(excluded.reason, reason), started = coalesce(started, excluded.started), "
+        "ready = coalesce(ready, excluded.ready), ended = coalesce(excluded.ended, ended), "
+        "launch_s = coalesce(launch_s, excluded.launch_s), init_s = coalesce(init_s, excluded.init_s)",
+        {names.service(event.replica.service), std::int64_t{event.replica.replica}, std::int64_t{event.replica.attempt},
+         event.rank >= 0 ? Value(std::int64_t{event.rank}) : none, std::int64_t{event.pid},
+         std::string(to_string(event.state)), event.endpoint, event.reason,
+         event.state == ReplicaState::starting ? Value(time) : none, ready ? Value(time) : none,
+         over ? Value(time) : none, spawned ? Value(seconds(event.took)) : none,
+         ready ? Value(seconds(event.took)) : none});
   }
   void operator()(const events::EpochPublished& event) const {
     for (const ReplicaId& replica : event.ready) {
@@ -219,8 +221,8 @@ struct Fold {
     const ServiceSample& sample = event.sample;
     const auto add = [&](Value replica, std::uint64_t requests, std::uint64_t failed, Value queued) {
       db.run("INSERT INTO requests VALUES (?,?,?,?,?,?,?)",
-             {time, std::int64_t{event.rank}, names.service(sample.service), std::move(replica),
-              as_integer(requests), as_integer(failed), std::move(queued)});
+             {time, std::int64_t{event.rank}, names.service(sample.service), std::move(replica), as_integer(requests),
+              as_integer(failed), std::move(queued)});
     };
     add(nullptr, sample.requests, sample.failed, std::int64_t{sample.queued});
     for (const ServiceSample::PerReplica& one : sample.replicas) {

@@ -40,12 +40,10 @@ std::string LogProblem::text() const {
   return segment_name(at.segment) + ", offset " + std::to_string(at.offset) + ": " + what;
 }
 
-Result<JournalReader> JournalReader::open(const std::filesystem::path& events,
-                                          ReaderOptions options) {
+Result<JournalReader> JournalReader::open(const std::filesystem::path& events, ReaderOptions options) {
   std::error_code error;
   if (!std::filesystem::is_directory(events, error)) {
-    return Error{"there is no event log", events.string(), "is this the directory of a run?",
-                 ExitCode::usage};
+    return Error{"there is no event log", events.string(), "is this the directory of a run?", ExitCode::usage};
   }
   return JournalReader(events, options);
 }
@@ -143,12 +141,15 @@ bool JournalReader::fill() {
     buffer_offset_ += used_;
     used_ = 0;
   }
+  struct stat info {};
+  const std::uint64_t at = buffer_offset_ + buffer_.size();
+  if (::fstat(fd.get(), &info) != 0 || static_cast<std::uint64_t>(info.st_size) <= at) return false;
   const std::size_t before = buffer_.size();
-  buffer_.resize(before + read_bytes);
+  const std::size_t wanted = std::min<std::uint64_t>(read_bytes, info.st_size - at);
+  buffer_.resize(before + wanted);
   ssize_t n = -1;
   do {
-    n = ::pread(fd.get(), buffer_.data() + before, read_bytes,
-                static_cast<off_t>(buffer_offset_ + before));
+    n = ::pread(fd.get(), buffer_.data() + before, wanted, static_cast<off_t>(at));
   } while (n < 0 && errno == EINTR);
   buffer_.resize(before + static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
   return n > 0;
@@ -170,8 +171,8 @@ bool JournalReader::begin_segment() {
   if (parsed->header.format != segment_format) {
     while (fill()) {
     }
-    skip(unread().size(), "it has format " + std::to_string(parsed->header.format) +
-                              " and was written by another version of trireme");
+    skip(unread().size(),
+         "it has format " + std::to_string(parsed->header.format) + " and was written by another version of trireme");
   }
   return true;
 }

@@ -45,9 +45,8 @@ bool is_plausible(std::string_view bytes, WallTime near) {
   const auto kind = get<std::uint16_t>(bytes, 4);
   const auto version = get<std::uint16_t>(bytes, 6);
   const auto time = get<WallTime>(bytes, 8);
-  return get<std::uint32_t>(bytes, 0) <= bytes.size() - record_header_bytes && kind >= 1 &&
-         kind <= highest && version >= 1 && version <= highest && time >= 0 &&
-         time > near - years && time - years < near;
+  return get<std::uint32_t>(bytes, 0) <= bytes.size() - record_header_bytes && kind >= 1 && kind <= highest &&
+         version >= 1 && version <= highest && time >= 0 && time > near - years && time - years < near;
 }
 
 }  // namespace
@@ -72,8 +71,8 @@ std::optional<ParsedSegmentHeader> parse_segment_header(std::string_view bytes) 
   if (get<std::uint32_t>(bytes, fixed + id_bytes) != crc32c(bytes.substr(0, fixed + id_bytes))) {
     return std::nullopt;
   }
-  return ParsedSegmentHeader{{get<std::uint32_t>(bytes, 8), get<std::uint32_t>(bytes, 12),
-                              get<WallTime>(bytes, 16), std::string(bytes.substr(fixed, id_bytes))},
+  return ParsedSegmentHeader{{get<std::uint32_t>(bytes, 8), get<std::uint32_t>(bytes, 12), get<WallTime>(bytes, 16),
+                              std::string(bytes.substr(fixed, id_bytes))},
                              fixed + id_bytes + 4};
 }
 
@@ -83,8 +82,7 @@ std::size_t begin_record(std::string& out) {
   return begin;
 }
 
-void end_record(std::string& out, std::size_t begin, std::uint16_t kind, std::uint16_t version,
-                WallTime time) {
+void end_record(std::string& out, std::size_t begin, std::uint16_t kind, std::uint16_t version, WallTime time) {
   put(out, begin, static_cast<std::uint32_t>(out.size() - begin - record_header_bytes));
   put(out, begin + 4, kind);
   put(out, begin + 6, version);
@@ -100,15 +98,14 @@ std::optional<Record> parse_record(std::string_view bytes) {
   }
   const std::string_view whole = bytes.substr(0, record_header_bytes + length);
   if (get<std::uint32_t>(whole, checksum_at) != record_checksum(whole)) return std::nullopt;
-  return Record{get<std::uint16_t>(whole, 4), get<std::uint16_t>(whole, 6),
-                get<WallTime>(whole, 8), whole.substr(record_header_bytes)};
+  return Record{get<std::uint16_t>(whole, 4), get<std::uint16_t>(whole, 6), get<WallTime>(whole, 8),
+                whole.substr(record_header_bytes)};
 }
 
 std::optional<std::size_t> find_record(std::string_view bytes, WallTime near) {
   if (bytes.size() < record_header_bytes) return std::nullopt;
   const std::size_t claimed = record_header_bytes + get<std::uint32_t>(bytes, 0);
-  if (claimed < bytes.size() && is_plausible(bytes.substr(claimed), near) &&
-      parse_record(bytes.substr(claimed))) {
+  if (claimed < bytes.size() && is_plausible(bytes.substr(claimed), near) && parse_record(bytes.substr(claimed))) {
     return claimed;
   }
   // A candidate costs its length. Damage that looks like many long records must not cost the square of the segment.

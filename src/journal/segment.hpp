@@ -48,8 +48,7 @@ struct Record {
 /// Makes a record in place: begin_record appends room for its header and returns where it begins; the payload is appended
 /// by the caller; end_record fills the header in.
 std::size_t begin_record(std::string& out);
-void end_record(std::string& out, std::size_t begin, std::uint16_t kind, std::uint16_t version,
-                WallTime time);
+void end_record(std::string& out, std::size_t begin, std::uint16_t kind, std::uint16_t version, WallTime time);
 
 /// Nothing where `bytes` does not begin with a whole, intact record.
 std::optional<Record> parse_record(std::string_view bytes);

@@ -38,8 +38,7 @@ Status make_folder(const std::filesystem::path& folder) {
 }  // namespace
 
 Result<std::unique_ptr<JournalWriter>> JournalWriter::create(const std::filesystem::path& events,
-                                                             const std::string& run_id,
-                                                             JournalOptions options) {
+                                                             const std::string& run_id, JournalOptions options) {
   if (Status made = make_folder(events); !made.ok()) return made.error();
   if (!list_segments(events).empty()) {
     return Error{"there is an event log already", events.string(),
@@ -49,8 +48,7 @@ Result<std::unique_ptr<JournalWriter>> JournalWriter::create(const std::filesyst
 }
 
 Result<std::unique_ptr<JournalWriter>> JournalWriter::resume(const std::filesystem::path& events,
-                                                             const std::string& run_id,
-                                                             JournalOptions options) {
+                                                             const std::string& run_id, JournalOptions options) {
   const std::vector<std::uint32_t> segments = list_segments(events);
   if (segments.empty()) {
     return Error{"there is no event log to go on with", events.string(), "", ExitCode::usage};
@@ -73,8 +71,7 @@ Result<std::unique_ptr<JournalWriter>> JournalWriter::resume(const std::filesyst
 }
 
 Result<std::unique_ptr<JournalWriter>> JournalWriter::start(const std::filesystem::path& events,
-                                                            const std::string& run_id,
-                                                            JournalOptions options,
+                                                            const std::string& run_id, JournalOptions options,
                                                             std::uint32_t number) {
   std::unique_ptr<JournalWriter> writer(new JournalWriter(events, run_id, std::move(options)));
   writer->segment_ = number;
@@ -83,8 +80,7 @@ Result<std::unique_ptr<JournalWriter>> JournalWriter::start(const std::filesyste
   return writer;
 }
 
-JournalWriter::JournalWriter(std::filesystem::path events, std::string run_id,
-                             JournalOptions options)
+JournalWriter::JournalWriter(std::filesystem::path events, std::string run_id, JournalOptions options)
     : events_(std::move(events)), run_id_(std::move(run_id)), options_(std::move(options)) {}
 
 JournalWriter::~JournalWriter() {
@@ -109,8 +105,8 @@ Status JournalWriter::record(const EventBody& event, WallTime time) {
   encode_event(event, queue_);
   if (queue_.size() - begin - record_header_bytes > defaults::record_bytes) {
     queue_.resize(begin);
-    return Error{"an event of " + std::string(kind_name(event)) + " is too large for the event log",
-                 events_.string(), ""};
+    return Error{"an event of " + std::string(kind_name(event)) + " is too large for the event log", events_.string(),
+                 ""};
   }
   end_record(queue_, begin, kind.kind, kind.version, time);
   recorded_ += queue_.size() - begin;
@@ -159,13 +155,11 @@ void JournalWriter::run() {
   std::string batch;
   std::unique_lock lock(mutex_);
   while (true) {
-    work_.wait(lock,
-               [this] { return !queue_.empty() || wanted_ > synced_ || closing_ || failure_; });
+    work_.wait(lock, [this] { return !queue_.empty() || wanted_ > synced_ || closing_ || failure_; });
     if (queue_.empty() && wanted_ <= synced_) break;
     // Collect: what is recorded meanwhile shares the write.
-    work_.wait_for(lock, options_.commit_every, [this] {
-      return queue_.size() >= full_batch || wanted_ > synced_ || closing_;
-    });
+    work_.wait_for(lock, options_.commit_every,
+                   [this] { return queue_.size() >= full_batch || wanted_ > synced_ || closing_; });
     batch.clear();
     batch.swap(queue_);
     const std::uint64_t end = recorded_;

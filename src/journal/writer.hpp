@@ -49,13 +49,11 @@ struct JournalOptions {
 class JournalWriter {
  public:
   /// Begins the log of a new run in `events` (made if missing); an error if a log is there.
-  static Result<std::unique_ptr<JournalWriter>> create(const std::filesystem::path& events,
-                                                       const std::string& run_id,
+  static Result<std::unique_ptr<JournalWriter>> create(const std::filesystem::path& events, const std::string& run_id,
                                                        JournalOptions options = {});
   /// Goes on with the log of a run: cuts the torn tail, if there is one, and begins a new segment. Of two that try this at
   /// the same time one gets an error.
-  static Result<std::unique_ptr<JournalWriter>> resume(const std::filesystem::path& events,
-                                                       const std::string& run_id,
+  static Result<std::unique_ptr<JournalWriter>> resume(const std::filesystem::path& events, const std::string& run_id,
                                                        JournalOptions options = {});
   /// Closes, waiting as close() does with its default.
   ~JournalWriter();
@@ -85,8 +83,7 @@ class JournalWriter {
   using Clock = std::chrono::steady_clock;
 
   JournalWriter(std::filesystem::path events, std::string run_id, JournalOptions options);
-  static Result<std::unique_ptr<JournalWriter>> start(const std::filesystem::path& events,
-                                                      const std::string& run_id,
+  static Result<std::unique_ptr<JournalWriter>> start(const std::filesystem::path& events, const std::string& run_id,
                                                       JournalOptions options, std::uint32_t number);
   // Of the journal's thread (and of start(), before there is one):
   void run();

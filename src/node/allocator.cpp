@@ -46,7 +46,7 @@ std::optional<std::vector<Allocation>> Allocator::take(const Resources& each, st
 std::optional<Allocation> Allocator::take_one(const Resources& wanted) {
   Allocation out;
   if (take_cores(wanted.cores, out.cores) && take_gpus(wanted.gpus, out.gpus)) return out;
-  give_back(out);
+  give_back_one(out);
   return std::nullopt;
 }
 
@@ -125,7 +125,7 @@ bool Allocator::take_gpus(MilliGpus wanted, std::vector<Allocation::GpuPart>& ou
   return true;
 }
 
-void Allocator::give_back(const Allocation& allocation) {
+void Allocator::give_back_one(const Allocation& allocation) {
   for (const std::uint32_t core : allocation.cores) {
     const auto at = std::find(position_.begin(), position_.end(), core) - position_.begin();
     auto& slot = cores_[static_cast<std::size_t>(at)];
@@ -140,7 +140,7 @@ void Allocator::give_back(const Allocation& allocation) {
 }
 
 void Allocator::give_back(const std::vector<Allocation>& allocations) {
-  for (const Allocation& allocation : allocations) give_back(allocation);
+  for (const Allocation& allocation : allocations) give_back_one(allocation);
 }
 
 ResourceQueue::Ticket ResourceQueue::ask(const Resources& each, std::uint32_t count, Granted granted) {

@@ -47,7 +47,7 @@ class Allocator {
   std::optional<Allocation> take_one(const Resources& wanted);
   bool take_cores(std::uint32_t wanted, std::vector<std::uint32_t>& out);
   bool take_gpus(MilliGpus wanted, std::vector<Allocation::GpuPart>& out);
-  void give_back(const Allocation& allocation);
+  void give_back_one(const Allocation& allocation);
 
   struct Core {
     std::uint32_t domain = 0;

@@ -56,28 +56,28 @@ class Environments::Setup final : public ProcessOwner, public std::enable_shared
   void on_process_ended(ProcessId, const spawner::Ended& report) override {
     process_ = 0;
     if (stopped_) return finish(failure("it was stopped", ""), false);
-    struct Outcome {
+    struct Reading {
       Result<Variables> variables;
       std::string tail;
     };
     const bool good = report.exit_code == 0 && report.signo == 0 && !report.timed_out;
-    const bool posted = files_.run<Outcome>(
-        [good, output = output_, log = log_]() -> Outcome {
+    const bool posted = files_.run<Reading>(
+        [good, output = output_, log = log_]() -> Reading {
           std::string tail = tail_of_file(log, defaults::log_tail_lines, defaults::log_tail_bytes);
           if (!good) return {Variables{}, std::move(tail)};
           return {read_variables(output), std::move(tail)};
         },
-        [weak = weak_from_this(), good, report](Outcome outcome) {
+        [weak = weak_from_this(), good, report](Reading reading) {
           const auto self = weak.lock();
           if (!self) return;
           if (!good) {
             const std::string how = words_for_end(report, defaults::environment_timeout);
-            self->finish(self->failure(how, outcome.tail), true);
-          } else if (!outcome.variables) {
-            self->finish(self->failure(outcome.variables.error().text(), outcome.tail), true);
+            self->finish(self->failure(how, reading.tail), true);
+          } else if (!reading.variables) {
+            self->finish(self->failure(reading.variables.error().text(), reading.tail), true);
           } else {
             self->finish(std::make_shared<const VariableChanges>(
-                             changes_between(self->options_.base, *outcome.variables)),
+                             changes_between(self->options_.base, *reading.variables)),
                          true);
           }
         });

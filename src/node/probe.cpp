@@ -19,8 +19,15 @@ namespace {
 namespace asio = boost::asio;
 using boost::system::error_code;
 
-constexpr std::size_t longest_line = 4u << 10;
+constexpr std::size_t longest_line = 1u << 10;
 constexpr std::size_t longest_read = 1u << 20;  // of a growing file, at one look
+
+// Searched breadth first where the library can, so that no pattern takes exponential time on any line.
+#ifdef __GLIBCXX__
+constexpr auto regex_kind = std::regex::ECMAScript | std::regex_constants::__polynomial;
+#else
+constexpr auto regex_kind = std::regex::ECMAScript;
+#endif
 
 std::string name_of(const ListenAddress& address) {
   return address.socket.empty() ? "port " + std::to_string(address.port) : "socket " + address.socket;
@@ -177,7 +184,7 @@ std::unique_ptr<Look> look_for_file(FileWorker& files, std::filesystem::path pat
 
 Result<std::shared_ptr<GrowingFile>> GrowingFile::watch(std::filesystem::path path, const std::string& pattern) {
   try {
-    std::regex regex(pattern, std::regex::ECMAScript | std::regex::optimize);
+    std::regex regex(pattern, regex_kind);
     return std::shared_ptr<GrowingFile>(new GrowingFile(std::move(path), std::move(regex)));
   } catch (const std::regex_error& error) {
     return Error{"'" + pattern + "' is no regular expression: " + error.what(), "", "", ExitCode::usage};

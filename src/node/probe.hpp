@@ -46,7 +46,7 @@ std::unique_ptr<Look> look_at_http(boost::asio::io_context& loop, const ListenAd
 std::unique_ptr<Look> look_for_file(FileWorker& files, std::filesystem::path path, Look::Callback callback);
 
 /// A text file that grows, searched line by line for a pattern. Each look goes on where the one before stopped; the last line
-/// is searched although it may not be complete yet. Lines count up to 4 KiB.
+/// is searched although it may not be complete yet. Lines count up to 1 KiB.
 class GrowingFile {
  public:
   static Result<std::shared_ptr<GrowingFile>> watch(std::filesystem::path path, const std::string& pattern);

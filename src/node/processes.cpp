@@ -56,7 +56,9 @@ void Processes::renew_lease(std::chrono::milliseconds duration) {
 void Processes::close(std::chrono::milliseconds grace, std::function<void()> done) {
   closing_ = true;
   if (spawner_ == nullptr) {
-    boost::asio::post(loop_, std::move(done));
+    boost::asio::post(loop_, [alive = alive_, done = std::move(done)] {
+      if (*alive) done();
+    });
     return;
   }
   const auto deadline = grace + defaults::unkillable_after + defaults::agent_end_extra;

@@ -238,7 +238,8 @@ Status bring_in(const fs::path& folder, const FileMove& input, const std::stop_t
   std::error_code error;
   if (!fs::exists(from, error)) {
     // A part of this task on another node may have moved it here.
-    if (input.mode == StagingMode::move && fs::exists(to, error)) return {};
+    const bool here = fs::exists(to, error) || fs::exists(folder / input.to, error);
+    if (input.mode == StagingMode::move && !input.to.empty() && here) return {};
     return Error{"the input " + quoted(from) + " is not there", "", "", ExitCode::runtime_failed};
   }
   return bring(from, to, input.mode, stop);

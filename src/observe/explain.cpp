@@ -81,16 +81,15 @@ std::size_t add_services(const RunView& run, const TaskRecord& task, std::vector
     const ServiceRecord* service = run.find_service(name);
     if (service != nullptr && service->is_ready()) continue;
     ++count;
-    causes.push_back({Cause::Kind::service, name,
-                      service != nullptr ? service_trouble(*service) : "was not declared"});
+    causes.push_back({Cause::Kind::service, name, service != nullptr ? service_trouble(*service) : "was not declared"});
   }
   return count;
 }
 
 void add_resources(const RunView& run, const TaskRecord& task, std::vector<Cause>& causes) {
-  const std::string wants =
-      task.ranks == 1 ? to_string(task.per_rank)
-                      : std::to_string(task.ranks) + " ranks with " + to_string(task.per_rank) + " each";
+  const std::string wants = task.ranks == 1
+                                ? to_string(task.per_rank)
+                                : std::to_string(task.ranks) + " ranks with " + to_string(task.per_rank) + " each";
   const std::map<Rank, Resources> free = run.free_resources();
   if (free.empty()) {
     causes.push_back({Cause::Kind::resources, "", "needs " + wants + "; no node has joined"});
@@ -98,8 +97,7 @@ void add_resources(const RunView& run, const TaskRecord& task, std::vector<Cause
   }
   // The nodes that come nearest, by cores and then GPUs.
   std::vector<std::pair<Rank, Resources>> nodes(free.begin(), free.end());
-  std::stable_sort(nodes.begin(), nodes.end(),
-                   [](const auto& a, const auto& b) { return a.second > b.second; });
+  std::stable_sort(nodes.begin(), nodes.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
   std::string detail = "needs " + wants;
   for (std::size_t i = 0; i < std::min(nodes.size(), shown_causes); ++i) {
     detail += "; " + node_name(run, nodes[i].first) + " has " + to_string(nodes[i].second) + " free";
@@ -111,15 +109,16 @@ void add_resources(const RunView& run, const TaskRecord& task, std::vector<Cause
 std::string attempt_line(const RunView& run, const AttemptPart& part) {
   std::string out = "attempt " + std::to_string(part.attempt) + " on " + node_name(run, part.rank) + ": ";
   switch (part.phase) {
-    case AttemptPart::Phase::placed: return out + "sent there, not started yet";
+    case AttemptPart::Phase::placed:
+      return out + "sent there, not started yet";
     case AttemptPart::Phase::running:
-      return out + "running since " + format_wall_time(part.started) + " as process " +
-             std::to_string(part.pid);
-    case AttemptPart::Phase::over: break;
+      return out + "running since " + format_wall_time(part.started) + " as process " + std::to_string(part.pid);
+    case AttemptPart::Phase::over:
+      break;
   }
   out += describe_end(part);
-  if (part.started != 0) {
-    const Duration took(std::max<WallTime>(0, part.ended - part.started));
+  if (part.started > 0 && part.ended >= part.started) {
+    const Duration took(part.ended - part.started);
     out += " after " + format_duration(std::chrono::floor<std::chrono::milliseconds>(took));
   }
   return out;
@@ -145,10 +144,14 @@ Explanation explain_waiting(const RunView& run, const TaskRecord& task) {
 
 std::string_view to_string(Cause::Kind kind) {
   switch (kind) {
-    case Cause::Kind::task: return "task";
-    case Cause::Kind::service: return "service";
-    case Cause::Kind::resources: return "resources";
-    case Cause::Kind::run: return "run";
+    case Cause::Kind::task:
+      return "task";
+    case Cause::Kind::service:
+      return "service";
+    case Cause::Kind::resources:
+      return "resources";
+    case Cause::Kind::run:
+      return "run";
   }
   return "unknown";
 }
@@ -160,14 +163,15 @@ Explanation explain(const RunView& run, const TaskRecord& task) {
     case TaskState::ready:
       if (run.ended()) {
         out.headline = task.id + " was not run: the run ended before";
-        out.causes.push_back({Cause::Kind::run, "", "the run is " + std::string(to_string(run.state())) +
-                                                        (run.end_reason().empty() ? "" : ": " + run.end_reason())});
+        out.causes.push_back({Cause::Kind::run, "",
+                              "the run is " + std::string(to_string(run.state())) +
+                                  (run.end_reason().empty() ? "" : ": " + run.end_reason())});
         break;
       }
       out = explain_waiting(run, task);
       if (run.draining()) {
-        out.causes.push_back({Cause::Kind::run, "", "the run is draining and starts no more tasks: " +
-                                                        run.drain_reason()});
+        out.causes.push_back(
+            {Cause::Kind::run, "", "the run is draining and starts no more tasks: " + run.drain_reason()});
       }
       break;
     case TaskState::running:

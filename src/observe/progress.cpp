@@ -7,18 +7,19 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 
 #include "core/defaults.hpp"
 
 namespace trireme::observe {
 namespace {
 
-MonoTime nanoseconds(Duration duration) { return duration.count(); }
+MonoTime nanoseconds(Duration duration) {
+  return duration.count();
+}
 
 std::uint64_t finished(const RunView& run) {
-  return run.count(TaskState::done) + run.count(TaskState::failed) +
-         run.count(TaskState::cancelled) + run.count(TaskState::skipped);
+  return run.count(TaskState::done) + run.count(TaskState::failed) + run.count(TaskState::cancelled) +
+         run.count(TaskState::skipped);
 }
 
 std::string meter(std::uint64_t part, std::uint64_t all) {
@@ -38,7 +39,9 @@ void StderrSink::write(std::string_view text) {
   }
 }
 
-bool StderrSink::is_terminal() const { return ::isatty(STDERR_FILENO) == 1; }
+bool StderrSink::is_terminal() const {
+  return ::isatty(STDERR_FILENO) == 1;
+}
 
 std::size_t StderrSink::width() const {
   winsize size{};
@@ -51,16 +54,8 @@ Result<ProgressMode> parse_progress_mode(std::string_view text) {
   if (text == "bar") return ProgressMode::bar;
   if (text == "plain") return ProgressMode::plain;
   if (text == "none") return ProgressMode::none;
-  return Error{"\"" + std::string(text) + "\" is no progress display", "--progress",
-               "it is auto, bar, plain or none", ExitCode::usage};
-}
-
-std::unique_ptr<Progress> make_progress(std::string_view mode) {
-  const auto parsed = parse_progress_mode(mode);
-  const char* no_color = std::getenv("NO_COLOR");
-  return std::make_unique<Progress>(parsed.ok() ? *parsed : ProgressMode::none,
-                                    std::make_unique<StderrSink>(),
-                                    no_color != nullptr && *no_color != '\0');
+  return Error{"\"" + std::string(text) + "\" is no progress display", "--progress", "it is auto, bar, plain or none",
+               ExitCode::usage};
 }
 
 Progress::Progress(ProgressMode mode, std::unique_ptr<TextSink> sink, bool no_color)
@@ -72,10 +67,13 @@ Progress::Progress(ProgressMode mode, std::unique_ptr<TextSink> sink, bool no_co
 
 Duration Progress::interval() const {
   switch (mode_) {
-    case ProgressMode::bar: return defaults::progress_redraw;
-    case ProgressMode::plain: return defaults::progress_line;
+    case ProgressMode::bar:
+      return defaults::progress_redraw;
+    case ProgressMode::plain:
+      return defaults::progress_line;
     case ProgressMode::automatic:
-    case ProgressMode::none: break;
+    case ProgressMode::none:
+      break;
   }
   return std::chrono::hours(1);
 }

@@ -73,7 +73,4 @@ class Progress {
   std::deque<std::pair<MonoTime, std::uint64_t>> finished_;  ///< tasks that had ended, at times: for the rate
 };
 
-/// Progress on the standard error of this process, NO_COLOR honoured. What parse_progress_mode does not know is `none`.
-std::unique_ptr<Progress> make_progress(std::string_view mode);
-
 }  // namespace trireme::observe

@@ -6,15 +6,22 @@ namespace trireme::observe {
 namespace {
 
 constexpr std::size_t kept_warnings = 20;
+// More replicas than this come from a damaged log.
+constexpr std::uint32_t max_replicas = 100'000;
 constexpr auto states = static_cast<std::size_t>(TaskState::skipped) + 1;
+
+/// Nanoseconds from one time to a later one; 0 where they make no sense.
+WallTime elapsed(WallTime from, WallTime to) {
+  return from >= 0 && to > from ? to - from : 0;
+}
 
 }  // namespace
 
 std::uint32_t TaskRecord::attempts() const {
   std::uint32_t count = 0;
   for (std::size_t i = 0; i < parts.size(); ++i) {
-    const bool is_new = i == 0 || parts[i].attempt != parts[i - 1].attempt ||
-                        parts[i].incarnation != parts[i - 1].incarnation;
+    const bool is_new =
+        i == 0 || parts[i].attempt != parts[i - 1].attempt || parts[i].incarnation != parts[i - 1].incarnation;
     if (is_new) ++count;
   }
   return count;
@@ -37,8 +44,8 @@ const AttemptPart* TaskRecord::verdict() const {
 }
 
 std::uint32_t ServiceRecord::ready() const {
-  return static_cast<std::uint32_t>(std::count_if(
-      lives.begin(), lives.end(), [](const auto& life) { return life.state == ReplicaState::ready; }));
+  return static_cast<std::uint32_t>(
+      std::count_if(lives.begin(), lives.end(), [](const auto& life) { return life.state == ReplicaState::ready; }));
 }
 
 std::uint32_t ServiceRecord::restarts() const {
@@ -48,14 +55,13 @@ std::uint32_t ServiceRecord::restarts() const {
 }
 
 const ReplicaRecord* ServiceRecord::newest(std::uint32_t replica) const {
-  const auto found = std::find_if(lives.rbegin(), lives.rend(),
-                                  [replica](const auto& life) { return life.replica == replica; });
+  const auto found =
+      std::find_if(lives.rbegin(), lives.rend(), [replica](const auto& life) { return life.replica == replica; });
   return found != lives.rend() ? &*found : nullptr;
 }
 
 void RunView::Amount::add(const Resources& resources, WallTime from, WallTime to) {
-  if (to <= from) return;
-  const double time = static_cast<double>(to - from) / 1e9;
+  const double time = static_cast<double>(elapsed(from, to)) / 1e9;
   cores += resources.cores * time;
   gpus += static_cast<double>(resources.gpus) / whole_gpu * time;
 }
@@ -68,7 +74,7 @@ void RunView::apply(const Event& event) {
 void RunView::on(const events::RunStarted& event, WallTime time) {
   if (incarnations_ > 0) {
     if (!ended()) {
-      active_before_ += Duration(std::max<WallTime>(0, last_event_ - begun_));
+      active_before_ += Duration(elapsed(begun_, last_event_));
       cut_off(last_event_);
     }
     for (const auto& [key, sample] : samples_) {
@@ -252,7 +258,7 @@ void RunView::on(const events::RunEnded& event, WallTime time) {
   exit_code_ = event.exit_code;
   end_reason_ = event.reason;
   draining_ = false;
-  active_before_ += Duration(std::max<WallTime>(0, time - begun_));
+  active_before_ += Duration(elapsed(begun_, time));
   cut_off(time);
 }
 
@@ -284,7 +290,7 @@ void RunView::cut_off(WallTime time) {
 
 Duration RunView::active(WallTime now) const {
   if (ended() || incarnations_ == 0) return active_before_;
-  return active_before_ + Duration(std::max<WallTime>(0, now - begun_));
+  return active_before_ + Duration(elapsed(begun_, now));
 }
 
 const TaskRecord* RunView::find_task(std::string_view id) const {
@@ -312,13 +318,13 @@ RequestCounts RunView::requests(const ServiceRecord& service) const {
   return out;
 }
 
-std::map<std::uint32_t, RequestCounts> RunView::replica_requests(
-    const ServiceRecord& service) const {
+std::map<std::uint32_t, RequestCounts> RunView::replica_requests(const ServiceRecord& service) const {
   std::map<std::uint32_t, RequestCounts> out;
   if (const auto before = requests_before_.find(&service); before != requests_before_.end()) {
     out = before->second.replicas;
   }
-  for (std::uint32_t replica = 0; replica < service.replicas; ++replica) out.try_emplace(replica);
+  const std::uint32_t replicas = std::min(service.replicas, max_replicas);
+  for (std::uint32_t replica = 0; replica < replicas; ++replica) out.try_emplace(replica);
   for (const auto& [key, sample] : samples_) {
     if (key.first != &service) continue;
     for (const ServiceSample::PerReplica& one : sample.replicas) {
@@ -387,9 +393,7 @@ Utilisation RunView::utilisation(WallTime now) const {
       }
     }
   }
-  const auto part_of = [](double used, double all) {
-    return all > 0 ? std::clamp(used / all, 0.0, 1.0) : 0.0;
-  };
+  const auto part_of = [](double used, double all) { return all > 0 ? std::clamp(used / all, 0.0, 1.0) : 0.0; };
   return {part_of(busy.cores, available.cores), part_of(busy.gpus, available.gpus)};
 }
 

@@ -240,8 +240,8 @@ class RunView {
 
   std::map<Rank, NodeRecord> nodes_;
   std::set<std::string> hosts_;
-  Amount busy_;       ///< of what is over
-  Amount available_;  ///< of nodes that left
+  Amount busy_;                       ///< of what is over
+  Amount available_;                  ///< of nodes that left
   std::deque<std::string> warnings_;  ///< the last ones
   std::uint64_t warning_count_ = 0;
 };

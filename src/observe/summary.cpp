@@ -50,9 +50,7 @@ Json failure_json(const TaskRecord& task, const RunPaths& paths) {
             {"signal", part != nullptr ? Json(part->signal) : Json()},
             {"reason", task.reason.empty() && part != nullptr ? describe_end(*part) : task.reason},
             {"attempts", task.attempts()}};
-  json["stderr"] = part != nullptr
-                       ? Json((paths.attempt(task.id, part->attempt) / stderr_file).string())
-                       : Json();
+  json["stderr"] = part != nullptr ? Json((paths.attempt(task.id, part->attempt) / stderr_file).string()) : Json();
   return json;
 }
 
@@ -121,15 +119,22 @@ std::string service_line(const RunView& run, const ServiceRecord& service) {
 std::string describe_end(const AttemptPart& part) {
   std::string out;
   switch (part.outcome) {
-    case Outcome::done: return "done";
+    case Outcome::done:
+      return "done";
     case Outcome::failed:
-      out = part.signal != 0 ? "signal " + std::to_string(part.signal) + " (" +
-                                   std::string(::strsignal(part.signal)) + ")"
-                             : "exit code " + std::to_string(part.exit_code);
+      out = part.signal != 0
+                ? "signal " + std::to_string(part.signal) + " (" + std::string(::strsignal(part.signal)) + ")"
+                : "exit code " + std::to_string(part.exit_code);
       break;
-    case Outcome::timeout: out = "timeout"; break;
-    case Outcome::cancelled: out = "cancelled"; break;
-    case Outcome::lost: out = "lost with its node"; break;
+    case Outcome::timeout:
+      out = "timeout";
+      break;
+    case Outcome::cancelled:
+      out = "cancelled";
+      break;
+    case Outcome::lost:
+      out = "lost with its node";
+      break;
   }
   if (!part.reason.empty()) out += ": " + part.reason;
   return out;
@@ -176,13 +181,14 @@ Status write_summary(const RunView& run, const RunPaths& paths, WallTime now) {
 std::string summary_text(const RunView& run, const RunPaths& paths, WallTime now) {
   std::string out;
   const auto line = [&out](std::string label, const std::string& text) {
-    label.resize(12, ' ');
+    constexpr std::size_t column = 12;
+    label.resize(std::max(label.size(), column), ' ');
     out += label + text + "\n";
   };
   std::string head = std::string(to_string(run.state())) + " in " + short_duration(run.active(now)) + " on " +
                      plural(run.ranks(), "rank");
   if (run.hosts() > 0) head += ", " + plural(run.hosts(), "node");
-  line(run.name().empty() ? "run" : run.name(), " " + head);
+  out += (run.name().empty() ? "run" : run.name()) + " " + head + "\n";
   if (!run.end_reason().empty()) line("  because", first_line(run.end_reason()));
   line("  tasks", task_counts(run));
   for (std::size_t i = 0; i < run.services().size(); ++i) {
@@ -198,8 +204,7 @@ std::string summary_text(const RunView& run, const RunPaths& paths, WallTime now
   for (const TaskRecord& task : run.tasks()) {
     if (task.state != TaskState::failed) continue;
     if (shown == defaults::shown_failures) {
-      out += "  … and " + std::to_string(failed - shown) + " more; see " +
-             paths.summary().string() + "\n";
+      out += "  … and " + std::to_string(failed - shown) + " more; see " + paths.summary().string() + "\n";
       break;
     }
     const AttemptPart* part = task.verdict();

@@ -44,15 +44,12 @@ std::string needs(const Shape& shape) {
 }
 
 std::size_t living(const Scheduler& scheduler) {
-  return static_cast<std::size_t>(std::count_if(scheduler.nodes().begin(), scheduler.nodes().end(),
-                                                [](const auto& node) { return node.alive; }));
+  return static_cast<std::size_t>(
+      std::count_if(scheduler.nodes().begin(), scheduler.nodes().end(), [](const auto& node) { return node.alive; }));
 }
 
 Error error(std::string what, std::string hint) {
-  return {.what = std::move(what),
-          .where = "",
-          .hint = std::move(hint),
-          .code = ExitCode::does_not_fit};
+  return {.what = std::move(what), .where = "", .hint = std::move(hint), .code = ExitCode::does_not_fit};
 }
 
 Scheduler machine(std::span<const NodeSize> nodes, SeatPolicy policy) {
@@ -114,8 +111,7 @@ Error task_does_not_fit(const TaskNeed& task, const Scheduler& scheduler) {
     std::string left;
     if (shape.ranks == 1) {
       left = most_of(shape.per_rank, scheduler, [](const auto& node) { return node.beside; });
-      left = left.empty() ? "no node has all of that left"
-                          : "they leave at most " + left + " on a node";
+      left = left.empty() ? "no node has all of that left" : "they leave at most " + left + " on a node";
     } else {
       left = "they leave room for " + std::to_string(beside);
     }
@@ -127,28 +123,23 @@ Error task_does_not_fit(const TaskNeed& task, const Scheduler& scheduler) {
     there = most_of(shape.per_rank, scheduler, [](const auto& node) { return Room(node.total); });
     there = there.empty() ? "no node has all of that" : "the largest node has " + there;
   } else {
-    there = "the machine (" + plural(living(scheduler), "node") + ") has room for " +
-            std::to_string(empty);
+    there = "the machine (" + plural(living(scheduler), "node") + ") has room for " + std::to_string(empty);
   }
-  return error(who + " needs " + needs(shape) + "; " + there,
-               "ask for less, or run on more or larger nodes");
+  return error(who + " needs " + needs(shape) + "; " + there, "ask for less, or run on more or larger nodes");
 }
 
-Error service_does_not_fit(const ServiceNeed& service, std::uint32_t seated,
-                           const Scheduler& scheduler) {
+Error service_does_not_fit(const ServiceNeed& service, std::uint32_t seated, const Scheduler& scheduler) {
   const std::string each = to_string(service.per_replica);
-  const std::string wanted = service.replicas == 1
-                                 ? each + " on one node"
-                                 : std::to_string(service.replicas) + " x " + each;
+  const std::string wanted =
+      service.replicas == 1 ? each + " on one node" : std::to_string(service.replicas) + " x " + each;
   std::string there;
   if (seated > 0) {
-    there = "the machine (" + plural(living(scheduler), "node") + ") has room for " +
-            std::to_string(seated) + " of them";
+    there =
+        "the machine (" + plural(living(scheduler), "node") + ") has room for " + std::to_string(seated) + " of them";
   } else {
     const std::string largest =
         most_of(service.per_replica, scheduler, [](const auto& node) { return Room(node.total); });
-    there = largest.empty() ? "no node has all of that beside the other services"
-                            : "the largest node has " + largest;
+    there = largest.empty() ? "no node has all of that beside the other services" : "the largest node has " + largest;
   }
   return error("service " + std::string(service.name) + " needs " + wanted + "; " + there,
                "ask for less, or run on more or larger nodes");

@@ -41,7 +41,6 @@ std::vector<std::size_t> seat_order(std::span<const ServiceNeed> services);
 
 /// Why a task fits neither the machine nor what the seats leave of it, as the scheduler knows them.
 Error task_does_not_fit(const TaskNeed& task, const Scheduler& scheduler);
-Error service_does_not_fit(const ServiceNeed& service, std::uint32_t seated,
-                           const Scheduler& scheduler);
+Error service_does_not_fit(const ServiceNeed& service, std::uint32_t seated, const Scheduler& scheduler);
 
 }  // namespace trireme::pilot

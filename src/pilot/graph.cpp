@@ -32,8 +32,7 @@ void Graph::join_group(Vertex member, std::string_view name) {
   } else if (groups_[entry->second].sealed) {
     const Vertex sealed{entry->second, true};
     entry->second = static_cast<std::uint32_t>(groups_.size());
-    groups_.push_back(
-        {.standing = at(sealed).standing == Standing::broken ? Standing::broken : Standing::open});
+    groups_.push_back({.standing = at(sealed).standing == Standing::broken ? Standing::broken : Standing::open});
     group_broken_by_.push_back(group_broken_by_[sealed.index]);
     if (at(sealed).open > 0) connect(sealed, {entry->second, true});
   }
@@ -126,8 +125,7 @@ Status Graph::check_acyclic() const {
   const std::size_t n = tasks_.size();
   const auto slot = [n](Vertex v) { return v.group ? n + v.index : v.index; };
   const auto vertex = [n](std::size_t i) {
-    return i < n ? Vertex{static_cast<std::uint32_t>(i), false}
-                 : Vertex{static_cast<std::uint32_t>(i - n), true};
+    return i < n ? Vertex{static_cast<std::uint32_t>(i), false} : Vertex{static_cast<std::uint32_t>(i - n), true};
   };
   std::vector<std::uint32_t> incoming(n + groups_.size(), 0);
   for (const Edge& edge : edges_) ++incoming[slot(unpack(edge.to))];

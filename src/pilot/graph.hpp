@@ -66,9 +66,8 @@ class Graph {
   static constexpr std::uint32_t none = 0xffffffffu;
   enum class Standing : std::uint8_t { open, done, broken };
   struct Node {
-    std::uint32_t open = 0;  ///< things that it still waits for
-    std::uint32_t last_edge =
-        none;  ///< the edges to those that wait for it are a ring; this is the last one
+    std::uint32_t open = 0;          ///< things that it still waits for
+    std::uint32_t last_edge = none;  ///< the edges to those that wait for it are a ring; this is the last one
     Standing standing = Standing::open;
     bool sealed = false;  ///< groups: somebody waits for it
   };
@@ -93,8 +92,7 @@ class Graph {
   std::vector<Edge> edges_;
   std::vector<std::string_view> ids_;
   std::unordered_map<std::string_view, TaskIndex> by_id_;
-  std::unordered_map<std::string_view, std::uint32_t>
-      by_name_;  ///< the group that new members join
+  std::unordered_map<std::string_view, std::uint32_t> by_name_;  ///< the group that new members join
 };
 
 }  // namespace trireme::pilot

@@ -1,6 +1,5 @@
-// Everything that leaves the pilot goes through this interface: the real one sends, writes and
-// broadcasts; the tests' one keeps what it was given, so that they can assert the exact messages
-// and that none is left over.
+// Everything that leaves the pilot goes through this interface: the real one sends, writes and broadcasts; the tests' one
+// keeps what it was given, so that they can assert the exact messages and that none is left over.
 #pragma once
 
 #include "core/endpoint.hpp"

@@ -8,10 +8,8 @@ namespace trireme::pilot {
 namespace {
 
 Error too_late() {
-  return {.what = "the run is coming to its end and takes nothing more",
-          .where = "",
-          .hint = "",
-          .code = ExitCode::usage};
+  return {
+      .what = "the run is coming to its end and takes nothing more", .where = "", .hint = "", .code = ExitCode::usage};
 }
 
 std::string join(const std::set<Rank>& ranks) {
@@ -28,10 +26,7 @@ struct Overloaded : Handlers... {
 }  // namespace
 
 Pilot::Pilot(Options options, Output& output)
-    : options_(options),
-      output_(output),
-      tasks_(scheduler_, output),
-      services_(scheduler_, output) {}
+    : options_(options), output_(output), tasks_(scheduler_, output), services_(scheduler_, output) {}
 
 // --- what to run ---------------------------------------------------------------------------------
 
@@ -70,8 +65,7 @@ Result<ServiceIndex> Pilot::declare(ServiceDescription service, MonoTime now) {
     if (Status seated = services_.take_seats(index); !seated) misfit = seated.error();
     for (const TaskNeed& need : tasks_.needs()) {
       if (misfit) break;
-      if (!scheduler_.possible(scheduler_.shape_index(need.shape)))
-        misfit = task_does_not_fit(need, scheduler_);
+      if (!scheduler_.possible(scheduler_.shape_index(need.shape))) misfit = task_does_not_fit(need, scheduler_);
     }
     if (misfit) {
       services_.withdraw_last();
@@ -183,9 +177,7 @@ void Pilot::stop_running(const std::string& reason, MonoTime now) {
 
 void Pilot::enter_stopping(MonoTime now) {
   phase_ = Phase::stopping_services;
-  deadline_ =
-      now +
-      (services_.longest_drain() + Duration(defaults::stop_grace) + options_.patience).count();
+  deadline_ = now + (services_.longest_drain() + Duration(defaults::stop_grace) + options_.patience).count();
   services_.stop();
 }
 
@@ -202,7 +194,7 @@ void Pilot::on_time(MonoTime now) {
     if (phase_ == Phase::draining && !stop_asked_) {
       stop_running(early_end_->reason, now);
     } else if (phase_ == Phase::draining) {
-      warn(std::to_string(tasks_.counts().running) + " tasks did not end when they were asked to");
+      warn("tasks still running that were asked to end: " + std::to_string(tasks_.counts().running));
       enter_stopping(now);
     } else if (phase_ == Phase::stopping_services) {
       warn("not all services ended when they were asked to");
@@ -239,8 +231,7 @@ void Pilot::settle(MonoTime now) {
     }
   }
   if (phase_ == Phase::running && options_.stop_on_failure) {
-    const std::string& why =
-        tasks_.first_failure().empty() ? services_.first_failure() : tasks_.first_failure();
+    const std::string& why = tasks_.first_failure().empty() ? services_.first_failure() : tasks_.first_failure();
     if (!why.empty()) {
       end_early(RunState::failed, ExitCode::failed, why);
       enter_draining(now, true);
@@ -265,8 +256,7 @@ void Pilot::finish() {
   tasks_.abandon(std::nullopt, "the run has ended");
   services_.abandon(std::nullopt, "the run has ended");
   result_ = judge();
-  output_.record(events::RunEnded{
-      .state = result_.state, .exit_code = to_int(result_.code), .reason = result_.reason});
+  output_.record(events::RunEnded{.state = result_.state, .exit_code = to_int(result_.code), .reason = result_.reason});
   phase_ = Phase::finished;
   deadline_.reset();
 }
@@ -320,8 +310,7 @@ void Pilot::on_node_lost(Rank rank, const std::string& reason, MonoTime now) {
   agents_.erase(rank);
   if (agents_.empty() && (phase_ == Phase::running || phase_ == Phase::draining)) {
     early_end_.reset();
-    end_early(RunState::failed, ExitCode::runtime_failed,
-              "every node was lost; the last: " + reason);
+    end_early(RunState::failed, ExitCode::runtime_failed, "every node was lost; the last: " + reason);
     if (phase_ == Phase::running) enter_draining(now, false);
   }
   services_.on_node_lost(rank, reason);
@@ -356,8 +345,7 @@ void Pilot::on_replica_ended(Rank rank, const ReplicaEnded& ended, MonoTime now)
 }
 
 void Pilot::on_service_sample(Rank rank, const ServiceSample& sample, MonoTime) {
-  if (phase_ != Phase::finished)
-    output_.record(events::RequestsCounted{.rank = rank, .sample = sample});
+  if (phase_ != Phase::finished) output_.record(events::RequestsCounted{.rank = rank, .sample = sample});
 }
 
 void Pilot::on_agent_done(Rank rank, MonoTime now) {

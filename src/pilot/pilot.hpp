@@ -119,20 +119,11 @@ class Pilot {
   bool has_task(TaskIndex task) const { return tasks_.exists(task); }
   TaskState task_state(TaskIndex task) const { return tasks_.state(task); }
   const TaskDescription& task(TaskIndex task) const { return tasks_.description(task); }
-  const ServiceDescription& service(ServiceIndex service) const {
-    return services_.description(service);
-  }
+  const ServiceDescription& service(ServiceIndex service) const { return services_.description(service); }
   const Scheduler& scheduler() const { return scheduler_; }
 
  private:
-  enum class Phase : std::uint8_t {
-    loading,
-    running,
-    draining,
-    stopping_services,
-    shutting_down,
-    finished
-  };
+  enum class Phase : std::uint8_t { loading, running, draining, stopping_services, shutting_down, finished };
 
   void settle(MonoTime now);
   void advance(MonoTime now);

@@ -17,12 +17,10 @@ class Draft final : public Output {
   void send(Rank to, ToAgent message) override {
     if (auto* start = std::get_if<StartReplica>(&message)) {
       plan_.replicas.push_back({start->service.name, start->id.replica, to});
-      answers_.emplace_back(
-          to, ReplicaReady{.endpoint = {.id = start->id, .rank = to, .socket = "", .key = ""}});
+      answers_.emplace_back(to, ReplicaReady{.endpoint = {.id = start->id, .rank = to, .socket = "", .key = ""}});
     } else if (auto* stop = std::get_if<StopReplica>(&message)) {
       answers_.emplace_back(
-          to, ReplicaEnded{.id = stop->id,
-                           .end = {.outcome = Outcome::cancelled, .reason = "", .usage = {}}});
+          to, ReplicaEnded{.id = stop->id, .end = {.outcome = Outcome::cancelled, .reason = "", .usage = {}}});
     } else if (auto* task = std::get_if<StartTask>(&message)) {
       if (task->first_rank == 0) plan_.tasks.push_back({std::move(task->task.id), wave_, {}});
       plan_.tasks.back().parts.push_back({to, task->local_ranks});
@@ -38,13 +36,11 @@ class Draft final : public Output {
   /// nothing to say.
   bool answer(Pilot& pilot) {
     while (!answers_.empty()) {
-      for (const auto& [rank, message] : std::exchange(answers_, {}))
-        pilot.on_message(rank, message, 0);
+      for (const auto& [rank, message] : std::exchange(answers_, {})) pilot.on_message(rank, message, 0);
     }
     if (ended_.empty()) return false;
     plan_.waves = ++wave_;
-    for (const auto& [rank, message] : std::exchange(ended_, {}))
-      pilot.on_message(rank, message, 0);
+    for (const auto& [rank, message] : std::exchange(ended_, {})) pilot.on_message(rank, message, 0);
     return true;
   }
 
@@ -63,8 +59,7 @@ Result<Plan> make_plan(WorkflowDescription workflow, const std::vector<Resources
   Pilot pilot({.expected_nodes = static_cast<std::uint32_t>(nodes.size())}, draft);
   if (Status status = pilot.submit_all(std::move(workflow)); !status) return status.error();
   for (std::size_t i = 0; i < nodes.size(); ++i) {
-    pilot.on_node_joined(static_cast<Rank>(i),
-                         {.host = "", .resources = nodes[i], .proxy_url = "", .warnings = {}}, 0);
+    pilot.on_node_joined(static_cast<Rank>(i), {.host = "", .resources = nodes[i], .proxy_url = "", .warnings = {}}, 0);
   }
   if (Status status = pilot.start(0); !status) return status.error();
   pilot.close(0);

@@ -13,8 +13,7 @@ std::uint32_t whole_gpus(MilliGpus wanted) {
 
 }  // namespace
 
-Room::Room(const Resources& total)
-    : cores_(total.cores), memory_(total.memory), gpu_sum_(total.gpus) {
+Room::Room(const Resources& total) : cores_(total.cores), memory_(total.memory), gpu_sum_(total.gpus) {
   gpus_.assign(total.gpus / whole_gpu, whole_gpu);
   if (total.gpus % whole_gpu != 0) gpus_.push_back(total.gpus % whole_gpu);
 }

@@ -49,12 +49,8 @@ void Scheduler::add_node(Rank rank, const Resources& total) {
   if (nodes_.size() <= slot) nodes_.resize(slot + 1);
   assert(!nodes_[slot].alive);
   Node& node = nodes_[slot];
-  node = {.alive = true,
-          .reserved = false,
-          .unoccupied = 0,
-          .total = total,
-          .free = Room(total),
-          .beside = Room(total)};
+  node = {
+      .alive = true, .reserved = false, .unoccupied = 0, .total = total, .free = Room(total), .beside = Room(total)};
   for (std::size_t m = 0; m < 3; ++m) {
     by_amount_[m].insert({amount(node.free, static_cast<Measure>(m)), rank});
   }
@@ -74,8 +70,7 @@ void Scheduler::remove_node(Rank rank) {
 }
 
 bool Scheduler::alive(Rank rank) const {
-  return rank >= 0 && static_cast<std::size_t>(rank) < nodes_.size() &&
-         nodes_[static_cast<std::size_t>(rank)].alive;
+  return rank >= 0 && static_cast<std::size_t>(rank) < nodes_.size() && nodes_[static_cast<std::size_t>(rank)].alive;
 }
 
 /// What can ever fit has changed; a reservation may stand for nodes that no longer do.
@@ -88,9 +83,8 @@ void Scheduler::capacity_changed() {
 // --- queues --------------------------------------------------------------------------------------
 
 ShapeIndex Scheduler::shape_index(const Shape& shape) {
-  const auto at =
-      std::lower_bound(known_.begin(), known_.end(), shape,
-                       [](const auto& entry, const Shape& s) { return entry.first < s; });
+  const auto at = std::lower_bound(known_.begin(), known_.end(), shape,
+                                   [](const auto& entry, const Shape& s) { return entry.first < s; });
   if (at != known_.end() && at->first == shape) return at->second;
   const ShapeIndex index{static_cast<std::uint32_t>(shapes_.size())};
   shapes_.push_back({.shape = shape, .heap = {}});
@@ -113,8 +107,7 @@ void Scheduler::head_changed(ShapeIndex shape, std::optional<Entry> before) {
 }
 
 void Scheduler::enqueue(TaskIndex task, ShapeIndex shape, std::int32_t priority) {
-  if (queued_.size() <= task.value)
-    queued_.resize(std::max<std::size_t>(task.value + 1, queued_.size() * 2));
+  if (queued_.size() <= task.value) queued_.resize(std::max<std::size_t>(task.value + 1, queued_.size() * 2));
   assert(!queued_[task.value]);
   queued_[task.value] = true;
   auto& heap = shapes_[shape.value].heap;
@@ -167,8 +160,7 @@ bool Scheduler::next(Placement& out) {
         continue;
       }
     }
-    if (!holder_.valid() && queue.overtaken >= defaults::overtakes && possible(shape))
-      reserve(shape);
+    if (!holder_.valid() && queue.overtaken >= defaults::overtakes && possible(shape)) reserve(shape);
     if (holder_ == shape) behind_holder = true;
   }
   return false;
@@ -176,8 +168,7 @@ bool Scheduler::next(Placement& out) {
 
 void Scheduler::release(ShapeIndex shape, const Part& part) {
   if (!alive(part.rank)) return;
-  change_free(part.rank,
-              [&](Room& free) { free.give_back(shapes_[shape.value].shape.per_rank, part.grant); });
+  change_free(part.rank, [&](Room& free) { free.give_back(shapes_[shape.value].shape.per_rank, part.grant); });
   ++version_;
 }
 
@@ -214,12 +205,11 @@ std::optional<Rank> Scheduler::find_node(const Shape& shape, bool reserved_too) 
   const Measure measure = measure_of(shape.per_rank);
   const auto& nodes = index(measure);
   const auto fits = [&](Rank rank) {
-    return usable(rank, reserved_too) && nodes_[static_cast<std::size_t>(rank)].free.ranks_that_fit(
-                                             shape.per_rank) >= shape.ranks;
+    return usable(rank, reserved_too) &&
+           nodes_[static_cast<std::size_t>(rank)].free.ranks_that_fit(shape.per_rank) >= shape.ranks;
   };
-  const std::uint64_t wanted =
-      std::uint64_t{shape.ranks} *
-      (measure == Measure::gpus ? shape.per_rank.gpus : std::max(shape.per_rank.cores, 1u));
+  const std::uint64_t wanted = std::uint64_t{shape.ranks} *
+                               (measure == Measure::gpus ? shape.per_rank.gpus : std::max(shape.per_rank.cores, 1u));
   constexpr Rank lowest = std::numeric_limits<Rank>::min();
 
   if (shape.ranks > 1 || shape.per_rank.cores > 1) {
@@ -285,8 +275,7 @@ bool Scheduler::place_over_nodes(const Shape& shape, bool reserved_too, std::vec
   while (at + 1 != candidates.end() && (at + 1)->ranks >= left && (at + 1)->ranks < at->ranks) ++at;
   put(shape, at->rank, left, parts);
 
-  std::sort(parts.begin(), parts.end(),
-            [](const Part& a, const Part& b) { return a.rank < b.rank; });
+  std::sort(parts.begin(), parts.end(), [](const Part& a, const Part& b) { return a.rank < b.rank; });
   std::uint32_t first = 0;
   for (Part& part : parts) {
     part.first_rank = first;
@@ -329,8 +318,7 @@ void Scheduler::lift_reservation() {
 
 // --- seats ---------------------------------------------------------------------------------------
 
-std::optional<Seat> Scheduler::assign(const Resources& per_replica,
-                                      std::span<const Rank> siblings) {
+std::optional<Seat> Scheduler::assign(const Resources& per_replica, std::span<const Rank> siblings) {
   const Measure measure = measure_of(per_replica);
   std::vector<std::uint32_t> taken(nodes_.size(), 0);
   for (Rank rank : siblings) ++taken[static_cast<std::size_t>(rank)];
@@ -356,8 +344,7 @@ std::optional<Seat> Scheduler::assign(const Resources& per_replica,
   if (!best) return std::nullopt;
   Node& node = nodes_[static_cast<std::size_t>(*best)];
   ++node.unoccupied;
-  Seat seat{
-      .rank = *best, .occupied = false, .beside = node.beside.take(per_replica, 1), .free = {}};
+  Seat seat{.rank = *best, .occupied = false, .beside = node.beside.take(per_replica, 1), .free = {}};
   capacity_changed();
   return seat;
 }

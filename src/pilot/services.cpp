@@ -9,14 +9,12 @@ namespace trireme::pilot {
 namespace {
 
 Error usage_error(std::string what, const std::string& service) {
-  return {
-      .what = std::move(what), .where = "service " + service, .hint = "", .code = ExitCode::usage};
+  return {.what = std::move(what), .where = "service " + service, .hint = "", .code = ExitCode::usage};
 }
 
 /// How long a replica waits before it is started again, after so many restarts.
 Duration backoff(const ServiceDescription& service, std::uint32_t restarts) {
-  const Duration longest =
-      std::max<Duration>(service.restart_backoff, defaults::restart_backoff_max);
+  const Duration longest = std::max<Duration>(service.restart_backoff, defaults::restart_backoff_max);
   Duration wait = service.restart_backoff;
   for (std::uint32_t i = 0; i < restarts && wait < longest; ++i) wait *= 2;
   return std::min(wait, longest);
@@ -37,8 +35,7 @@ ServiceNeed need_of(const ServiceDescription& service) {
 }
 
 bool is_live(ReplicaState state) {
-  return state == ReplicaState::starting || state == ReplicaState::ready ||
-         state == ReplicaState::draining;
+  return state == ReplicaState::starting || state == ReplicaState::ready || state == ReplicaState::draining;
 }
 
 }  // namespace
@@ -53,23 +50,20 @@ Status Services::declare(std::vector<ServiceDescription> services) {
     }
     const bool has_any = service.has_replicas() && service.replicas > 0;
     if (!has_any && service.remote.empty()) {
-      return usage_error("it has neither a command with replicas nor remote endpoints",
-                         service.name);
+      return usage_error("it has neither a command with replicas nor remote endpoints", service.name);
     }
   }
   for (const ServiceDescription& service : services) {
     for (const std::string& used : service.uses) {
       if (!names.contains(used) && !by_name_.contains(used)) {
-        return usage_error("it uses service " + used + ", but there is no such service",
-                           service.name);
+        return usage_error("it uses service " + used + ", but there is no such service", service.name);
       }
     }
   }
   for (ServiceDescription& service : services) {
     by_name_.emplace(service.name, ServiceIndex{size()});
     services_.push_back(
-        {.description = std::make_unique<const ServiceDescription>(std::move(service)),
-         .replicas = {}});
+        {.description = std::make_unique<const ServiceDescription>(std::move(service)), .replicas = {}});
   }
   return {};
 }
@@ -148,11 +142,7 @@ void Services::start_waiting(MonoTime now) {
 void Services::launch(ReplicaRef ref, MonoTime now) {
   Replica& replica = at(ref);
   const ReplicaId id{ref.first, ref.second, replica.attempt};
-  replica.endpoint = {.id = id,
-                      .rank = replica.seat->rank,
-                      .state = ReplicaState::starting,
-                      .socket = "",
-                      .key = ""};
+  replica.endpoint = {.id = id, .rank = replica.seat->rank, .state = ReplicaState::starting, .socket = "", .key = ""};
   replica.asked = now;
   replica.spawned = 0;
   note(ref, ReplicaState::starting, "");
@@ -205,8 +195,7 @@ void Services::on_ready(Rank rank, const ReplicaReady& ready, MonoTime now) {
   replica.endpoint = ready.endpoint;
   replica.endpoint.rank = rank;
   replica.endpoint.state = ReplicaState::ready;
-  const WallTime took =
-      replica.spawned == 0 ? 0 : std::max<WallTime>(ready.time - replica.spawned, 0);
+  const WallTime took = replica.spawned == 0 ? 0 : std::max<WallTime>(ready.time - replica.spawned, 0);
   output_.record(events::ReplicaChanged{.replica = ready.endpoint.id,
                                         .state = ReplicaState::ready,
                                         .rank = rank,
@@ -222,14 +211,12 @@ void Services::on_ended(Rank rank, const ReplicaEnded& ended, MonoTime now) {
   Replica& replica = at(*ref);
   const ServiceDescription& service = description(ref->first);
   if (frozen_ || replica.state == ReplicaState::draining) {
-    life_over(*ref, ReplicaState::ended,
-              ended.end.outcome == Outcome::cancelled ? "" : why(ended.end));
+    life_over(*ref, ReplicaState::ended, ended.end.outcome == Outcome::cancelled ? "" : why(ended.end));
     return;
   }
-  const Duration pause =
-      std::max<Duration>(backoff(service, replica.restarts), defaults::restart_backoff);
-  const bool was_stable = replica.state == ReplicaState::ready &&
-                          Duration(now - replica.ready_since) >= defaults::stable_backoffs * pause;
+  const Duration pause = std::max<Duration>(backoff(service, replica.restarts), defaults::restart_backoff);
+  const bool was_stable =
+      replica.state == ReplicaState::ready && Duration(now - replica.ready_since) >= defaults::stable_backoffs * pause;
   if (was_stable) replica.restarts = 0;
   if (replica.restarts >= service.restart_max) return fail(*ref, why(ended.end));
 
@@ -281,12 +268,11 @@ void Services::fail(ReplicaRef ref, const std::string& reason) {
   const auto left = std::count_if(service.replicas.begin(), service.replicas.end(),
                                   [](const Replica& replica) { return !is_over(replica); });
   if (left > 0 || !service.description->remote.empty()) {
-    output_.record(events::Warning{
-        who + ": replica " + std::to_string(ref.second) + " failed and is not started again (" +
-        (left > 0
-             ? std::to_string(left) + " of " + std::to_string(service.replicas.size()) + " go on"
-             : std::string("its remote endpoints go on")) +
-        "): " + reason});
+    output_.record(
+        events::Warning{who + ": replica " + std::to_string(ref.second) + " failed and is not started again (" +
+                        (left > 0 ? std::to_string(left) + " of " + std::to_string(service.replicas.size()) + " go on"
+                                  : std::string("its remote endpoints go on")) +
+                        "): " + reason});
     return;
   }
   if (first_failure_.empty()) first_failure_ = who + " failed: " + reason;

@@ -89,9 +89,7 @@ class Services {
   const std::string& first_failure() const { return first_failure_; }
   std::vector<ServiceNeed> needs() const;
   std::uint32_t size() const { return static_cast<std::uint32_t>(services_.size()); }
-  const ServiceDescription& description(ServiceIndex service) const {
-    return *services_[service.value].description;
-  }
+  const ServiceDescription& description(ServiceIndex service) const { return *services_[service.value].description; }
 
  private:
   struct Replica {

@@ -10,15 +10,11 @@ namespace trireme::pilot {
 namespace {
 
 Error usage_error(std::string what, const std::string& task, std::string hint = "") {
-  return {.what = std::move(what),
-          .where = "task " + task,
-          .hint = std::move(hint),
-          .code = ExitCode::usage};
+  return {.what = std::move(what), .where = "task " + task, .hint = std::move(hint), .code = ExitCode::usage};
 }
 
 std::string quoted(const std::string& argument) {
-  const bool plain =
-      !argument.empty() && argument.find_first_of(" \t\n'\"\\$|&;<>()*?`") == std::string::npos;
+  const bool plain = !argument.empty() && argument.find_first_of(" \t\n'\"\\$|&;<>()*?`") == std::string::npos;
   if (plain) return argument;
   std::string out = "'";
   for (char c : argument) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
@@ -39,8 +35,7 @@ std::string command_line(const TaskDescription& task) {
   }
   if (text.size() <= defaults::command_shown) return text;
   std::size_t end = defaults::command_shown;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80)
-    --end;  // whole characters
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;  // whole characters
   return text.substr(0, end) + "…";
 }
 
@@ -70,8 +65,7 @@ Status Tasks::check(std::span<const TaskDescription> tasks) const {
     if (task.id.empty()) return usage_error("a task has no id", task.name);
     if (task.ranks == 0) return usage_error("it has no ranks", task.id, "give it at least one");
     if (graph_.find_task(task.id) || !ids.insert(task.id).second) {
-      return usage_error("there is already a task with this id", task.id,
-                         "give each task an id of its own");
+      return usage_error("there is already a task with this id", task.id, "give each task an id of its own");
     }
     names.insert(task.name);
   }
@@ -85,8 +79,7 @@ Status Tasks::check(std::span<const TaskDescription> tasks) const {
     }
     for (const std::string& service : task.services) {
       if (!service_by_name_.contains(service)) {
-        return usage_error("it needs service " + service + ", but there is no such service",
-                           task.id);
+        return usage_error("it needs service " + service + ", but there is no such service", task.id);
       }
     }
   }
@@ -97,17 +90,21 @@ Status Tasks::submit(std::vector<TaskDescription> tasks) {
   if (Status status = check(tasks); !status) return status;
   const auto first = static_cast<std::uint32_t>(tasks_.size());
   const auto end = first + static_cast<std::uint32_t>(tasks.size());
+  // One task alone means what was there before it; tasks that come together may mean each other.
   const bool alone = tasks.size() == 1;
+  std::vector<Graph::Vertex> before;
   if (alone) {
-    for (const std::string& entry : tasks[0].after) graph_.seal(*graph_.find(entry));
+    for (const std::string& entry : tasks[0].after) before.push_back(*graph_.find(entry));
+    for (Graph::Vertex vertex : before) graph_.seal(vertex);
   }
   for (TaskDescription& task : tasks) add(std::move(task));
 
   std::vector<std::pair<TaskIndex, TaskIndex>> broken;
   for (std::uint32_t i = first; i < end; ++i) {
-    for (const std::string& entry : descriptions_[i]->after) {
-      if (const auto by = graph_.wait_for({i}, *graph_.find(entry)))
-        broken.emplace_back(TaskIndex{i}, *by);
+    const std::vector<std::string>& after = descriptions_[i]->after;
+    for (std::size_t k = 0; k < after.size(); ++k) {
+      const Graph::Vertex vertex = alone ? before[k] : *graph_.find(after[k]);
+      if (const auto by = graph_.wait_for({i}, vertex)) broken.emplace_back(TaskIndex{i}, *by);
     }
   }
   if (!alone) {
@@ -193,8 +190,7 @@ void Tasks::make_ready(TaskIndex index) {
   scheduler_.enqueue(index, task.shape, task.priority);
 }
 
-void Tasks::end_task(TaskIndex index, TaskState state, const std::string& reason,
-                     bool tell_others) {
+void Tasks::end_task(TaskIndex index, TaskState state, const std::string& reason, bool tell_others) {
   tasks_[index.value].state = state;
   output_.record(events::TaskChanged{.task = index, .state = state, .reason = reason});
   switch (state) {
@@ -253,8 +249,7 @@ std::string Tasks::broken_text(TaskIndex after, TaskIndex root) const {
 }
 
 Status Tasks::cancel(TaskIndex index, const std::string& reason) {
-  if (!exists(index))
-    return Error{.what = "there is no such task", .where = "", .hint = "", .code = ExitCode::usage};
+  if (!exists(index)) return Error{.what = "there is no such task", .where = "", .hint = "", .code = ExitCode::usage};
   Task& task = tasks_[index.value];
   if (is_final(task.state)) return {};
   if (task.state == TaskState::running) {
@@ -323,8 +318,7 @@ void Tasks::start(const Placement& placement) {
   const AttemptId id{placement.task, task.attempt};
   for (const Part& part : placement.parts) {
     attempt.parts.push_back({part, false});
-    output_.record(
-        events::AttemptPlaced{.attempt = id, .rank = part.rank, .local_ranks = part.local_ranks});
+    output_.record(events::AttemptPlaced{.attempt = id, .rank = part.rank, .local_ranks = part.local_ranks});
     output_.send(part.rank, StartTask{.id = id,
                                       .first_rank = part.first_rank,
                                       .local_ranks = part.local_ranks,
@@ -361,8 +355,7 @@ void Tasks::on_ended(Rank rank, const TaskEnded& ended) {
 void Tasks::end_part(Attempt& attempt, LivePart& part, const AttemptEnd& end) {
   const Task& task = tasks_[attempt.task.value];
   part.ended = true;
-  output_.record(events::AttemptEnded{
-      .attempt = {attempt.task, task.attempt}, .rank = part.part.rank, .end = end});
+  output_.record(events::AttemptEnded{.attempt = {attempt.task, task.attempt}, .rank = part.part.rank, .end = end});
   scheduler_.release(task.shape, part.part);
   if (end.outcome != Outcome::done && attempt.outcome == Outcome::done) {
     attempt.outcome = end.outcome;
@@ -371,8 +364,7 @@ void Tasks::end_part(Attempt& attempt, LivePart& part, const AttemptEnd& end) {
   if (--attempt.open_parts == 0) {
     end_attempt(attempt);
   } else if (end.outcome != Outcome::done) {
-    ask_to_end(attempt,
-               "its part on node " + std::to_string(part.part.rank) + " ended: " + attempt.reason);
+    ask_to_end(attempt, "its part on node " + std::to_string(part.part.rank) + " ended: " + attempt.reason);
   }
 }
 
@@ -426,9 +418,8 @@ void Tasks::ask_to_end(Attempt& attempt, const std::string& reason) {
 }
 
 void Tasks::on_node_lost(Rank rank, const std::string& reason) {
-  const AttemptEnd end{.outcome = Outcome::lost,
-                       .reason = "node " + std::to_string(rank) + " was lost: " + reason,
-                       .usage = {}};
+  const AttemptEnd end{
+      .outcome = Outcome::lost, .reason = "node " + std::to_string(rank) + " was lost: " + reason, .usage = {}};
   for (Attempt& attempt : attempts_) end_parts(attempt, rank, end);
 }
 

@@ -142,8 +142,7 @@ class Tasks {
   void end_attempt(Attempt& attempt);
   void end_for(Attempt& attempt, Ending ending, const std::string& reason);
   void ask_to_end(Attempt& attempt, const std::string& reason);
-  void end_task(TaskIndex task, TaskState state, const std::string& reason,
-                bool tell_others = true);
+  void end_task(TaskIndex task, TaskState state, const std::string& reason, bool tell_others = true);
   void skip(TaskIndex task, const std::string& reason);
   static std::string failed_text(const Service& service);
   std::string broken_text(TaskIndex after, TaskIndex root) const;

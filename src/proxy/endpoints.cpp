@@ -31,8 +31,7 @@ bool Service::dead() const {
 }
 
 const Site* Service::find(const ReplicaId& id) const {
-  const auto found =
-      std::find_if(sites.begin(), sites.end(), [&](const Site& site) { return site.id == id; });
+  const auto found = std::find_if(sites.begin(), sites.end(), [&](const Site& site) { return site.id == id; });
   return found == sites.end() ? nullptr : &*found;
 }
 
@@ -62,8 +61,8 @@ const ReplicaEndpoint* EndpointTable::find_replica(const ReplicaId& id) const {
   const Service* service = find(id.service);
   if (service == nullptr) return nullptr;
   const auto& replicas = service->endpoint.replicas;
-  const auto found = std::find_if(replicas.begin(), replicas.end(),
-                                  [&](const ReplicaEndpoint& replica) { return replica.id == id; });
+  const auto found =
+      std::find_if(replicas.begin(), replicas.end(), [&](const ReplicaEndpoint& replica) { return replica.id == id; });
   return found == replicas.end() ? nullptr : &*found;
 }
 

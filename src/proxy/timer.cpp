@@ -24,7 +24,9 @@ Timer::~Timer() {
   state_->fire = nullptr;
 }
 
-void Timer::arm(Duration delay) { arm_at(mono_now() + delay.count()); }
+void Timer::arm(Duration delay) {
+  arm_at(mono_now() + delay.count());
+}
 
 void Timer::arm_at(MonoTime time) {
   if (state_->due != 0 && state_->due <= time) return;

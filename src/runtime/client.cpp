@@ -118,7 +118,7 @@ Result<Response> Client::request(std::string_view service, std::string_view meth
   if (!body.empty()) head.body = {http::Body::Kind::length, body.size()};
 
   std::string out;
-  http::append_head(out, head);
+  http::append_head(out, head, head.body);
   out += body;
   Connection connection(service, Clock::now() + deadline);
   if (auto opened = connection.open(socket_); !opened) return opened.error();

@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "core/description.hpp"
 #include "core/exit_code.hpp"
 #include "observe/progress.hpp"
 
@@ -16,6 +18,7 @@ struct RunConfig {
   bool resume = false;        ///< run_dir is that of an earlier run, which goes on
   std::string workflow_file;  ///< absolute, for the log; empty for runs made through the API
   std::string workflow_dir;   ///< absolute
+  std::vector<EnvironmentDescription> environments;
   bool stop_on_failure = false;
   std::optional<std::uint32_t> worker_cores;
   std::optional<std::uint32_t> worker_gpus;
@@ -23,7 +26,6 @@ struct RunConfig {
   bool dedicated_pilot = false;      ///< rank 0 takes no work
   std::string launcher = "auto";
   observe::ProgressMode progress = observe::ProgressMode::none;
-  bool print_summary = false;        ///< for people, on stderr, at the end
   bool handle_signals = false;       ///< SIGINT, SIGTERM and SIGUSR1 drain the run
   std::string log_level = "warn";
 };

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <charconv>
+#include <cstdlib>
 
 namespace trireme {
 namespace {
@@ -9,18 +10,24 @@ namespace {
 struct Trace {
   std::string_view variable;
   std::string_view launcher;
+  bool signals_dead_ranks = false;
 };
 
 // The number of processes, as each launcher tells them. An outer srun's variables are seen inside an mpirun too, so mpirun's
 // and hydra's own come first.
 constexpr std::array<Trace, 6> traces{{{"OMPI_COMM_WORLD_SIZE", "Open MPI's mpirun"},
-                                       {"PMI_SIZE", "a hydra mpiexec (MPICH)"},
-                                       {"MPI_LOCALNRANKS", "a hydra mpiexec (MPICH)"},
+                                       {"PMI_SIZE", "a hydra mpiexec (MPICH)", true},
+                                       {"MPI_LOCALNRANKS", "a hydra mpiexec (MPICH)", true},
                                        {"PALS_NRANKS", "Cray PALS' mpiexec"},
                                        {"FLUX_JOB_SIZE", "flux run"},
                                        {"SLURM_STEP_NUM_TASKS", "Slurm's srun"}}};
 
 }  // namespace
+
+std::optional<std::string> process_environment(std::string_view name) {
+  const char* value = std::getenv(std::string(name).c_str());
+  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
 
 std::optional<LauncherTraces> find_launcher(const EnvironmentLookup& environment) {
   for (const Trace& trace : traces) {
@@ -29,7 +36,7 @@ std::optional<LauncherTraces> find_launcher(const EnvironmentLookup& environment
     unsigned processes = 0;
     const auto [end, error] = std::from_chars(value->data(), value->data() + value->size(), processes);
     if (error == std::errc{} && end == value->data() + value->size()) {
-      return LauncherTraces{std::string(trace.launcher), processes};
+      return LauncherTraces{std::string(trace.launcher), processes, trace.signals_dead_ranks};
     }
   }
   return std::nullopt;

@@ -13,10 +13,14 @@ namespace trireme {
 
 using EnvironmentLookup = std::function<std::optional<std::string>(std::string_view name)>;
 
+/// The environment of this process.
+std::optional<std::string> process_environment(std::string_view name);
+
 /// What the launcher's variables say.
 struct LauncherTraces {
-  std::string name;    ///< "Open MPI's mpirun", "a hydra mpiexec (MPICH)", "Slurm's srun"
-  unsigned processes;  ///< how many it started
+  std::string name;         ///< "Open MPI's mpirun", "a hydra mpiexec (MPICH)", "Slurm's srun"
+  unsigned processes = 1;   ///< how many it started
+  bool signals_dead_ranks = false;  ///< with SIGUSR1, which is then no walltime warning
 };
 
 /// The launcher that started this process, if its variables are there.

@@ -28,7 +28,7 @@ PilotEdge::PilotEdge(const RunConfig& config, const RunInfo& info, Rank ranks,
       journal_(std::move(journal)),
       deliver_(std::move(deliver)),
       inbox_(inbox_capacity),
-      progress_(config.progress, stderr_, std::getenv("NO_COLOR") != nullptr),
+      progress_(config.progress, std::make_unique<observe::StderrSink>(), std::getenv("NO_COLOR") != nullptr),
       pilot_(pilot::Options{.expected_nodes = expected_nodes(), .stop_on_failure = config.stop_on_failure}, *this) {
   record(events::RunStarted{info_.run_id, info_.name, TRIREME_VERSION, config_.workflow_file,
                             static_cast<std::uint32_t>(ranks_)});
@@ -282,7 +282,8 @@ PilotEnd PilotEdge::finish() {
     end.error = written.error();
     end.code = ExitCode::runtime_failed;
   }
-  if (config_.print_summary) end.text = observe::summary_text(view_, paths, wall_now());
+  end.text = observe::summary_text(view_, paths, wall_now());
+  end.json = observe::summary_json(view_, paths, wall_now());
   return end;
 }
 

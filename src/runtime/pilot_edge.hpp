@@ -34,7 +34,8 @@ namespace trireme {
 struct PilotEnd {
   ExitCode code = ExitCode::done;
   std::optional<Error> error;  ///< why the runtime itself could not go on
-  std::string text;            ///< the summary for people, if it was asked for
+  std::string text;            ///< the summary for people
+  std::string json;            ///< the content of summary.json
 };
 
 /// What the pilot sends in one go.
@@ -117,7 +118,6 @@ class PilotEdge final : private pilot::Output {
 
   // Owned by the pilot's thread.
   observe::RunView view_;
-  observe::StderrSink stderr_;
   observe::Progress progress_;
   pilot::Pilot pilot_;
   PilotBatch batch_;

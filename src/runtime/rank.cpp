@@ -1,32 +1,51 @@
 #include "runtime/rank.hpp"
 
+#include <unistd.h>
+
+#include <array>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <csignal>
 #include <map>
+#include <set>
 
 #include "core/run_paths.hpp"
-#include "core/units.hpp"
 #include "fabric/fabric.hpp"
 #include "fabric/progress.hpp"
 #include "fabric/serialize.hpp"
 #include "node/agent.hpp"
+#include "node/spawner/environment.hpp"
+#include "node/spawner_factory.hpp"
 #include "node/tmp_folder.hpp"
 #include "node/topology.hpp"
 #include "proxy/proxy.hpp"
+#include "runtime/launcher.hpp"
+#include "runtime/log.hpp"
 
 namespace trireme {
 namespace {
 
 constexpr auto sample_every = std::chrono::seconds(1);
+// A rank that has nothing more to send waits for the others to say so too: rank 0 may still be writing its log.
+constexpr Duration goodbye_deadline = std::chrono::minutes(1);
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  if (gethostname(name.data(), name.size() - 1) != 0) return "localhost";
+  return name.data();
+}
 
 }  // namespace
 
 class RankLoop::Impl final : public TransportHandler {
  public:
-  Impl(const Place& place, const RunConfig& config, RunInfo info) : place_(place), config_(config), info_(std::move(info)) {}
+  Impl(const Place& place, const RunConfig& config, RunInfo info)
+      : place_(place),
+        config_(config),
+        info_(std::move(info)),
+        log_(make_logger(info_.run_dir, place.rank, config.log_level)) {}
 
   Status prepare(MPI_Comm comm, std::unique_ptr<JournalWriter> journal);
   RankEnd serve();
@@ -41,66 +60,266 @@ class RankLoop::Impl final : public TransportHandler {
   void on_epoch(std::uint64_t number, std::string_view payload) override;
   void on_epoch_acknowledged(std::uint64_t number) override;
 
-  Result<node::NodeResources> find_resources() const;
-  Status start_agent(node::NodeResources resources);
+  bool is_pilot() const { return place_.rank == pilot_rank; }
+  Status start_agent();
   void handle_signals();
   void on_signal(int signal);
+  void on_order(std::string_view payload);
   void on_batch(PilotBatch batch);
+  void publish(std::vector<ServiceEndpoint> changed);
   void sample_later();
   void send_samples();
-  void agent_done();
+  void report(FromAgent message);
   void begin_close();
 
   const Place place_;
   const RunConfig config_;
   const RunInfo info_;
+  const std::shared_ptr<spdlog::logger> log_;
 
   boost::asio::io_context io_;
   std::unique_ptr<Fabric> fabric_;
-  std::unique_ptr<node::TmpFolder> tmp_;
+  std::optional<TmpFolder> tmp_;
   std::unique_ptr<proxy::Proxy> proxy_;
-  std::unique_ptr<node::Agent> agent_;
-  std::unique_ptr<PilotEdge> pilot_;
+  std::string proxy_socket_;
+  std::set<std::string> service_names_;
+  std::unique_ptr<Agent> agent_;
   boost::asio::signal_set signals_{io_};
   boost::asio::steady_timer sample_timer_{io_};
-  std::string proxy_socket_;
 
+  // On rank 0.
+  std::unique_ptr<PilotEdge> pilot_;
   struct Epoch {
     MonoTime published;
     std::vector<ReplicaId> ready;
   };
-  std::map<std::uint64_t, Epoch> unacknowledged_;  ///< on rank 0
-  std::map<std::uint32_t, std::vector<ReplicaId>> known_ready_;  ///< on rank 0, by service
+  std::map<std::uint64_t, Epoch> unacknowledged_;
+  std::set<ReplicaId> announced_;  ///< replicas that an epoch has made known as ready
+
   bool closing_ = false;
   RankEnd end_;
 };
+
+// --- beginning -------------------------------------------------------------------------------------------------------
 
 Status RankLoop::Impl::prepare(MPI_Comm comm, std::unique_ptr<JournalWriter> journal) {
   auto fabric = Fabric::create(comm);
   if (!fabric) return fabric.error();
   fabric_ = std::move(*fabric);
 
-  auto tmp = node::TmpFolder::make();
+  auto tmp = TmpFolder::create();
   if (!tmp) return tmp.error();
-  tmp_ = std::make_unique<node::TmpFolder>(std::move(*tmp));
+  tmp_ = std::move(*tmp);
 
-  proxy_socket_ = tmp_->path() / "proxy";
-  proxy_ = std::make_unique<proxy::Proxy>(io_, *fabric_, proxy::ProxyOptions{.info = info_, .socket = proxy_socket_});
-  if (auto listening = proxy_->listen(); !listening) return listening;
+  proxy_socket_ = tmp_->proxy_socket();
+  proxy::ProxyOptions options;
+  options.socket = proxy_socket_;
+  auto proxy = proxy::Proxy::start(io_, *fabric_, info_, std::move(options));
+  if (!proxy) return proxy.error();
+  proxy_ = std::move(*proxy);
 
-  if (place_.rank == pilot_rank) {
+  if (is_pilot()) {
     pilot_ = std::make_unique<PilotEdge>(config_, info_, place_.size, std::move(journal), [this](PilotBatch batch) {
       boost::asio::post(io_, [this, batch = std::move(batch)]() mutable { on_batch(std::move(batch)); });
     });
-    if (config_.handle_signals) handle_signals();
   }
-  if (place_.rank != pilot_rank || !config_.dedicated_pilot) {
-    auto resources = find_resources();
-    if (!resources) return resources.error();
-    if (auto started = start_agent(std::move(*resources)); !started) return started;
+  if (config_.handle_signals) handle_signals();
+  if (!is_pilot() || !config_.dedicated_pilot) {
+    if (auto started = start_agent(); !started) return started;
   }
   sample_later();
   return {};
 }
+
+Status RankLoop::Impl::start_agent() {
+  auto machine = discover_node();
+  if (!machine) return machine.error();
+  AgentOptions options;
+  options.run = info_;
+  options.rank = place_.rank;
+  options.host = host_name();
+  options.node = share(*machine, place_.local_index, place_.local_count,
+                       {config_.worker_cores, config_.worker_gpus, config_.worker_memory});
+  options.proxy_url = proxy_->url();
+  options.proxy_socket = proxy_socket_;
+  options.tmp_folder = tmp_->path();
+  options.base_environment = scrub(environ);
+  options.environments = info_.environments;
+  AgentHooks hooks;
+  hooks.send = [this](FromAgent message) { report(std::move(message)); };
+  hooks.drain_replica = [this](ReplicaId replica, std::function<void()> done) {
+    proxy_->drain(replica, std::move(done));
+  };
+  hooks.service_names = [this] { return std::vector<std::string>(service_names_.begin(), service_names_.end()); };
+  hooks.warn = [this](const std::string& text) { log_->warn("{}", text); };
+  const auto spawner_log = RunPaths(info_.run_dir).node(place_.rank) / "spawner.log";
+  agent_ = std::make_unique<Agent>(
+      io_, std::move(options), std::move(hooks),
+      spawner_factory(io_, {.log_file = spawner_log, .run_id = info_.run_id, .rank = place_.rank}));
+  return agent_->start();
+}
+
+void RankLoop::Impl::handle_signals() {
+  // The other ranks hear the same signals; rank 0 decides for all, so they only must not die of them.
+  for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) signals_.add(signal);
+  signals_.async_wait([this](const boost::system::error_code& error, int signal) {
+    if (error) return;
+    on_signal(signal);
+    handle_signals();
+  });
+}
+
+void RankLoop::Impl::on_signal(int signal) {
+  if (!is_pilot()) return;
+  if (signal == SIGUSR1) {
+    const auto launcher = find_launcher(process_environment);
+    if (launcher && launcher->signals_dead_ranks) return;
+  }
+  pilot_->interrupt(signal == SIGINT ? ExitCode::interrupted : ExitCode::drained,
+                    signal == SIGINT ? "interrupted" : "asked to end by signal " + std::to_string(signal));
+}
+
+// --- serving ---------------------------------------------------------------------------------------------------------
+
+void RankLoop::Impl::on_message(Rank from, MessageKind kind, std::string_view payload) {
+  if (kind == MessageKind::to_agent) return on_order(payload);
+  if (kind != MessageKind::from_agent) return proxy_->on_message(from, kind, payload);
+  if (!is_pilot()) return;
+  auto message = decode<FromAgent>(payload);
+  if (!message) {
+    log_->error("a message from rank {} cannot be read: {}", from, message.error().text());
+    return;
+  }
+  pilot_->on_message(from, std::move(*message));
+}
+
+void RankLoop::Impl::on_order(std::string_view payload) {
+  if (!agent_) return;
+  auto order = decode<ToAgent>(payload);
+  if (!order) {
+    log_->error("an order of the pilot cannot be read: {}", order.error().text());
+    return;
+  }
+  if (std::holds_alternative<ShutdownAgent>(*order)) send_samples();
+  agent_->on_message(std::move(*order));
+}
+
+void RankLoop::Impl::report(FromAgent message) {
+  fabric_->send(pilot_rank, MessageClass::control, MessageKind::from_agent, encode(message));
+  // Rank 0 says goodbye when its pilot is done.
+  if (std::holds_alternative<AgentDone>(message) && !is_pilot()) begin_close();
+}
+
+void RankLoop::Impl::on_rank_lost(Rank rank, std::string_view reason) {
+  log_->warn("rank {} is lost: {}", rank, reason);
+  proxy_->on_rank_lost(rank);
+  if (is_pilot()) {
+    pilot_->on_rank_lost(rank, std::string(reason));
+  } else if (rank == pilot_rank) {
+    end_.code = ExitCode::runtime_failed;
+    end_.error = Error{"rank 0 is lost: " + std::string(reason), "rank " + std::to_string(place_.rank),
+                       "continue the run with --resume", ExitCode::runtime_failed};
+    agent_->shutdown();
+  }
+}
+
+void RankLoop::Impl::on_batch(PilotBatch batch) {
+  if (!batch.endpoints.empty()) publish(std::move(batch.endpoints));
+  for (auto& [to, message] : batch.messages) {
+    fabric_->send(to, MessageClass::control, MessageKind::to_agent, encode(message));
+  }
+  if (batch.over) begin_close();
+}
+
+void RankLoop::Impl::begin_close() {
+  if (closing_) return;
+  closing_ = true;
+  sample_timer_.cancel();
+  fabric_->begin_close(is_pilot() ? Duration(defaults::finalize_deadline) : goodbye_deadline);
+}
+
+// --- endpoints -------------------------------------------------------------------------------------------------------
+
+void RankLoop::Impl::publish(std::vector<ServiceEndpoint> changed) {
+  Epoch epoch{mono_now(), {}};
+  for (const ServiceEndpoint& service : changed) {
+    for (const ReplicaEndpoint& replica : service.replicas) {
+      if (replica.state == ReplicaState::ready && announced_.insert(replica.id).second) {
+        epoch.ready.push_back(replica.id);
+      }
+    }
+  }
+  const std::uint64_t number = fabric_->publish(encode(EndpointEpoch{0, std::move(changed)}));
+  unacknowledged_.emplace(number, std::move(epoch));
+}
+
+void RankLoop::Impl::on_epoch(std::uint64_t number, std::string_view payload) {
+  auto epoch = decode<EndpointEpoch>(payload);
+  if (!epoch) {
+    log_->error("endpoint epoch {} cannot be read: {}", number, epoch.error().text());
+    return;
+  }
+  epoch->number = number;
+  for (const ServiceEndpoint& service : epoch->changed) service_names_.insert(service.name);
+  proxy_->on_endpoints(std::move(*epoch));
+}
+
+void RankLoop::Impl::on_epoch_acknowledged(std::uint64_t number) {
+  const auto epoch = unacknowledged_.find(number);
+  if (epoch == unacknowledged_.end()) return;
+  pilot_->on_epoch_acknowledged(number, Duration(mono_now() - epoch->second.published), epoch->second.ready);
+  unacknowledged_.erase(epoch);
+}
+
+// --- counters --------------------------------------------------------------------------------------------------------
+
+void RankLoop::Impl::sample_later() {
+  sample_timer_.expires_after(sample_every);
+  sample_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (error || closing_) return;
+    send_samples();
+    sample_later();
+  });
+}
+
+void RankLoop::Impl::send_samples() {
+  for (ServiceSample& sample : proxy_->take_samples()) report(std::move(sample));
+}
+
+// --- the end ---------------------------------------------------------------------------------------------------------
+
+RankEnd RankLoop::Impl::serve() {
+  run_until(io_, *fabric_, *this, [this] {
+    if (closing_) return fabric_->closed();
+    return end_.error.has_value() && agent_->done();  // without its pilot, a rank only cleans up
+  });
+  end_.clean = closing_ && fabric_->clean();
+  proxy_->close();
+  agent_.reset();
+  if (pilot_) {
+    PilotEnd end = pilot_->finish();
+    end_.code = end.code;
+    end_.text = std::move(end.text);
+    end_.json = std::move(end.json);
+    end_.error = std::move(end.error);
+  }
+  return end_;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+RankLoop::RankLoop(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+RankLoop::~RankLoop() = default;
+
+Result<std::unique_ptr<RankLoop>> RankLoop::create(MPI_Comm comm, const Place& place, const RunConfig& config,
+                                                   const RunInfo& info, std::unique_ptr<JournalWriter> journal) {
+  auto impl = std::make_unique<Impl>(place, config, info);
+  if (auto prepared = impl->prepare(comm, std::move(journal)); !prepared) return prepared.error();
+  return std::unique_ptr<RankLoop>(new RankLoop(std::move(impl)));
+}
+
+PilotEdge* RankLoop::pilot() { return impl_->pilot(); }
+const std::string& RankLoop::proxy_socket() const { return impl_->proxy_socket(); }
+RankEnd RankLoop::serve() { return impl_->serve(); }
 
 }  // namespace trireme

@@ -24,6 +24,7 @@ struct RankEnd {
   ExitCode code = ExitCode::done;
   bool clean = true;           ///< MPI_Finalize may be called
   std::string text;            ///< on rank 0: the summary for people
+  std::string json;            ///< on rank 0: the content of summary.json
   std::optional<Error> error;  ///< why the runtime itself could not go on
 };
 

@@ -61,6 +61,7 @@ Result<Begun> begin(RunConfig& config) {
   info.name = config.name;
   info.run_dir = config.run_dir;
   info.workflow_dir = config.workflow_dir.empty() ? fs::current_path().string() : config.workflow_dir;
+  info.environments = config.environments;
   info.inference_token = make_token();
   info.control_token = make_token();
 
@@ -89,7 +90,10 @@ Result<RunEnd> run_on(MPI_Comm comm, RunConfig config, const std::function<Statu
   if (!info) return info.error();
 
   auto loop = RankLoop::create(comm, *place, config, *info, std::move(journal));
-  if (!loop) return loop.error();
+  if (!loop) {
+    // The other ranks serve already: this one ends without MPI_Finalize, and its launcher ends them.
+    return RunEnd{.code = loop.error().code, .run_dir = info->run_dir, .error = loop.error(), .clean = false};
+  }
 
   std::thread driver;
   if (PilotEdge* pilot = (*loop)->pilot()) {
@@ -104,7 +108,7 @@ Result<RunEnd> run_on(MPI_Comm comm, RunConfig config, const std::function<Statu
   }
   const RankEnd end = (*loop)->serve();
   if (driver.joinable()) driver.join();
-  return RunEnd{end.code, info->run_dir, end.text, end.clean};
+  return RunEnd{end.code, info->run_dir, end.text, end.json, end.error, end.clean};
 }
 
 }  // namespace trireme

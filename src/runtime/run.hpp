@@ -4,6 +4,7 @@
 #include <mpi.h>
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "core/result.hpp"
@@ -24,8 +25,10 @@ struct DriverContext {
 struct RunEnd {
   ExitCode code = ExitCode::done;
   std::string run_dir;
-  std::string text;           ///< on rank 0: the summary for people
-  bool clean = true;          ///< MPI_Finalize may be called
+  std::string text;            ///< on rank 0: the summary for people
+  std::string json;            ///< on rank 0: the content of summary.json
+  std::optional<Error> error;  ///< why the runtime itself could not go on
+  bool clean = true;           ///< MPI_Finalize may be called
 };
 
 /// Collective over `comm`. `prepare` is called on rank 0 alone, before anything else; it completes the config, and its error is

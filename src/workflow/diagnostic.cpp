@@ -62,23 +62,18 @@ void Diagnostics::add(std::vector<Diagnostic>& list, Diagnostic diagnostic) {
   list.push_back(std::move(diagnostic));
 }
 
-void Diagnostics::error(Position at, std::string key, std::string message, std::string expected,
-                        std::string hint) {
+void Diagnostics::error(Position at, std::string key, std::string message, std::string expected, std::string hint) {
   ++reported_;
-  add(errors_, {file_, at.line, at.column, std::move(key), std::move(message), std::move(expected),
-                std::move(hint)});
+  add(errors_, {file_, at.line, at.column, std::move(key), std::move(message), std::move(expected), std::move(hint)});
 }
 
 void Diagnostics::warning(Position at, std::string key, std::string message, std::string hint) {
-  add(warnings_,
-      {file_, at.line, at.column, std::move(key), std::move(message), "", std::move(hint)});
+  add(warnings_, {file_, at.line, at.column, std::move(key), std::move(message), "", std::move(hint)});
 }
 
-void Diagnostics::option_error(std::string option, std::string message, std::string expected,
-                               std::string hint) {
+void Diagnostics::option_error(std::string option, std::string message, std::string expected, std::string hint) {
   ++reported_;
-  add(errors_, {"--set", 0, 0, std::move(option), std::move(message), std::move(expected),
-                std::move(hint)});
+  add(errors_, {"--set", 0, 0, std::move(option), std::move(message), std::move(expected), std::move(hint)});
 }
 
 std::string in_quotes(std::string_view text) {

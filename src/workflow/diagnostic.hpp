@@ -39,12 +39,10 @@ class Diagnostics {
  public:
   explicit Diagnostics(std::string file) : file_(std::move(file)) {}
 
-  void error(Position at, std::string key, std::string message, std::string expected = {},
-             std::string hint = {});
+  void error(Position at, std::string key, std::string message, std::string expected = {}, std::string hint = {});
   void warning(Position at, std::string key, std::string message, std::string hint = {});
   /// An error in a text of the command line.
-  void option_error(std::string option, std::string message, std::string expected = {},
-                    std::string hint = {});
+  void option_error(std::string option, std::string message, std::string expected = {}, std::string hint = {});
 
   /// How often an error was reported, kept or not: for asking whether a step went well.
   std::size_t error_count() const { return reported_; }

@@ -139,8 +139,7 @@ class Builder : public YAML::EventHandler {
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (root_) {
-      throw Stop{lines_.position(mark), "a second document starts here",
-                 "a workflow file is one YAML document"};
+      throw Stop{lines_.position(mark), "a second document starts here", "a workflow file is one YAML document"};
     }
   }
   void OnDocumentEnd() override {}
@@ -195,10 +194,7 @@ class Builder : public YAML::EventHandler {
   };
 
   static Stop too_deep(Position at) {
-    return {at,
-            "lists and maps are nested more than " + std::to_string(defaults::workflow_depth) +
-                " deep",
-            ""};
+    return {at, "lists and maps are nested more than " + std::to_string(defaults::workflow_depth) + " deep", ""};
   }
 
   void spend(std::size_t nodes, Position at) {
@@ -230,11 +226,9 @@ class Builder : public YAML::EventHandler {
     throw Stop{at, "the quote that opens here is not closed", ""};
   }
 
-  void open(Node::Kind kind, const YAML::Mark& mark, const std::string& tag,
-            YAML::anchor_t anchor) {
+  void open(Node::Kind kind, const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor) {
     const Position at = lines_.position(mark);
-    check_tag(tag, at,
-              kind == Node::Kind::map ? "tag:yaml.org,2002:map" : "tag:yaml.org,2002:seq");
+    check_tag(tag, at, kind == Node::Kind::map ? "tag:yaml.org,2002:map" : "tag:yaml.org,2002:seq");
     if (stack_.size() >= defaults::workflow_depth) throw too_deep(at);
     if (!stack_.empty() && stack_.back().node.is_map() && !stack_.back().have_key) {
       throw Stop{at, "a list or map is no key", "write keys as plain text"};
@@ -396,10 +390,14 @@ std::optional<Node> read_document(std::string_view text, Diagnostics& diagnostic
 
 std::string describe(const Node& node) {
   switch (node.kind) {
-    case Node::Kind::null: return "nothing";
-    case Node::Kind::list: return "a list";
-    case Node::Kind::map: return "a map";
-    case Node::Kind::scalar: break;
+    case Node::Kind::null:
+      return "nothing";
+    case Node::Kind::list:
+      return "a list";
+    case Node::Kind::map:
+      return "a map";
+    case Node::Kind::scalar:
+      break;
   }
   return in_quotes(node.text);
 }

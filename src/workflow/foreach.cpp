@@ -35,8 +35,7 @@ bool read_range(std::string_view text, std::vector<std::string>& values) {
   }
   if (!text.empty()) return false;
   if (last < first) return true;
-  const std::uint64_t count = static_cast<std::uint64_t>(last - first) /
-                                  static_cast<std::uint64_t>(step) + 1;
+  const std::uint64_t count = static_cast<std::uint64_t>(last - first) / static_cast<std::uint64_t>(step) + 1;
   if (count > defaults::workflow_tasks) return false;
   for (std::uint64_t i = 0; i < count; ++i) {
     values.push_back(std::to_string(first + static_cast<std::int64_t>(i) * step));
@@ -113,8 +112,7 @@ std::optional<Foreach> Foreach::read(const Reader& reader, const Value& value) {
       const Value values{entry.value, Path(value.path, entry.key), entry.at()};
       good = read_values(reader, values, variable.values) && good;
       if (!variable.values.empty() && out.size_ > defaults::workflow_tasks / variable.values.size()) {
-        reader.error(value, "there are too many instances",
-                     std::to_string(defaults::workflow_tasks) + " at most");
+        reader.error(value, "there are too many instances", std::to_string(defaults::workflow_tasks) + " at most");
         return std::nullopt;
       }
       out.size_ *= variable.values.size();

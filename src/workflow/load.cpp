@@ -24,8 +24,8 @@ namespace {
 std::string name_of_file(const std::filesystem::path& file) {
   std::string out = file.stem().string();
   for (char& c : out) {
-    const bool plain = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-                       c == '_' || c == '.';
+    const bool plain =
+        (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
     if (!plain) c = '-';
   }
   out.erase(0, out.find_first_not_of(".-"));
@@ -41,8 +41,9 @@ std::vector<std::string_view> keys_of(const std::optional<Value>& section) {
 
 class Loader {
  public:
-  Loader(const std::string& file, const std::filesystem::path& directory, Diagnostics& diagnostics)
-      : file_(file), directory_(directory.string()), diagnostics_(diagnostics) {}
+  Loader(const std::string& file, const std::filesystem::path& directory, std::size_t most_tasks,
+         Diagnostics& diagnostics)
+      : file_(file), directory_(directory.string()), most_tasks_(most_tasks), diagnostics_(diagnostics) {}
 
   WorkflowDescription load(const Node& root, const std::vector<std::string>& settings) {
     Parameters parameters;
@@ -62,8 +63,8 @@ class Loader {
       return value;
     };
     const auto parameter_section = section("parameters");
-    parameters = read_parameters(parameter_section ? &parameter_section->node : nullptr, settings,
-                                 directory_, diagnostics_);
+    parameters =
+        read_parameters(parameter_section ? &parameter_section->node : nullptr, settings, directory_, diagnostics_);
     read_name(fields, reader);
     fields.choice("on_failure", workflow_.stop_on_failure, {{"stop", true}, {"continue", false}});
     const auto environments = section("environments");
@@ -76,15 +77,13 @@ class Loader {
 
     workflow_.directory = directory_;
     if (environments) {
-      workflow_.environments =
-          read_environments(*environments, parameters, directory_, diagnostics_);
+      workflow_.environments = read_environments(*environments, parameters, directory_, diagnostics_);
     }
     Services read_s;
     if (services) read_s = read_services(*services, parameters, directory_, diagnostics_);
     Tasks read_t;
-    if (tasks) read_t = read_tasks(*tasks, parameters, directory_, diagnostics_);
-    check_references({keys_of(tasks), keys_of(services), keys_of(environments)}, read_t, read_s,
-                     diagnostics_);
+    if (tasks) read_t = read_tasks(*tasks, parameters, directory_, most_tasks_, diagnostics_);
+    check_references({keys_of(tasks), keys_of(services), keys_of(environments)}, read_t, read_s, diagnostics_);
     // After an error a text may not have been read that uses it.
     if (diagnostics_.error_count() == 0) {
       warn_of_unused(parameters, diagnostics_);
@@ -105,21 +104,20 @@ class Loader {
     }
   }
 
-  void warn_of_unused_environments(const std::optional<Value>& section, const Services& services,
-                                   const Tasks& tasks) {
+  void warn_of_unused_environments(const std::optional<Value>& section, const Services& services, const Tasks& tasks) {
     std::unordered_set<std::string_view> used;
     for (const ServiceDescription& service : services.all) used.insert(service.environment);
     for (const TaskDescription& task : tasks.all) used.insert(task.environment);
     if (!section) return;
     for (const Entry& entry : section->node.entries) {
       if (used.contains(entry.key)) continue;
-      diagnostics_.warning(entry.key_at, "environments." + entry.key,
-                           "no task or service uses the environment");
+      diagnostics_.warning(entry.key_at, "environments." + entry.key, "no task or service uses the environment");
     }
   }
 
   const std::string& file_;
   std::string directory_;
+  std::size_t most_tasks_;
   Diagnostics& diagnostics_;
   WorkflowDescription workflow_;
   bool broken_ = false;  ///< a section is no map
@@ -134,6 +132,9 @@ bool read_file(const std::filesystem::path& file, std::string& text, Diagnostics
   if (std::filesystem::is_directory(file, problem)) {
     return fail("this is a folder", "name the workflow file in it");
   }
+  const auto too_long = [&] { return fail("the file is longer than " + format_size(defaults::workflow_bytes)); };
+  const auto size = std::filesystem::file_size(file, problem);  // fails for a pipe, which may be read all the same
+  if (!problem && size > defaults::workflow_bytes) return too_long();
   errno = 0;
   std::ifstream in(file, std::ios::binary);
   if (!in) return fail(std::string("cannot be opened: ") + std::strerror(errno));
@@ -141,9 +142,7 @@ bool read_file(const std::filesystem::path& file, std::string& text, Diagnostics
   while (in) {
     in.read(block.data(), static_cast<std::streamsize>(block.size()));
     text.append(block.data(), static_cast<std::size_t>(in.gcount()));
-    if (text.size() > defaults::workflow_bytes) {
-      return fail("the file is longer than " + format_size(defaults::workflow_bytes));
-    }
+    if (text.size() > defaults::workflow_bytes) return too_long();
   }
   return in.eof() ? true : fail("cannot be read");
 }
@@ -161,26 +160,23 @@ LoadResult finish(WorkflowDescription workflow, Diagnostics& diagnostics) {
 }  // namespace
 }  // namespace workflow
 
-LoadResult load_workflow_text(std::string_view text, const std::string& file,
-                              const std::filesystem::path& directory,
-                              const std::vector<std::string>& settings) {
+LoadResult load_workflow_text(std::string_view text, const std::string& file, const std::filesystem::path& directory,
+                              const std::vector<std::string>& settings, std::size_t most_tasks) {
   workflow::Diagnostics diagnostics(file);
   WorkflowDescription description;
   if (const auto root = workflow::read_document(text, diagnostics)) {
-    description = workflow::Loader(file, directory, diagnostics).load(*root, settings);
+    description = workflow::Loader(file, directory, most_tasks, diagnostics).load(*root, settings);
   }
   return workflow::finish(std::move(description), diagnostics);
 }
 
-LoadResult load_workflow(const std::filesystem::path& file,
-                         const std::vector<std::string>& settings) {
+LoadResult load_workflow(const std::filesystem::path& file, const std::vector<std::string>& settings) {
   workflow::Diagnostics diagnostics(file.string());
   std::string text;
   if (!workflow::read_file(file, text, diagnostics)) return workflow::finish({}, diagnostics);
   std::error_code problem;
   const std::filesystem::path absolute = std::filesystem::absolute(file, problem);
-  return load_workflow_text(text, file.string(), absolute.lexically_normal().parent_path(),
-                            settings);
+  return load_workflow_text(text, file.string(), absolute.lexically_normal().parent_path(), settings);
 }
 
 std::string diagnostics_json(const LoadResult& result) {
@@ -198,9 +194,8 @@ std::string diagnostics_json(const LoadResult& result) {
     }
     return out;
   };
-  nlohmann::ordered_json out{{"valid", result.ok()},
-                             {"errors", list(result.errors)},
-                             {"warnings", list(result.warnings)}};
+  nlohmann::ordered_json out{
+      {"valid", result.ok()}, {"errors", list(result.errors)}, {"warnings", list(result.warnings)}};
   // A name from the command line or of the file need not be UTF-8.
   return out.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }

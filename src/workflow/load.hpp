@@ -23,13 +23,13 @@ struct LoadResult {
 };
 
 /// Loads a workflow file. Each of `settings` is a "NAME=VALUE" of --set.
-LoadResult load_workflow(const std::filesystem::path& file,
-                         const std::vector<std::string>& settings = {});
+LoadResult load_workflow(const std::filesystem::path& file, const std::vector<std::string>& settings = {});
 
-/// Loads a workflow from a text. `file` is its name in messages; `directory`, an absolute path, is its {workflow_dir}.
-LoadResult load_workflow_text(std::string_view text, const std::string& file,
-                              const std::filesystem::path& directory,
-                              const std::vector<std::string>& settings = {});
+/// Loads a workflow from a text. `file` is its name in messages; `directory`, an absolute path, is its {workflow_dir}. More than
+/// `most_tasks` tasks are an error.
+LoadResult load_workflow_text(std::string_view text, const std::string& file, const std::filesystem::path& directory,
+                              const std::vector<std::string>& settings = {},
+                              std::size_t most_tasks = defaults::workflow_tasks);
 
 /// For `validate --json`: {"valid": …, "errors": […], "warnings": […]}, each entry with file, line, column, key, message,
 /// expected, hint, and text, which is all of it on one line.

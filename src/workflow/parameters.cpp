@@ -15,10 +15,8 @@ struct Setting {
 };
 
 /// A value of --set: a list in brackets or a text in quotes as YAML has them, anything else as it stands.
-bool read_value(const std::string& option, std::string_view written, Setting& setting,
-                Diagnostics& diagnostics) {
-  const bool is_yaml =
-      written.starts_with('[') || written.starts_with('"') || written.starts_with('\'');
+bool read_value(const std::string& option, std::string_view written, Setting& setting, Diagnostics& diagnostics) {
+  const bool is_yaml = written.starts_with('[') || written.starts_with('"') || written.starts_with('\'');
   if (!is_yaml) {
     setting.values.emplace_back(written);
     return true;
@@ -36,8 +34,7 @@ bool read_value(const std::string& option, std::string_view written, Setting& se
     setting.values.push_back(item.node.text);
   });
   if (!good) {
-    diagnostics.option_error(option, "found a list or a map inside the list",
-                             "a text, or a list of texts");
+    diagnostics.option_error(option, "found a list or a map inside the list", "a text, or a list of texts");
   }
   return good;
 }
@@ -57,8 +54,7 @@ std::optional<Setting> read_setting(const std::string& option, Diagnostics& diag
 }
 
 /// The values that the file gives a parameter; none where it leaves them to --set, nothing after an error.
-std::optional<Parameter> read_default(const Reader& reader, const Value& value,
-                                      const std::string& name) {
+std::optional<Parameter> read_default(const Reader& reader, const Value& value, const std::string& name) {
   Parameter parameter;
   parameter.name = name;
   parameter.at = value.at;
@@ -80,8 +76,7 @@ std::optional<Parameter> read_default(const Reader& reader, const Value& value,
   return parameter;
 }
 
-void apply(Parameter& parameter, const Setting& setting, const std::string& option,
-           Diagnostics& diagnostics) {
+void apply(Parameter& parameter, const Setting& setting, const std::string& option, Diagnostics& diagnostics) {
   const bool open = parameter.values.empty() && !parameter.is_list;
   if (setting.is_list && !parameter.is_list && !open) {
     diagnostics.option_error(option, in_quotes(setting.name) + " is a single value", "a text");
@@ -93,8 +88,8 @@ void apply(Parameter& parameter, const Setting& setting, const std::string& opti
 
 }  // namespace
 
-Parameters read_parameters(const Node* map, const std::vector<std::string>& settings,
-                           std::string_view workflow_dir, Diagnostics& diagnostics) {
+Parameters read_parameters(const Node* map, const std::vector<std::string>& settings, std::string_view workflow_dir,
+                           Diagnostics& diagnostics) {
   Parameters parameters;
   const Scope scope(parameters, workflow_dir, {});
   const Reader reader(scope, diagnostics);
@@ -152,8 +147,7 @@ Parameters read_parameters(const Node* map, const std::vector<std::string>& sett
 void warn_of_unused(const Parameters& parameters, Diagnostics& diagnostics) {
   for (const Parameter& parameter : parameters.all()) {
     if (!parameter.used) {
-      diagnostics.warning(parameter.at, "parameters." + parameter.name,
-                          "the parameter is not used");
+      diagnostics.warning(parameter.at, "parameters." + parameter.name, "the parameter is not used");
     }
   }
 }

@@ -11,8 +11,8 @@
 namespace trireme::workflow {
 
 /// Reads `parameters:` (null where the file has none) and applies `settings`, each "NAME=VALUE".
-Parameters read_parameters(const Node* map, const std::vector<std::string>& settings,
-                           std::string_view workflow_dir, Diagnostics& diagnostics);
+Parameters read_parameters(const Node* map, const std::vector<std::string>& settings, std::string_view workflow_dir,
+                           Diagnostics& diagnostics);
 
 /// Warns of parameters that no text used. For the end of the reading.
 void warn_of_unused(const Parameters& parameters, Diagnostics& diagnostics);

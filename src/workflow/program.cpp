@@ -34,9 +34,8 @@ std::vector<Template> read_command(const Reader& reader, const Value& value) {
       if (item.node.is_scalar()) {
         good = add(item, item.node.text) && good;
       } else {
-        reader.unexpected(item, item.node.kind == Node::Kind::null
-                                    ? "an argument; an empty one is \"\""
-                                    : "an argument");
+        reader.unexpected(item,
+                          item.node.kind == Node::Kind::null ? "an argument; an empty one is \"\"" : "an argument");
         good = false;
       }
     });
@@ -61,8 +60,8 @@ void read_program(Fields& fields, const Reader& reader, const Value& owner, bool
   const auto script_value = fields.take("script");
   if (command_value) command = read_command(reader, *command_value);
   if (script_value) {
-    const bool blank = script_value->node.is_scalar() &&
-                       script_value->node.text.find_first_not_of(" \t\r\n") == std::string::npos;
+    const bool blank =
+        script_value->node.is_scalar() && script_value->node.text.find_first_not_of(" \t\r\n") == std::string::npos;
     if (blank) {
       reader.error(*script_value, "the script is empty", "lines for bash");
     } else if (auto text = reader.parse(*script_value, Template::Mode::script, "lines for bash")) {
@@ -79,11 +78,11 @@ void read_program(Fields& fields, const Reader& reader, const Value& owner, bool
 
 bool check_name(const Reader& reader, const Value& key, const std::string& name) {
   const auto plain = [](char c) {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' ||
-           c == '.' || c == '-';
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
+           c == '-';
   };
-  const bool good = !name.empty() && name.front() != '.' && name.front() != '-' &&
-                    std::all_of(name.begin(), name.end(), plain);
+  const bool good =
+      !name.empty() && name.front() != '.' && name.front() != '-' && std::all_of(name.begin(), name.end(), plain);
   if (!good) {
     reader.error(key, in_quotes(name) + " is no name",
                  "letters, digits, \"_\", \".\" and \"-\", not starting with \".\" or \"-\"");

@@ -8,17 +8,17 @@ namespace {
 
 /// `{name}` without quotes is a map with one empty key to YAML.
 bool is_unquoted_placeholder(const Node& node) {
-  return node.is_map() && node.entries.size() == 1 &&
-         node.entries.front().value.kind == Node::Kind::null &&
+  return node.is_map() && node.entries.size() == 1 && node.entries.front().value.kind == Node::Kind::null &&
          is_identifier(node.entries.front().key);
 }
 
 bool is_digits(std::string_view text) {
-  return !text.empty() &&
-         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
-bool is_variable_name(std::string_view name) { return is_identifier(name); }
+bool is_variable_name(std::string_view name) {
+  return is_identifier(name);
+}
 
 }  // namespace
 
@@ -27,18 +27,15 @@ std::string Path::text() const {
   std::string out = up_->text();
   if (index_ != no_index) return out + "[" + std::to_string(index_) + "]";
   if (!out.empty()) out += ".";
-  const bool plain = std::all_of(key_.begin(), key_.end(), [](char c) {
-    return static_cast<unsigned char>(c) > ' ' && c != '\x7F';
-  });
+  const bool plain =
+      std::all_of(key_.begin(), key_.end(), [](char c) { return static_cast<unsigned char>(c) > ' ' && c != '\x7F'; });
   return out + (plain && !key_.empty() ? std::string(key_) : in_quotes(key_));
 }
 
 // --- Reader ----------------------------------------------------------------------------------------
 
-void Reader::error(const Value& value, std::string message, std::string expected,
-                   std::string hint) const {
-  diagnostics_.error(value.at, value.path.text(), std::move(message), std::move(expected),
-                     std::move(hint));
+void Reader::error(const Value& value, std::string message, std::string expected, std::string hint) const {
+  diagnostics_.error(value.at, value.path.text(), std::move(message), std::move(expected), std::move(hint));
 }
 
 void Reader::warning(const Value& value, std::string message, std::string hint) const {
@@ -67,8 +64,7 @@ void Reader::unknown_placeholder(const Value& value, const std::string& name) co
   }
 }
 
-std::optional<Template> Reader::parse(const Value& value, std::string_view text,
-                                      Template::Mode mode) const {
+std::optional<Template> Reader::parse(const Value& value, std::string_view text, Template::Mode mode) const {
   if (text.find('{') == std::string_view::npos) return Template::literal(std::string(text));
   bool good = true;
   const auto is_known = [&](std::string_view name) {
@@ -90,8 +86,7 @@ std::optional<Template> Reader::parse(const Value& value, std::string_view text,
   return std::move(*parsed);
 }
 
-std::optional<Template> Reader::parse(const Value& value, Template::Mode mode,
-                                      std::string_view expected) const {
+std::optional<Template> Reader::parse(const Value& value, Template::Mode mode, std::string_view expected) const {
   if (!value.node.is_scalar()) {
     unexpected(value, std::string(expected));
     return std::nullopt;
@@ -104,20 +99,17 @@ std::optional<std::string> Reader::text(const Value& value, std::string_view exp
   if (!parsed) return std::nullopt;
   const auto open = parsed->open_names();
   if (!open.empty()) {
-    error(value, "{" + open.front() + "} has no value yet when the workflow is loaded",
-          std::string(expected));
+    error(value, "{" + open.front() + "} has no value yet when the workflow is loaded", std::string(expected));
     return std::nullopt;
   }
   auto finished = parsed->expand([](std::string_view) { return std::nullopt; });
   return std::move(*finished);
 }
 
-std::optional<std::int64_t> Reader::integer(const Value& value, std::int64_t least,
-                                            std::int64_t most) const {
-  const std::string expected =
-      most == std::numeric_limits<std::int32_t>::max()
-          ? "a whole number from " + std::to_string(least)
-          : "a whole number from " + std::to_string(least) + " to " + std::to_string(most);
+std::optional<std::int64_t> Reader::integer(const Value& value, std::int64_t least, std::int64_t most) const {
+  const std::string expected = most == std::numeric_limits<std::int32_t>::max()
+                                   ? "a whole number from " + std::to_string(least)
+                                   : "a whole number from " + std::to_string(least) + " to " + std::to_string(most);
   const auto written = text(value, expected);
   if (!written) return std::nullopt;
   std::string_view digits = *written;
@@ -179,8 +171,7 @@ std::optional<std::uint64_t> Reader::size(const Value& value) const {
 }
 
 std::optional<MilliGpus> Reader::gpus(const Value& value) const {
-  constexpr std::string_view expected =
-      "a whole number, or a part of one GPU such as 0.25, in thousandths";
+  constexpr std::string_view expected = "a whole number, or a part of one GPU such as 0.25, in thousandths";
   constexpr std::size_t decimals = 3;
   constexpr std::size_t longest = 6;
   const auto written = text(value, expected);
@@ -190,8 +181,8 @@ std::optional<MilliGpus> Reader::gpus(const Value& value) const {
   const std::string_view whole = number.substr(0, dot);
   std::string part(dot == std::string_view::npos ? "" : number.substr(dot + 1));
   while (part.ends_with('0')) part.pop_back();
-  const bool is_number = (is_digits(whole) || (whole.empty() && !part.empty())) &&
-                         (part.empty() || is_digits(part)) && whole.size() <= longest;
+  const bool is_number = (is_digits(whole) || (whole.empty() && !part.empty())) && (part.empty() || is_digits(part)) &&
+                         whole.size() <= longest;
   if (!is_number || part.size() > decimals) {
     error(value, in_quotes(*written) + " is not a number of GPUs", std::string(expected));
     return std::nullopt;
@@ -200,8 +191,7 @@ std::optional<MilliGpus> Reader::gpus(const Value& value) const {
   const MilliGpus wholes = whole.empty() ? 0 : static_cast<MilliGpus>(std::stoul(std::string(whole)));
   const auto thousandths = static_cast<MilliGpus>(std::stoul(part));
   if (wholes > 0 && thousandths > 0) {
-    error(value, *written + " GPUs cannot be given: only one GPU can be shared",
-          std::string(expected));
+    error(value, *written + " GPUs cannot be given: only one GPU can be shared", std::string(expected));
     return std::nullopt;
   }
   return wholes * whole_gpu + thousandths;
@@ -210,7 +200,7 @@ std::optional<MilliGpus> Reader::gpus(const Value& value) const {
 // --- Fields ----------------------------------------------------------------------------------------
 
 std::optional<Value> Fields::take(std::string_view key) {
-  if (std::find(taken_.begin(), taken_.end(), key) == taken_.end()) taken_.push_back(key);
+  taken_.push_back(key);
   for (const Entry& entry : map_.entries) {
     if (entry.key == key) return Value{entry.value, Path(path_, entry.key), entry.at()};
   }
@@ -218,8 +208,7 @@ std::optional<Value> Fields::take(std::string_view key) {
 }
 
 bool Fields::has(std::string_view key) const {
-  return std::any_of(map_.entries.begin(), map_.entries.end(),
-                     [&](const Entry& entry) { return entry.key == key; });
+  return std::any_of(map_.entries.begin(), map_.entries.end(), [&](const Entry& entry) { return entry.key == key; });
 }
 
 void Fields::text(std::string_view key, std::string& out) {
@@ -234,8 +223,7 @@ void Fields::text(std::string_view key, Template& out, Template::Mode mode) {
   }
 }
 
-void Fields::integer(std::string_view key, std::uint32_t& out, std::uint32_t least,
-                     std::uint32_t most) {
+void Fields::integer(std::string_view key, std::uint32_t& out, std::uint32_t least, std::uint32_t most) {
   if (const auto value = take(key)) {
     if (const auto read = reader_.integer(*value, least, most)) {
       out = static_cast<std::uint32_t>(*read);
@@ -297,14 +285,16 @@ void Fields::variables(std::string_view key, std::map<std::string, Template>& ou
 }
 
 void Fields::finish() {
+  std::vector<std::string_view> known;  // made once there is something to report
   for (const Entry& entry : map_.entries) {
     if (std::find(taken_.begin(), taken_.end(), entry.key) != taken_.end()) continue;
-    const std::string guess = did_you_mean(entry.key, taken_);
+    for (std::string_view key : taken_) {
+      if (std::find(known.begin(), known.end(), key) == known.end()) known.push_back(key);
+    }
     constexpr std::size_t short_list = 6;
-    std::string expected;
-    if (guess.empty() && taken_.size() <= short_list) expected = enumerate(taken_);
+    const std::string guess = did_you_mean(entry.key, known);
     reader_.error({entry.value, Path(path_, entry.key), entry.key_at}, "unknown key",
-                  std::move(expected), guess);
+                  guess.empty() && known.size() <= short_list ? enumerate(known) : "", guess);
   }
 }
 

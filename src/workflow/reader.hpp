@@ -52,8 +52,7 @@ class Reader {
  public:
   Reader(const Scope& scope, Diagnostics& diagnostics) : scope_(scope), diagnostics_(diagnostics) {}
 
-  void error(const Value& value, std::string message, std::string expected = {},
-             std::string hint = {}) const;
+  void error(const Value& value, std::string message, std::string expected = {}, std::string hint = {}) const;
   void warning(const Value& value, std::string message, std::string hint = {}) const;
   /// The error for a value of the wrong kind.
   void unexpected(const Value& value, std::string expected) const;
@@ -61,12 +60,10 @@ class Reader {
   /// The finished text of a scalar: every placeholder in it must have a value now.
   std::optional<std::string> text(const Value& value, std::string_view expected = "text") const;
   /// A text that may keep placeholders for the runtime.
-  std::optional<Template> parse(const Value& value, Template::Mode mode,
-                                std::string_view expected = "text") const;
+  std::optional<Template> parse(const Value& value, Template::Mode mode, std::string_view expected = "text") const;
   /// As above, of a part of a scalar.
   std::optional<Template> parse(const Value& value, std::string_view text, Template::Mode mode) const;
-  std::optional<std::int64_t> integer(const Value& value, std::int64_t least,
-                                      std::int64_t most) const;
+  std::optional<std::int64_t> integer(const Value& value, std::int64_t least, std::int64_t most) const;
   std::optional<bool> boolean(const Value& value) const;
   std::optional<Duration> duration(const Value& value, Zero zero) const;
   std::optional<std::uint64_t> size(const Value& value) const;
@@ -85,8 +82,7 @@ class Reader {
 class Fields {
  public:
   /// `map` must be one; see open().
-  Fields(const Reader& reader, const Node& map, const Path& path)
-      : reader_(reader), map_(map), path_(path) {}
+  Fields(const Reader& reader, const Node& map, const Path& path) : reader_(reader), map_(map), path_(path) {}
 
   /// The value of `key`, which is known from now on; nothing where the map has none.
   std::optional<Value> take(std::string_view key);
@@ -105,8 +101,7 @@ class Fields {
   /// A map of environment variables.
   void variables(std::string_view key, std::map<std::string, Template>& out);
   template <typename E>
-  void choice(std::string_view key, E& out,
-              std::initializer_list<std::pair<std::string_view, E>> choices);
+  void choice(std::string_view key, E& out, std::initializer_list<std::pair<std::string_view, E>> choices);
 
   /// Reports the keys that nobody took.
   void finish();
@@ -137,8 +132,7 @@ void for_each_item(const Value& value, Use use) {
 }
 
 template <typename E>
-void Fields::choice(std::string_view key, E& out,
-                    std::initializer_list<std::pair<std::string_view, E>> choices) {
+void Fields::choice(std::string_view key, E& out, std::initializer_list<std::pair<std::string_view, E>> choices) {
   const auto value = take(key);
   if (!value) return;
   std::vector<std::string_view> words;
@@ -151,8 +145,7 @@ void Fields::choice(std::string_view key, E& out,
       return;
     }
   }
-  reader_.error(*value, in_quotes(*text) + " is not known here", enumerate(words),
-                did_you_mean(*text, words));
+  reader_.error(*value, in_quotes(*text) + " is not known here", enumerate(words), did_you_mean(*text, words));
 }
 
 }  // namespace trireme::workflow

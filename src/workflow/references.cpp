@@ -15,8 +15,8 @@ Position item_at(const Node& node, std::size_t i) {
 }
 
 /// "tasks.train.after[1]".
-std::string item_path(std::string_view section, const std::string& name, std::string_view key,
-                      const Node& node, std::size_t i) {
+std::string item_path(std::string_view section, const std::string& name, std::string_view key, const Node& node,
+                      std::size_t i) {
   std::string out = std::string(section) + "." + name + "." + std::string(key);
   return node.is_list() ? out + "[" + std::to_string(i) + "]" : out;
 }
@@ -29,8 +29,7 @@ class Known {
 
   bool has(std::string_view name) const { return set_.contains(name); }
 
-  void check(std::string_view name, Position at, const std::string& path,
-             Diagnostics& diagnostics) const {
+  void check(std::string_view name, Position at, const std::string& path, Diagnostics& diagnostics) const {
     if (has(name)) return;
     diagnostics.error(at, path, "there is no " + std::string(what_) + " " + in_quotes(name), "",
                       did_you_mean(name, names_));
@@ -47,13 +46,12 @@ class Known {
 class Order {
  public:
   Order(const Names& names, const Tasks& tasks, Diagnostics& diagnostics)
-      : names_(names), tasks_(tasks), diagnostics_(diagnostics), known_("task", names.tasks) {
+      : tasks_(tasks), diagnostics_(diagnostics), known_("task", names.tasks) {
     const auto count = static_cast<Index>(tasks.all.size());
     waits_for_.resize(count);
     for (Index i = 0; i < count; ++i) {
       instances_.emplace(tasks.all[i].id, i);
-      const auto [group, fresh] =
-          groups_.emplace(tasks.all[i].name, static_cast<Index>(waits_for_.size()));
+      const auto [group, fresh] = groups_.emplace(tasks.all[i].name, static_cast<Index>(waits_for_.size()));
       if (fresh) waits_for_.emplace_back();
       waits_for_[group->second].push_back({i, 0});
     }
@@ -123,8 +121,7 @@ class Order {
         const Index to = waits_for_[step.node][step.next++].to;
         if (marks[to] == Mark::open) {
           std::vector<std::pair<Index, Index>> cycle;  // node and the edge that was taken
-          auto from = std::find_if(way.begin(), way.end(),
-                                   [&](const Step& other) { return other.node == to; });
+          auto from = std::find_if(way.begin(), way.end(), [&](const Step& other) { return other.node == to; });
           for (; from != way.end(); ++from) cycle.emplace_back(from->node, from->next - 1);
           report(cycle);
           return;
@@ -159,7 +156,6 @@ class Order {
                        "tasks wait for each other: " + text + (by_name ? first.name : first.id));
   }
 
-  const Names& names_;
   const Tasks& tasks_;
   Diagnostics& diagnostics_;
   Known known_;
@@ -170,8 +166,7 @@ class Order {
 
 }  // namespace
 
-void check_references(const Names& names, const Tasks& tasks, const Services& services,
-                      Diagnostics& diagnostics) {
+void check_references(const Names& names, const Tasks& tasks, const Services& services, Diagnostics& diagnostics) {
   const Known known_services("service", names.services);
   const Known known_environments("environment", names.environments);
   for (std::size_t i = 0; i < services.all.size(); ++i) {
@@ -187,8 +182,8 @@ void check_references(const Names& names, const Tasks& tasks, const Services& se
       }
     }
     if (!service.environment.empty()) {
-      known_environments.check(service.environment, origin.environment->at,
-                               "services." + service.name + ".environment", diagnostics);
+      known_environments.check(service.environment, origin.environment->at, "services." + service.name + ".environment",
+                               diagnostics);
     }
   }
   for (std::size_t i = 0; i < tasks.all.size(); ++i) {
@@ -196,13 +191,12 @@ void check_references(const Names& names, const Tasks& tasks, const Services& se
     const TaskOrigin& origin = tasks.origins[i];
     for (std::size_t item = 0; item < task.services.size(); ++item) {
       if (known_services.has(task.services[item])) continue;
-      known_services.check(
-          task.services[item], item_at(*origin.services, item),
-          item_path("tasks", task.name, "services", *origin.services, item), diagnostics);
+      known_services.check(task.services[item], item_at(*origin.services, item),
+                           item_path("tasks", task.name, "services", *origin.services, item), diagnostics);
     }
     if (!task.environment.empty()) {
-      known_environments.check(task.environment, origin.environment->at,
-                               "tasks." + task.name + ".environment", diagnostics);
+      known_environments.check(task.environment, origin.environment->at, "tasks." + task.name + ".environment",
+                               diagnostics);
     }
   }
   Order(names, tasks, diagnostics).check();

@@ -14,7 +14,6 @@ struct Names {
   std::vector<std::string_view> environments;
 };
 
-void check_references(const Names& names, const Tasks& tasks, const Services& services,
-                      Diagnostics& diagnostics);
+void check_references(const Names& names, const Tasks& tasks, const Services& services, Diagnostics& diagnostics);
 
 }  // namespace trireme::workflow

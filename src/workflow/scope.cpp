@@ -8,8 +8,8 @@ namespace {
 
 constexpr std::array<std::string_view, 8> in_tasks{"host",    "run_dir", "scratch",  "workflow_dir",
                                                    "task_id", "rank",    "task_dir", "attempt"};
-constexpr std::array<std::string_view, 8> in_services{
-    "host", "run_dir", "scratch", "workflow_dir", "port", "socket", "key", "replica"};
+constexpr std::array<std::string_view, 8> in_services{"host", "run_dir", "scratch", "workflow_dir",
+                                                      "port", "socket",  "key",     "replica"};
 constexpr std::array<std::string_view, 4> everywhere{"host", "run_dir", "scratch", "workflow_dir"};
 
 bool contains(std::span<const std::string_view> names, std::string_view name) {
@@ -60,7 +60,9 @@ const Parameter* Scope::list(std::string_view name) const {
   return parameter;
 }
 
-bool Scope::at_runtime(std::string_view name) const { return contains(runtime_names_, name); }
+bool Scope::at_runtime(std::string_view name) const {
+  return contains(runtime_names_, name);
+}
 
 std::vector<std::string_view> Scope::names() const {
   std::vector<std::string_view> out = parameters_.names();
@@ -77,12 +79,9 @@ std::string_view place_of(std::string_view runtime_name) {
 }
 
 bool is_identifier(std::string_view text) {
-  const auto letter = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-  };
+  const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
   if (text.empty() || !letter(text.front())) return false;
-  return std::all_of(text.begin(), text.end(),
-                     [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
+  return std::all_of(text.begin(), text.end(), [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
 }
 
 }  // namespace trireme::workflow

@@ -47,12 +47,9 @@ extern const std::span<const std::string_view> common_names;
 /// Values and names for the texts of one part of the file. Refers to what it is made of.
 class Scope {
  public:
-  Scope(Parameters& parameters, std::string_view workflow_dir,
-        std::span<const std::string_view> runtime_names, const Variables* variables = nullptr)
-      : parameters_(parameters),
-        workflow_dir_(workflow_dir),
-        runtime_names_(runtime_names),
-        variables_(variables) {}
+  Scope(Parameters& parameters, std::string_view workflow_dir, std::span<const std::string_view> runtime_names,
+        const Variables* variables = nullptr)
+      : parameters_(parameters), workflow_dir_(workflow_dir), runtime_names_(runtime_names), variables_(variables) {}
 
   /// What is known now: a variable, `workflow_dir`, or a parameter (which counts as used) that is no list.
   std::optional<std::string> value(std::string_view name) const;

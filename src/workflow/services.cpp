@@ -9,7 +9,9 @@
 namespace trireme::workflow {
 namespace {
 
-const Node* node_of(const std::optional<Value>& value) { return value ? &value->node : nullptr; }
+const Node* node_of(const std::optional<Value>& value) {
+  return value ? &value->node : nullptr;
+}
 
 /// Whether the text is a pattern that std::regex takes. Long ones are refused: its compiler recurses.
 bool is_pattern(const std::string& text) {
@@ -40,16 +42,14 @@ std::optional<Url> split_url(std::string_view text) {
   }
   url.authority = text.substr(0, text.find_first_of("/?#"));
   const std::string_view host = url.authority.substr(0, url.authority.rfind(':'));
-  const bool clean = std::none_of(text.begin(), text.end(), [](char c) {
-    return static_cast<unsigned char>(c) <= ' ' || c == '\x7F';
-  });
+  const bool clean = std::none_of(text.begin(), text.end(),
+                                  [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == '\x7F'; });
   if (host.empty() || !clean) return std::nullopt;
   return url;
 }
 
 bool is_loopback(std::string_view authority) {
-  return authority.starts_with("127.") || authority.starts_with("localhost") ||
-         authority.starts_with("[::1]");
+  return authority.starts_with("127.") || authority.starts_with("localhost") || authority.starts_with("[::1]");
 }
 
 bool mentions(const Template& text, std::string_view name) {
@@ -59,9 +59,7 @@ bool mentions(const Template& text, std::string_view name) {
 
 /// Whether a command, script or environment tells the server where to listen.
 bool knows_address(const ServiceDescription& service) {
-  const auto tells = [](const Template& text) {
-    return mentions(text, "port") || mentions(text, "socket");
-  };
+  const auto tells = [](const Template& text) { return mentions(text, "port") || mentions(text, "socket"); };
   const std::string script = service.script.source();
   return std::any_of(service.command.begin(), service.command.end(), tells) ||
          std::any_of(service.env.begin(), service.env.end(),
@@ -73,7 +71,7 @@ bool knows_address(const ServiceDescription& service) {
 class ServiceReader {
  public:
   ServiceReader(const Reader& reader, const Value& value, const Value& key)
-      : reader_(reader), value_(value), key_(key), fields_(reader, value.node, value.path) {}
+      : reader_(reader), key_(key), fields_(reader, value.node, value.path) {}
 
   ServiceDescription read(ServiceOrigin& origin) {
     read_program(fields_, reader_, key_, true, service_.command, service_.script);
@@ -121,8 +119,8 @@ class ServiceReader {
   }
 
   /// Reads which of the probes stands in the map: exactly one, or none where `optional`.
-  void read_kind(Fields& fields, const Value& value, std::initializer_list<std::string_view> kinds,
-                 bool optional, Probe::Kind& kind, Template& argument) {
+  void read_kind(Fields& fields, const Value& value, std::initializer_list<std::string_view> kinds, bool optional,
+                 Probe::Kind& kind, Template& argument) {
     std::size_t found = 0;
     for (std::string_view name : kinds) {
       const auto probe = fields.take(name);
@@ -140,19 +138,16 @@ class ServiceReader {
       auto text = reader_.parse(*probe, Template::Mode::strict);
       if (!text) continue;
       // A placeholder may stand for any text that is plain.
-      const std::string source =
-          *text->expand([](std::string_view) { return std::optional<std::string>("0"); });
+      const std::string source = *text->expand([](std::string_view) { return std::optional<std::string>("0"); });
       if (name == "http") {
         kind = Probe::Kind::http;
         if (!source.starts_with('/')) {
-          reader_.error(*probe, in_quotes(source) + " does not start with a slash",
-                        "a path such as /health");
+          reader_.error(*probe, in_quotes(source) + " does not start with a slash", "a path such as /health");
         }
       } else if (name == "stdout") {
         kind = Probe::Kind::stdout_regex;
         if (!is_pattern(source)) {
-          reader_.error(*probe, in_quotes(source) + " is no regular expression",
-                        "one in the grammar of ECMAScript");
+          reader_.error(*probe, in_quotes(source) + " is no regular expression", "one in the grammar of ECMAScript");
         }
       } else {
         kind = Probe::Kind::file;
@@ -169,8 +164,7 @@ class ServiceReader {
     if (const auto value = fields_.take("ready");
         value && expect_map(reader_, *value, "a map such as {http: /health}")) {
       Fields ready(reader_, value->node, value->path);
-      read_kind(ready, *value, {"http", "tcp", "stdout", "file"}, true, service_.ready.kind,
-                service_.ready.argument);
+      read_kind(ready, *value, {"http", "tcp", "stdout", "file"}, true, service_.ready.kind, service_.ready.argument);
       ready.duration("timeout", service_.ready.timeout, Zero::refused);
       ready.finish();
     }
@@ -212,8 +206,7 @@ class ServiceReader {
                                 {"prefix", PolicyKind::prefix}});
     // An inference may be repeated; what an http or native service does with a request is its own affair.
     service_.retry = has_models() ? RetryKind::always : RetryKind::safe;
-    fields_.choice<RetryKind>("retry", service_.retry,
-                              {{"always", RetryKind::always}, {"safe", RetryKind::safe}});
+    fields_.choice<RetryKind>("retry", service_.retry, {{"always", RetryKind::always}, {"safe", RetryKind::safe}});
     fields_.duration("drain", service_.drain, Zero::allowed);
   }
 
@@ -238,8 +231,7 @@ class ServiceReader {
       if (!model.name.empty()) service_.models.push_back(std::move(model));
     });
     if (!has_models()) {
-      reader_.warning(*value, "models are looked up for openai and ollama only",
-                      "set api: openai or api: ollama");
+      reader_.warning(*value, "models are looked up for openai and ollama only", "set api: openai or api: ollama");
     }
   }
 
@@ -268,8 +260,7 @@ class ServiceReader {
       if (auto text = reader_.text(*value, "a URL")) {
         url = split_url(*text);
         if (!url) {
-          reader_.error(*value, in_quotes(*text) + " is no URL of a server",
-                        "http:// or https:// and a host");
+          reader_.error(*value, in_quotes(*text) + " is no URL of a server", "http:// or https:// and a host");
         } else if (url->authority.find('@') != std::string_view::npos) {
           reader_.error(*value, "the URL holds a user or a password", "a URL without",
                         "keys go into key_env or key_file");
@@ -300,8 +291,7 @@ class ServiceReader {
       reader_.error(*ca_file, "certificates are for https", "a url that starts with https://");
     }
     if (url && !url->secure && (key_env || key_file) && !is_loopback(url->authority)) {
-      reader_.warning(key_env ? *key_env : *key_file, "the key goes over the network in the clear",
-                      "use https");
+      reader_.warning(key_env ? *key_env : *key_file, "the key goes over the network in the clear", "use https");
     }
     fields.integer("concurrency", remote.concurrency, 1);
     fields.finish();
@@ -315,26 +305,22 @@ class ServiceReader {
     path = *text.expand([](std::string_view) { return std::nullopt; });
   }
 
-  bool has_models() const {
-    return service_.api == ServiceApi::openai || service_.api == ServiceApi::ollama;
-  }
+  bool has_models() const { return service_.api == ServiceApi::openai || service_.api == ServiceApi::ollama; }
 
   void check() {
     const bool has_program = fields_.has("command") || fields_.has("script");
     if (!has_program && !fields_.has("remote")) {
-      reader_.error(key_, "there is nothing to run and nowhere to send requests",
-                    "a command, a script or remote");
+      reader_.error(key_, "there is nothing to run and nowhere to send requests", "a command, a script or remote");
     }
     if (!has_program) {
-      for (std::string_view key : {"replicas", "cores", "gpus", "memory", "ready", "live", "restart",
-                                   "drain", "env", "environment", "cwd", "uses"}) {
+      for (std::string_view key : {"replicas", "cores", "gpus", "memory", "ready", "live", "restart", "drain", "env",
+                                   "environment", "cwd", "uses"}) {
         if (!fields_.has(key)) continue;
         reader_.warning(*fields_.take(key), "this has no effect: the service has no command");
       }
       return;
     }
-    const bool probed =
-        service_.ready.kind == Probe::Kind::http || service_.ready.kind == Probe::Kind::tcp;
+    const bool probed = service_.ready.kind == Probe::Kind::http || service_.ready.kind == Probe::Kind::tcp;
     const bool broken = !service_.has_replicas();  // reported already
     if (probed && !broken && service_.api != ServiceApi::native && !knows_address(service_)) {
       reader_.warning(key_, "nothing tells the service where to listen",
@@ -343,7 +329,6 @@ class ServiceReader {
   }
 
   const Reader& reader_;
-  const Value& value_;
   const Value& key_;
   Fields fields_;
   ServiceDescription service_;
@@ -389,8 +374,8 @@ Services read_services(const Value& section, Parameters& parameters, std::string
     for (const Model& model : service.models) {
       const auto [first, is_new] = models.emplace(model.name, entry.key);
       if (is_new) continue;
-      reader.error(*where, "the model " + in_quotes(model.name) + " is in the service " +
-                               in_quotes(first->second) + " already",
+      reader.error(*where,
+                   "the model " + in_quotes(model.name) + " is in the service " + in_quotes(first->second) + " already",
                    "", "each model belongs to one service");
     }
     services.all.push_back(std::move(service));
@@ -400,8 +385,7 @@ Services read_services(const Value& section, Parameters& parameters, std::string
 }
 
 std::vector<EnvironmentDescription> read_environments(const Value& section, Parameters& parameters,
-                                                      std::string_view workflow_dir,
-                                                      Diagnostics& diagnostics) {
+                                                      std::string_view workflow_dir, Diagnostics& diagnostics) {
   std::vector<EnvironmentDescription> out;
   const Scope scope(parameters, workflow_dir, common_names);
   const Reader reader(scope, diagnostics);

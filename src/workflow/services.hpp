@@ -25,7 +25,6 @@ Services read_services(const Value& section, Parameters& parameters, std::string
                        Diagnostics& diagnostics);
 
 std::vector<EnvironmentDescription> read_environments(const Value& section, Parameters& parameters,
-                                                      std::string_view workflow_dir,
-                                                      Diagnostics& diagnostics);
+                                                      std::string_view workflow_dir, Diagnostics& diagnostics);
 
 }  // namespace trireme::workflow

@@ -9,15 +9,16 @@ namespace {
 
 Error needs_shell(std::string_view syntax) {
   return {"\"" + std::string(syntax) + "\" needs a shell", "",
-          "write the text as a script, or put it in quotes if it is meant as it stands",
-          ExitCode::usage};
+          "write the text as a script, or put it in quotes if it is meant as it stands", ExitCode::usage};
 }
 
 Error not_closed(char quote) {
   return {std::string("the quote ") + quote + " is not closed", "", "", ExitCode::usage};
 }
 
-bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+bool is_blank(char c) {
+  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
 
 /// Characters that mean something to a shell wherever they stand unquoted.
 constexpr std::string_view syntax = "|&;<>()$`*?";
@@ -55,7 +56,7 @@ class Splitter {
  private:
   std::optional<Error> step() {
     const char c = text_[at_];
-    if (c == '\n' && !words_.empty()) return needs_shell("\\n");
+    if (c == '\n' && (in_word_ || !words_.empty())) return needs_shell("\\n");
     if (is_blank(c)) {
       end_word();
       ++at_;
@@ -72,8 +73,8 @@ class Splitter {
       if (words_.empty()) first_word_plain_ = false;
       at_ += 2;
     } else if (syntax.find(c) != std::string_view::npos) {
-      const bool doubled = (c == '&' || c == '|' || c == '>' || c == '<') && at_ + 1 < text_.size() &&
-                           text_[at_ + 1] == c;
+      const bool doubled =
+          (c == '&' || c == '|' || c == '>' || c == '<') && at_ + 1 < text_.size() && text_[at_ + 1] == c;
       return needs_shell(text_.substr(at_, doubled ? 2 : 1));
     } else if ((c == '#' || c == '~') && !in_word_) {
       return needs_shell(text_.substr(at_, 1));
@@ -103,8 +104,7 @@ class Splitter {
       }
       if (c == '$' || c == '`') return needs_shell(text_.substr(at_, 1));
       constexpr std::string_view escapable = "\\\"$`";
-      if (c == '\\' && at_ + 1 < text_.size() &&
-          escapable.find(text_[at_ + 1]) != std::string_view::npos) {
+      if (c == '\\' && at_ + 1 < text_.size() && escapable.find(text_[at_ + 1]) != std::string_view::npos) {
         ++at_;
       }
       word_ += text_[at_];
@@ -136,6 +136,8 @@ class Splitter {
 
 }  // namespace
 
-Result<std::vector<std::string>> split_words(std::string_view text) { return Splitter(text).split(); }
+Result<std::vector<std::string>> split_words(std::string_view text) {
+  return Splitter(text).split();
+}
 
 }  // namespace trireme::workflow

@@ -2,7 +2,6 @@
 
 #include <unordered_set>
 
-#include "core/defaults.hpp"
 #include "workflow/foreach.hpp"
 #include "workflow/program.hpp"
 
@@ -11,7 +10,9 @@ namespace {
 
 constexpr std::int64_t highest_priority = 1'000'000;
 
-bool is_url(std::string_view text) { return text.find("://") != std::string_view::npos; }
+bool is_url(std::string_view text) {
+  return text.find("://") != std::string_view::npos;
+}
 
 std::string_view last_component(std::string_view path) {
   while (path.ends_with('/')) path.remove_suffix(1);
@@ -19,7 +20,9 @@ std::string_view last_component(std::string_view path) {
   return slash == std::string_view::npos ? path : path.substr(slash + 1);
 }
 
-const Node* node_of(const std::optional<Value>& value) { return value ? &value->node : nullptr; }
+const Node* node_of(const std::optional<Value>& value) {
+  return value ? &value->node : nullptr;
+}
 
 /// Names and their meaning are the same for `mpi: true` and `mpi: openmpi`.
 void read_mpi(Fields& fields, const Reader& reader, MpiKind& out) {
@@ -46,11 +49,9 @@ void read_mpi(Fields& fields, const Reader& reader, MpiKind& out) {
 
 /// One resource under either of its spellings: what a rank gets.
 template <typename Read>
-void read_per_rank(Fields& fields, const Reader& reader, std::string_view full,
-                   std::string_view brief, Read read) {
+void read_per_rank(Fields& fields, const Reader& reader, std::string_view full, std::string_view brief, Read read) {
   if (fields.has(full) && fields.has(brief)) {
-    reader.error(*fields.take(brief), "it means the same as " + std::string(full),
-                 "one of the two");
+    reader.error(*fields.take(brief), "it means the same as " + std::string(full), "one of the two");
     fields.take(full);
     return;
   }
@@ -62,8 +63,7 @@ enum class Direction { in, out };
 
 class StagingReader {
  public:
-  StagingReader(const Reader& reader, Direction direction)
-      : reader_(reader), direction_(direction) {}
+  StagingReader(const Reader& reader, Direction direction) : reader_(reader), direction_(direction) {}
 
   std::optional<Staging> read(const Value& item) const {
     Staging staging;
@@ -84,12 +84,10 @@ class StagingReader {
       fields.text("to", staging.to);
       fields.finish();
       if (!from) reader_.error(item, "from is missing", "what to take");
-      if (fields.has("to") && staging.to.empty() &&
-          reader_.diagnostics().error_count() == errors_before) {
+      if (fields.has("to") && staging.to.empty() && reader_.diagnostics().error_count() == errors_before) {
         reader_.error(item, "to is empty", "a path, or no to at all");
       }
-    } else if (auto text =
-                   reader_.parse(item, Template::Mode::strict, "a path, or a map with from and to")) {
+    } else if (auto text = reader_.parse(item, Template::Mode::strict, "a path, or a map with from and to")) {
       from.emplace(item);
       staging.from = std::move(*text);
     }
@@ -202,8 +200,8 @@ class InstanceReader {
 
 class TasksReader {
  public:
-  TasksReader(Parameters& parameters, std::string_view workflow_dir, Diagnostics& diagnostics)
-      : parameters_(parameters), workflow_dir_(workflow_dir), diagnostics_(diagnostics) {}
+  TasksReader(Parameters& parameters, std::string_view workflow_dir, std::size_t most, Diagnostics& diagnostics)
+      : parameters_(parameters), workflow_dir_(workflow_dir), most_(most), diagnostics_(diagnostics) {}
 
   Tasks read(const Value& section) {
     for (const Entry& entry : section.node.entries) read_task(section.path, entry);
@@ -229,18 +227,18 @@ class TasksReader {
     if (foreach_value) {
       auto read = Foreach::read(reader, *foreach_value);
       if (!read) return;
-      foreach = std::move(*read);
+      foreach
+        = std::move(*read);
     }
-    if (foreach.size() > defaults::workflow_tasks - tasks_.all.size()) {
+    if (foreach.size() > most_ - tasks_.all.size()) {
       reader.error(foreach_value ? *foreach_value : key, "there are too many tasks",
-                   std::to_string(defaults::workflow_tasks) + " at most");
+                   std::to_string(most_) + " at most");
       return;
     }
     read_instances(foreach, value, key, entry.key);
   }
 
-  void read_instances(const Foreach& foreach, const Value& value, const Value& key,
-                      const std::string& name) {
+  void read_instances(const Foreach& foreach, const Value& value, const Value& key, const std::string& name) {
     std::unordered_set<std::string> ids;
     for (std::size_t i = 0; i < foreach.size(); ++i) {
       const Variables variables = foreach.variables(i);
@@ -254,8 +252,7 @@ class TasksReader {
       // What is wrong with one instance is mostly wrong with all of them.
       if (diagnostics_.error_count() != errors_before) return;
       if (foreach.size() > 1 && !ids.insert(task.id).second) {
-        reader.error(key, "two instances have the id " + in_quotes(task.id), "",
-                     "a value is in foreach twice");
+        reader.error(key, "two instances have the id " + in_quotes(task.id), "", "a value is in foreach twice");
         return;
       }
       tasks_.all.push_back(std::move(task));
@@ -265,15 +262,16 @@ class TasksReader {
 
   Parameters& parameters_;
   std::string_view workflow_dir_;
+  std::size_t most_;
   Diagnostics& diagnostics_;
   Tasks tasks_;
 };
 
 }  // namespace
 
-Tasks read_tasks(const Value& section, Parameters& parameters, std::string_view workflow_dir,
+Tasks read_tasks(const Value& section, Parameters& parameters, std::string_view workflow_dir, std::size_t most,
                  Diagnostics& diagnostics) {
-  return TasksReader(parameters, workflow_dir, diagnostics).read(section);
+  return TasksReader(parameters, workflow_dir, most, diagnostics).read(section);
 }
 
 }  // namespace trireme::workflow

@@ -22,8 +22,8 @@ struct Tasks {
   std::vector<TaskOrigin> origins;  ///< of each
 };
 
-/// Reads all tasks, every instance of them. References to other parts of the file are not checked here.
-Tasks read_tasks(const Value& section, Parameters& parameters, std::string_view workflow_dir,
+/// Reads all tasks, every instance of them; more than `most` are an error. References to other parts of the file are not checked here.
+Tasks read_tasks(const Value& section, Parameters& parameters, std::string_view workflow_dir, std::size_t most,
                  Diagnostics& diagnostics);
 
 }  // namespace trireme::workflow

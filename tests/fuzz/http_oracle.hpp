@@ -61,8 +61,7 @@ Opinion compare_with_beast(std::string_view in) {
   beast::error_code error;
   std::size_t taken = skipped;
   while (!theirs.is_done() && taken < in.size()) {
-    const std::size_t size =
-        theirs.put(boost::asio::const_buffer(in.data() + taken, in.size() - taken), error);
+    const std::size_t size = theirs.put(boost::asio::const_buffer(in.data() + taken, in.size() - taken), error);
     taken += size;
     if (error == bhttp::error::need_more && size > 0) error = {};
     if (error || size == 0) break;

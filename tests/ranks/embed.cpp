@@ -1,7 +1,5 @@
 // An MPI code that embeds the runtime: half of its ranks run a task and a service, the other half
 // compute meanwhile.
-#include <mpi.h>
-
 #include <cstdio>
 
 #include "trireme/runtime.hpp"
@@ -28,7 +26,7 @@ int main(int argc, char** argv) {
   MPI_Comm_size(MPI_COMM_WORLD, &size);
   const bool serves = rank < (size + 1) / 2;
   MPI_Comm half;
-  MPI_Comm_split(MPI_COMM_WORLD, serves ? 0 : 1, rank, &half);
+  MPI_Comm_split(MPI_COMM_WORLD, serves, rank, &half);
   double sum = 0, mine = rank;
   int code = 0;
   if (serves) {
@@ -37,7 +35,6 @@ int main(int argc, char** argv) {
   } else {
     for (int i = 0; i < 1000; ++i) MPI_Allreduce(&mine, &sum, 1, MPI_DOUBLE, MPI_SUM, half);
   }
-  MPI_Comm_free(&half);
   MPI_Finalize();
   return code;
 }

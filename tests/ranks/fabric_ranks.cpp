@@ -121,7 +121,7 @@ void a_peer_that_does_not_poll_fills_nobodys_memory(Checks& checks) {
     // It never gets beyond credit and window, however often it polls.
     for (int i = 0; i < 20000; ++i) {
       push();
-      fabric->poll(handler);
+      poll_once(*fabric, handler);
     }
     const std::uint64_t credit = defaults::frame_credits * defaults::frame_bytes;
     RANK_CHECK(checks, handed_over > 0);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <mpi.h>
+#include <sched.h>
 
 #include <chrono>
 #include <cstdint>
@@ -55,12 +56,17 @@ struct Handler final : TransportHandler {
   }
 };
 
+/// Polls once; yields when nothing happened, because ranks may be more than cores.
+inline void poll_once(Fabric& fabric, TransportHandler& handler) {
+  if (!fabric.poll(handler)) sched_yield();
+}
+
 /// Polls until `done`; false if that takes longer than patience.
 template <typename Done>
 bool poll_until(Fabric& fabric, TransportHandler& handler, Done&& done) {
   const auto deadline = Clock::now() + patience;
   while (!done()) {
-    fabric.poll(handler);
+    poll_once(fabric, handler);
     if (Clock::now() > deadline) return false;
   }
   return true;

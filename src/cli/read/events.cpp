@@ -1,4 +1,5 @@
 // trireme events RUN: the event log as JSON lines, or as an SQLite database.
+#include <CLI/CLI.hpp>
 #include <memory>
 #include <ostream>
 
@@ -67,10 +68,9 @@ void show(const Options& options, Context& context) {
 void add_events(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("events", "The event log of a run as JSON lines or SQLite");
-  command->add_option("RUN", options->run, "Run directory, name under ./trireme-runs, or `last`")
-      ->required();
-  auto* sqlite = command->add_option("--sqlite", options->sqlite, "Write an SQLite database to FILE")
-                     ->type_name("FILE");
+  command->add_option("RUN", options->run, "Run directory, name under ./trireme-runs, or `last`")->required();
+  auto* sqlite =
+      command->add_option("--sqlite", options->sqlite, "Write an SQLite database to FILE")->type_name("FILE");
   command->add_flag("--follow", options->follow, "Go on until the run ends")->excludes(sqlite);
   command->add_flag("--json", options->json, "Print JSON lines, as without it");
   command->callback([options, &context] { show(*options, context); });

@@ -1,6 +1,7 @@
 // trireme explain RUN TASK: why a task waits, failed or was skipped.
 #include "observe/explain.hpp"
 
+#include <CLI/CLI.hpp>
 #include <memory>
 #include <ostream>
 
@@ -54,15 +55,11 @@ void show(const Options& options, Context& context) {
   }
 
   if (options.json) {
-    Json json{{"task", task.id},
-              {"state", to_string(task.state)},
-              {"reason", task.reason},
-              {"explanation", why.headline},
-              {"causes", Json::array()},
-              {"attempts", Json::array()}};
+    Json json{{"task", task.id},         {"state", to_string(task.state)},
+              {"reason", task.reason},   {"explanation", why.headline},
+              {"causes", Json::array()}, {"attempts", Json::array()}};
     for (const observe::Cause& cause : why.causes) {
-      json["causes"].push_back(
-          {{"kind", to_string(cause.kind)}, {"name", cause.name}, {"detail", cause.detail}});
+      json["causes"].push_back({{"kind", to_string(cause.kind)}, {"name", cause.name}, {"detail", cause.detail}});
     }
     for (const observe::AttemptPart& one : task.parts) json["attempts"].push_back(part_json(one));
     json["stderr"] = part != nullptr ? Json(log.string()) : Json();
@@ -86,8 +83,7 @@ void show(const Options& options, Context& context) {
 void add_explain(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("explain", "Why a task waits, failed or was skipped");
-  command->add_option("RUN", options->run, "Run directory, name under ./trireme-runs, or `last`")
-      ->required();
+  command->add_option("RUN", options->run, "Run directory, name under ./trireme-runs, or `last`")->required();
   command->add_option("TASK", options->task, "Id of the task")->required();
   command->add_flag("--json", options->json, "Print JSON");
   command->callback([options, &context] { show(*options, context); });

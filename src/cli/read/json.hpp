@@ -15,6 +15,8 @@ inline void print(std::ostream& out, const Json& json) {
 }
 
 /// Seconds since the epoch, or null for a time that never was.
-inline Json time_or_null(WallTime time) { return time != 0 ? Json(epoch_seconds(time)) : Json(); }
+inline Json time_or_null(WallTime time) {
+  return time != 0 ? Json(epoch_seconds(time)) : Json();
+}
 
 }  // namespace trireme::cli

@@ -1,4 +1,5 @@
 // trireme logs RUN TASK|SERVICE: the output of a task's attempt or of a replica.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -40,31 +41,26 @@ Error no_such(const std::string& what, const LoadedRun& run) {
   return {what, run.paths.root().string(), "", ExitCode::usage};
 }
 
-Result<Source> source_of_task(const LoadedRun& run, const observe::TaskRecord& task,
-                              const Options& options) {
+Result<Source> source_of_task(const LoadedRun& run, const observe::TaskRecord& task, const Options& options) {
   if (options.replica) {
-    return Error{task.id + " is a task: it has attempts, and no replicas", "--replica", "",
-                 ExitCode::usage};
+    return Error{task.id + " is a task: it has attempts, and no replicas", "--replica", "", ExitCode::usage};
   }
   if (task.parts.empty()) {
     return Error{"task " + task.id + " has not run, so it has no output", run.paths.root().string(),
                  "`trireme explain` says why", ExitCode::usage};
   }
   const std::uint32_t attempt = options.attempt.value_or(task.parts.back().attempt);
-  const bool known = std::any_of(task.parts.begin(), task.parts.end(),
-                                 [&](const auto& part) { return part.attempt == attempt; });
+  const bool known =
+      std::any_of(task.parts.begin(), task.parts.end(), [&](const auto& part) { return part.attempt == attempt; });
   if (!known) return no_such("task " + task.id + " had no attempt " + std::to_string(attempt), run);
   return Source{run.paths.attempt(task.id, attempt), attempt, {}};
 }
 
-Result<Source> source_of_service(const LoadedRun& run, const observe::ServiceRecord& service,
-                                 const Options& options) {
+Result<Source> source_of_service(const LoadedRun& run, const observe::ServiceRecord& service, const Options& options) {
   const std::uint32_t replica = options.replica.value_or(0);
   const observe::ReplicaRecord* newest = service.newest(replica);
   if (newest == nullptr) {
-    return no_such("replica " + std::to_string(replica) + " of service " + service.name +
-                       " was not started",
-                   run);
+    return no_such("replica " + std::to_string(replica) + " of service " + service.name + " was not started", run);
   }
   const std::uint32_t attempt = options.attempt.value_or(newest->attempt);
   return Source{run.paths.replica(service.name, replica, attempt), attempt, replica};
@@ -129,8 +125,7 @@ void show(const Options& options, Context& context) {
   std::error_code error;
   if (!fs::exists(file, error) && !options.follow) {
     return context.fail({"there is no such output", file.string(),
-                         "it may have been sent elsewhere, or have been removed",
-                         ExitCode::usage});
+                         "it may have been sent elsewhere, or have been removed", ExitCode::usage});
   }
   std::streamoff offset = copy_from(file, 0, context.out);
   // How a live run goes on is in its log; that is read anew now and then, the output more often.
@@ -151,8 +146,7 @@ void show(const Options& options, Context& context) {
 void add_logs(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("logs", "The output of a task or of a service's replica");
-  command->add_option("RUN", options->run, "Run directory, name under ./trireme-runs, or `last`")
-      ->required();
+  command->add_option("RUN", options->run, "Run directory, name under ./trireme-runs, or `last`")->required();
   command->add_option("NAME", options->name, "Id of a task, or name of a service")->required();
   command->add_flag("--stderr", options->from_stderr, "Its standard error instead of its output");
   command->add_option("--attempt", options->attempt, "Which attempt; the last where not given");

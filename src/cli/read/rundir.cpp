@@ -37,8 +37,7 @@ Result<fs::path> find_last(const fs::path& runs) {
     newest = started;
   }
   if (!last) {
-    return Error{"there is no run yet", runs.string(), "name a run directory instead of `last`",
-                 ExitCode::usage};
+    return Error{"there is no run yet", runs.string(), "name a run directory instead of `last`", ExitCode::usage};
   }
   return *last;
 }
@@ -72,8 +71,7 @@ std::string did_you_mean(const std::string& typed, const std::vector<std::string
     const std::size_t edits = begins ? 0 : distance(typed, candidate);
     if (edits <= std::max<std::size_t>(1, typed.size() / 3)) near.emplace_back(edits, candidate);
   }
-  std::stable_sort(near.begin(), near.end(),
-                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::stable_sort(near.begin(), near.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   std::string out;
   for (std::size_t i = 0; i < std::min(near.size(), shown); ++i) {
     out += (i == 0 ? "did you mean " : " or ") + near[i].second;
@@ -81,7 +79,9 @@ std::string did_you_mean(const std::string& typed, const std::vector<std::string
   return out.empty() ? out : out + "?";
 }
 
-Result<fs::path> find_run(const std::string& name) { return find_run(name, "trireme-runs"); }
+Result<fs::path> find_run(const std::string& name) {
+  return find_run(name, "trireme-runs");
+}
 
 Result<fs::path> find_run(const std::string& name, const fs::path& runs) {
   if (name == "last") return find_last(runs);
@@ -124,8 +124,7 @@ Result<const observe::TaskRecord*> find_task(const LoadedRun& run, const std::st
   if (const observe::TaskRecord* task = run.view.find_task(id)) return task;
   std::vector<std::string> ids;
   for (const observe::TaskRecord& task : run.view.tasks()) ids.push_back(task.id);
-  return Error{"the run has no task " + id, run.paths.root().string(), did_you_mean(id, ids),
-               ExitCode::usage};
+  return Error{"the run has no task " + id, run.paths.root().string(), did_you_mean(id, ids), ExitCode::usage};
 }
 
 }  // namespace trireme::cli

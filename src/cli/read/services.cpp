@@ -1,4 +1,5 @@
 // trireme services RUN: the services of a run and their replicas.
+#include <CLI/CLI.hpp>
 #include <array>
 #include <cstdio>
 #include <memory>
@@ -48,16 +49,11 @@ Json to_json(const LoadedRun& run) {
   Json out = Json::array();
   for (const observe::ServiceRecord& service : run.view.services()) {
     const observe::RequestCounts requests = run.view.requests(service);
-    Json json{{"service", service.name},
-              {"replicas", service.replicas},
-              {"ready", service.ready()},
-              {"remotes", service.remotes},
-              {"models", service.models},
-              {"requests", requests.requests},
-              {"failed", requests.failed},
-              {"queued", run.view.queued(service)},
-              {"restarts", service.restarts()},
-              {"replica_requests", Json::object()},
+    Json json{{"service", service.name},        {"replicas", service.replicas},
+              {"ready", service.ready()},       {"remotes", service.remotes},
+              {"models", service.models},       {"requests", requests.requests},
+              {"failed", requests.failed},      {"queued", run.view.queued(service)},
+              {"restarts", service.restarts()}, {"replica_requests", Json::object()},
               {"lives", Json::array()}};
     for (const auto& [replica, counts] : run.view.replica_requests(service)) {
       json["replica_requests"][std::to_string(replica)] = counts.requests;
@@ -84,15 +80,13 @@ void print_text(const LoadedRun& run, std::ostream& out) {
         table.add({service.name, std::to_string(replica), "waiting", "-", "-", "-", "-", "0", "-"});
         continue;
       }
-      table.add({service.name,
-                 std::to_string(replica) + (life->attempt > 0 ? "." + std::to_string(life->attempt) : ""),
+      table.add({service.name, std::to_string(replica) + (life->attempt > 0 ? "." + std::to_string(life->attempt) : ""),
                  std::string(to_string(life->state)), life->rank >= 0 ? std::to_string(life->rank) : "-",
                  short_seconds(life->launch), short_seconds(life->init), short_seconds(life->publish),
                  std::to_string(count.requests), life->endpoint.empty() ? "-" : life->endpoint});
     }
     if (service.remotes > 0) {
-      table.add({service.name, "remote", std::to_string(service.remotes) + " endpoints", "-", "-", "-", "-",
-                 "-", "-"});
+      table.add({service.name, "remote", std::to_string(service.remotes) + " endpoints", "-", "-", "-", "-", "-", "-"});
     }
   }
   table.print(out);
@@ -121,8 +115,7 @@ void show(const Options& options, Context& context) {
 void add_services(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("services", "The services of a run and their replicas");
-  command->add_option("RUN", options->run, "Run directory, name under ./trireme-runs, or `last`")
-      ->required();
+  command->add_option("RUN", options->run, "Run directory, name under ./trireme-runs, or `last`")->required();
   command->add_flag("--json", options->json, "Print JSON");
   command->callback([options, &context] { show(*options, context); });
 }

@@ -1,4 +1,5 @@
 // trireme status RUN: how a run stands.
+#include <CLI/CLI.hpp>
 #include <memory>
 #include <ostream>
 
@@ -68,9 +69,8 @@ void print_running(const LoadedRun& run, std::ostream& out) {
 void print_text(const LoadedRun& run, std::ostream& out) {
   out << observe::summary_text(run.view, run.paths, run.present());
   if (run.is_lost()) {
-    out << "The run ended without a word (killed?); its last event is of "
-        << format_wall_time(run.view.last_event()) << ". `trireme run --resume "
-        << run.paths.root().string() << "` goes on with it.\n";
+    out << "The run ended without a word (killed?); its last event is of " << format_wall_time(run.view.last_event())
+        << ". `trireme run --resume " << run.paths.root().string() << "` goes on with it.\n";
   } else if (run.view.draining()) {
     out << "It is draining: " << run.view.drain_reason() << "\n";
   }
@@ -96,8 +96,7 @@ void show(const Options& options, Context& context) {
 void add_status(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("status", "How a run stands");
-  command->add_option("RUN", options->run, "Run directory, name under ./trireme-runs, or `last`")
-      ->required();
+  command->add_option("RUN", options->run, "Run directory, name under ./trireme-runs, or `last`")->required();
   command->add_flag("--json", options->json, "Print JSON");
   command->callback([options, &context] { show(*options, context); });
 }

@@ -53,8 +53,7 @@ std::optional<int> wait_for_exit(pid_t pid, milliseconds patience) {
     int raw = 0;
     const pid_t waited = ::waitpid(pid, &raw, WNOHANG);
     if (waited == pid) status = raw;
-    const auto left =
-        std::chrono::ceil<milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+    const auto left = std::chrono::ceil<milliseconds>(deadline - std::chrono::steady_clock::now()).count();
     if (waited != 0 || left <= 0) break;
     // Kernels before 5.3 have no pidfd: then it is looked at every few milliseconds.
     pollfd ended{process, POLLIN, 0};
@@ -83,8 +82,8 @@ Result<pid_t> start_program(const std::string& program, const std::string& log_f
   const std::array<const char*, 8> argv{program.c_str(), "--socket", fd.c_str(),       "--rank",
                                         rank.c_str(),    "--log",    log_file.c_str(), nullptr};
   pid_t pid = 0;
-  const int failed = ::posix_spawn(&pid, program.c_str(), &actions, &attributes,
-                                   const_cast<char* const*>(argv.data()), environ);
+  const int failed =
+      ::posix_spawn(&pid, program.c_str(), &actions, &attributes, const_cast<char* const*>(argv.data()), environ);
   ::posix_spawnattr_destroy(&attributes);
   ::posix_spawn_file_actions_destroy(&actions);
   if (failed != 0) return system_error("cannot start " + program, failed);
@@ -106,9 +105,9 @@ class SpawnerClient::Impl : public std::enable_shared_from_this<Impl> {
   Status send(const Message& request) {
     if (!alive_) return Error{"the spawner is gone", {}, {}};
     if (!spawner::encode(request, waiting_)) {
-      return Error{"the command and its environment exceed " +
-                       std::to_string(spawner::max_frame >> 20) + " MiB",
-                   {}, "pass large data in a file"};
+      return Error{"the command and its environment exceed " + std::to_string(spawner::max_frame >> 20) + " MiB",
+                   {},
+                   "pass large data in a file"};
     }
     if (!flushing_) {
       flushing_ = true;
@@ -118,10 +117,9 @@ class SpawnerClient::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   void read() {
-    socket_.async_read_some(boost::asio::buffer(chunk_),
-                            [self = shared_from_this()](error_code failed, std::size_t got) {
-                              self->on_read(failed, got);
-                            });
+    socket_.async_read_some(
+        boost::asio::buffer(chunk_),
+        [self = shared_from_this()](error_code failed, std::size_t got) { self->on_read(failed, got); });
   }
 
   void shut_down(milliseconds grace, milliseconds deadline, std::function<void()> done) {
@@ -236,8 +234,8 @@ class SpawnerClient::Impl : public std::enable_shared_from_this<Impl> {
   std::array<char, 64u << 10> chunk_{};
 };
 
-Result<std::unique_ptr<SpawnerClient>> SpawnerClient::start(boost::asio::io_context& loop,
-                                                            Options options, Handlers handlers) {
+Result<std::unique_ptr<SpawnerClient>> SpawnerClient::start(boost::asio::io_context& loop, Options options,
+                                                            Handlers handlers) {
   if (options.program.empty()) {
     auto found = locate_companion("trireme-spawner", "TRIREME_SPAWNER");
     if (!found) return std::move(found).error();
@@ -267,7 +265,9 @@ Result<std::unique_ptr<SpawnerClient>> SpawnerClient::start(boost::asio::io_cont
 }
 
 SpawnerClient::SpawnerClient(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
-SpawnerClient::~SpawnerClient() { impl_->abandon(); }
+SpawnerClient::~SpawnerClient() {
+  impl_->abandon();
+}
 
 Status SpawnerClient::spawn(const SpawnRequest& request) {
   if (backlog() > defaults::spawner_backlog) {
@@ -292,8 +292,14 @@ void SpawnerClient::shutdown(milliseconds grace, milliseconds deadline, std::fun
   impl_->shut_down(grace, deadline, std::move(done));
 }
 
-bool SpawnerClient::alive() const { return impl_->alive(); }
-pid_t SpawnerClient::pid() const { return impl_->pid(); }
-std::size_t SpawnerClient::backlog() const { return impl_->backlog(); }
+bool SpawnerClient::alive() const {
+  return impl_->alive();
+}
+pid_t SpawnerClient::pid() const {
+  return impl_->pid();
+}
+std::size_t SpawnerClient::backlog() const {
+  return impl_->backlog();
+}
 
 }  // namespace trireme

@@ -64,8 +64,7 @@ class SpawnerClient {
 
   /// Stops all tasks, reports their ends, and calls `done` when the spawner has exited. A spawner that is still there after
   /// `deadline` is killed, and its processes are swept up.
-  void shutdown(std::chrono::milliseconds grace, std::chrono::milliseconds deadline,
-                std::function<void()> done);
+  void shutdown(std::chrono::milliseconds grace, std::chrono::milliseconds deadline, std::function<void()> done);
 
   bool alive() const;
   pid_t pid() const;

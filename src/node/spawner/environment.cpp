@@ -107,13 +107,15 @@ bool fits(std::string_view name, std::string_view pattern) {
   return name.starts_with(pattern);
 }
 
-std::string_view name_of(std::string_view entry) { return entry.substr(0, entry.find('=')); }
+std::string_view name_of(std::string_view entry) {
+  return entry.substr(0, entry.find('='));
+}
 
 }  // namespace
 
 bool is_launcher_variable(std::string_view name) {
-  const auto rule = std::find_if(rules.begin(), rules.end(),
-                                 [&](const Rule& candidate) { return fits(name, candidate.pattern); });
+  const auto rule =
+      std::find_if(rules.begin(), rules.end(), [&](const Rule& candidate) { return fits(name, candidate.pattern); });
   return rule != rules.end() && rule->fate == Fate::drop;
 }
 
@@ -125,10 +127,8 @@ std::vector<std::string> scrub(std::span<const std::string> environment) {
   for (const auto& entry : environment) {
     if (!is_launcher_variable(name_of(entry))) out.push_back(entry);
   }
-  const auto job = std::find_if(out.begin(), out.end(),
-                                [&](const auto& entry) { return entry.starts_with(cores); });
-  const auto step = std::find_if(out.begin(), out.end(),
-                                 [&](const auto& entry) { return name_of(entry) == slots; });
+  const auto job = std::find_if(out.begin(), out.end(), [&](const auto& entry) { return entry.starts_with(cores); });
+  const auto step = std::find_if(out.begin(), out.end(), [&](const auto& entry) { return name_of(entry) == slots; });
   if (job != out.end() && step != out.end()) {
     *step = std::string(slots) + "=" + job->substr(cores.size());
   }

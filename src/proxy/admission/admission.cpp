@@ -8,7 +8,9 @@ namespace trireme::proxy {
 
 namespace {
 
-MonoTime earliest(MonoTime a, MonoTime b) { return a == 0 ? b : b == 0 ? a : std::min(a, b); }
+MonoTime earliest(MonoTime a, MonoTime b) {
+  return a == 0 ? b : b == 0 ? a : std::min(a, b);
+}
 
 }  // namespace
 

@@ -30,6 +30,7 @@ class Admission {
 
   const EndpointTable& table() const { return table_; }
   Slots& slots() { return slots_; }
+  const Slots& slots() const { return slots_; }
   LoadReporter& reporter() { return reporter_; }
   Dispatcher& dispatcher() { return dispatcher_; }
   const Dispatcher& dispatcher() const { return dispatcher_; }

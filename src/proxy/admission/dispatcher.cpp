@@ -11,8 +11,7 @@ namespace {
 constexpr MonoTime ms = 1'000'000;
 
 std::uint32_t whole_ms(MonoTime span) {
-  return static_cast<std::uint32_t>(
-      std::clamp<MonoTime>(span / ms, 0, std::numeric_limits<std::uint32_t>::max()));
+  return static_cast<std::uint32_t>(std::clamp<MonoTime>(span / ms, 0, std::numeric_limits<std::uint32_t>::max()));
 }
 
 }  // namespace
@@ -21,7 +20,9 @@ Hold::~Hold() {
   if (dispatcher_ != nullptr) dispatcher_->finished(replica_, owner_, reservation_);
 }
 
-std::uint64_t Hold::use() { return std::exchange(reservation_, 0); }
+std::uint64_t Hold::use() {
+  return std::exchange(reservation_, 0);
+}
 
 Ticket::~Ticket() {
   if (dispatcher_ != nullptr) dispatcher_->cancel(waiter_);
@@ -30,8 +31,8 @@ Ticket::~Ticket() {
 Dispatcher::Dispatcher(Rank self, const EndpointTable& table, Slots& slots, AdmissionOutbox& outbox)
     : self_(self), table_(table), slots_(slots), outbox_(outbox) {}
 
-Dispatcher::Decision Dispatcher::place(const Demand& demand, std::span<const ReplicaId> avoid,
-                                       SlotWaiter& waiter, MonoTime now) {
+Dispatcher::Decision Dispatcher::place(const Demand& demand, std::span<const ReplicaId> avoid, SlotWaiter& waiter,
+                                       MonoTime now) {
   const Service* service = table_.find(demand.service);
   if (service == nullptr || service->dead()) return Refusal{.why = Refusal::Why::dead};
   if (waiting(demand.service) == 0) {
@@ -91,16 +92,15 @@ void Dispatcher::on_grant(Rank, const SlotGrant& grant, MonoTime now) {
   const auto found = tickets_.find(grant.ticket);
   if (found == tickets_.end()) {
     if (granted) {
-      outbox_.send(grant.owner, SlotReturn{.replica = grant.replica,
-                                           .reservations = {grant.reservation},
-                                           .no_waiters = false});
+      outbox_.send(grant.owner,
+                   SlotReturn{.replica = grant.replica, .reservations = {grant.reservation}, .no_waiters = false});
     }
     return;
   }
   const std::uint64_t key = found->second;
   if (granted) {
-    const bool usable = grant.owner == self_ ? slots_.redeem(grant.replica, grant.reservation)
-                                             : !lost_.contains(grant.owner);
+    const bool usable =
+        grant.owner == self_ ? slots_.redeem(grant.replica, grant.reservation) : !lost_.contains(grant.owner);
     if (!usable) {
       Waiter& waiter = waiters_.at(key);
       waiter.asked = -1;  // the ask has been answered
@@ -108,14 +108,12 @@ void Dispatcher::on_grant(Rank, const SlotGrant& grant, MonoTime now) {
       return;
     }
     SlotWaiter* waiter = take(key).waiter;
-    waiter->on_placed(
-        started(grant.replica, grant.owner, grant.owner == self_ ? 0 : grant.reservation));
+    waiter->on_placed(started(grant.replica, grant.owner, grant.owner == self_ ? 0 : grant.reservation));
     return;
   }
   SlotWaiter* waiter = take(key).waiter;
   const bool full = grant.verdict == SlotGrant::Verdict::full;
-  waiter->on_refused({.why = full ? Refusal::Why::full : Refusal::Why::dead,
-                      .retry_after_s = grant.retry_after_s});
+  waiter->on_refused({.why = full ? Refusal::Why::full : Refusal::Why::dead, .retry_after_s = grant.retry_after_s});
 }
 
 void Dispatcher::on_load(const ReplicaId& replica, const LoadReport& load, MonoTime now) {
@@ -156,8 +154,7 @@ std::uint32_t Dispatcher::outstanding(const ReplicaId& replica) const {
   return found == beliefs_.end() ? 0 : found->second.mine;
 }
 
-std::vector<Candidate> Dispatcher::candidates(const Service& service,
-                                              std::span<const ReplicaId> avoid, MonoTime now) {
+std::vector<Candidate> Dispatcher::candidates(const Service& service, std::span<const ReplicaId> avoid, MonoTime now) {
   std::vector<Candidate> out;
   out.reserve(service.sites.size());
   for (const Site& site : service.sites) {
@@ -224,8 +221,7 @@ void Dispatcher::finished(const ReplicaId& replica, Rank owner, std::uint64_t re
   if (owner == self_) {
     slots_.release(replica);
   } else if (reservation != 0) {
-    outbox_.send(owner,
-                 SlotReturn{.replica = replica, .reservations = {reservation}, .no_waiters = false});
+    outbox_.send(owner, SlotReturn{.replica = replica, .reservations = {reservation}, .no_waiters = false});
   }
 }
 

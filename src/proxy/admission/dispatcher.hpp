@@ -152,8 +152,7 @@ class Dispatcher {
     Rank asked = -1;           ///< -1: the home is lost and the next epoch names another
   };
 
-  std::vector<Candidate> candidates(const Service& service, std::span<const ReplicaId> avoid,
-                                    MonoTime now);
+  std::vector<Candidate> candidates(const Service& service, std::span<const ReplicaId> avoid, MonoTime now);
   Placement started(const ReplicaId& replica, Rank owner, std::uint64_t reservation);
   void ask(std::uint64_t key, Waiter& waiter, const Service& service, MonoTime now);
   void withdraw(const Waiter& waiter);
@@ -167,8 +166,8 @@ class Dispatcher {
   AdmissionOutbox& outbox_;
   std::map<ServiceIndex, std::pair<PolicyKind, std::unique_ptr<Policy>>> policies_;
   std::map<ReplicaId, Belief> beliefs_;
-  std::map<std::uint64_t, Waiter> waiters_;        ///< by the number in their Ticket
-  std::map<std::uint64_t, std::uint64_t> tickets_; ///< of asks, to those numbers
+  std::map<std::uint64_t, Waiter> waiters_;         ///< by the number in their Ticket
+  std::map<std::uint64_t, std::uint64_t> tickets_;  ///< of asks, to those numbers
   std::map<ServiceIndex, std::uint32_t> waiting_;
   std::set<std::pair<MonoTime, std::uint64_t>> deadlines_;
   std::set<Rank> lost_;

@@ -116,8 +116,7 @@ struct Load {
   }
 };
 
-using AdmissionMessage =
-    std::variant<SlotAsk, SlotCancel, SlotGrant, SlotWant, SlotOffer, SlotReturn, Load>;
+using AdmissionMessage = std::variant<SlotAsk, SlotCancel, SlotGrant, SlotWant, SlotOffer, SlotReturn, Load>;
 
 /// Where messages go; to the own rank too, where they are delivered later, never from inside send(). Messages from one rank to
 /// another arrive in order, each once, unless one of the two is lost.

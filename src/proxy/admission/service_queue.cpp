@@ -47,7 +47,9 @@ void ServiceQueue::on_ask(Rank from, const SlotAsk& ask, MonoTime now) {
   summon();
 }
 
-void ServiceQueue::on_cancel(Rank from, const SlotCancel& cancel) { remove({from, cancel.ticket}); }
+void ServiceQueue::on_cancel(Rank from, const SlotCancel& cancel) {
+  remove({from, cancel.ticket});
+}
 
 void ServiceQueue::on_offer(Rank from, const SlotOffer& offer, MonoTime now) {
   SlotReturn back{.replica = offer.replica, .reservations = {}, .no_waiters = true};

@@ -59,10 +59,10 @@ class ServiceQueue {
   std::array<std::map<Place, Waiter>, priorities> classes_;
   std::map<Asker, std::pair<std::size_t, Place>> places_;
   std::uint64_t next_number_ = 0;
-  std::map<ReplicaId, Rank> ready_;   ///< replicas that can be summoned, and their owners
-  std::set<ReplicaId> summoned_;      ///< told slot_want, and not told no_waiters since
+  std::map<ReplicaId, Rank> ready_;  ///< replicas that can be summoned, and their owners
+  std::set<ReplicaId> summoned_;     ///< told slot_want, and not told no_waiters since
   MonoTime last_grant_ = 0;
-  double grant_interval_s_ = 0;       ///< smoothed; 0: not known
+  double grant_interval_s_ = 0;  ///< smoothed; 0: not known
 };
 
 }  // namespace trireme::proxy

@@ -146,8 +146,7 @@ LoadReport Slots::load(const ReplicaId& id) const {
   const auto found = replicas_.find(id);
   if (found == replicas_.end()) return {.in_flight = 0, .contended = true};
   const Replica& replica = found->second;
-  return {.in_flight = static_cast<std::uint32_t>(replica.used()),
-          .contended = replica.contended || !replica.open()};
+  return {.in_flight = static_cast<std::uint32_t>(replica.used()), .contended = replica.contended || !replica.open()};
 }
 
 bool Slots::has_free(const ReplicaId& id) const {

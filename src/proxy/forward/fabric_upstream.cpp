@@ -18,11 +18,7 @@ constexpr std::size_t window_step = defaults::stream_window / 4;
 class FabricCall final : public Call {
  public:
   FabricCall(FabricCalls& calls, Rank owner, const ReplicaId& replica, CallObserver& observer)
-      : owner_(owner),
-        replica_(replica),
-        observer_(observer),
-        calls_(&calls),
-        number_(calls.next_++) {
+      : owner_(owner), replica_(replica), observer_(observer), calls_(&calls), number_(calls.next_++) {
     calls.calls_.emplace(number_, this);
   }
 
@@ -34,8 +30,7 @@ class FabricCall final : public Call {
 
   std::uint64_t number() const { return number_; }
 
-  void begin(const http::RequestHead& head, std::string_view first, bool complete,
-             std::uint64_t reservation) {
+  void begin(const http::RequestHead& head, std::string_view first, bool complete, std::uint64_t reservation) {
     const std::string_view now = first.substr(0, defaults::forward_chunk);
     held_ = first.substr(now.size());
     end_after_held_ = complete && !held_.empty();
@@ -75,8 +70,7 @@ class FabricCall final : public Call {
   }
 
   void opened_again(std::uint64_t bytes) {
-    window_ += static_cast<std::size_t>(
-        std::min<std::uint64_t>(bytes, defaults::stream_window - window_));
+    window_ += static_cast<std::size_t>(std::min<std::uint64_t>(bytes, defaults::stream_window - window_));
   }
 
   /// Sends what is held of the body's beginning as far as it may. True if none is left.
@@ -109,11 +103,7 @@ class FabricCall final : public Call {
   void send_data(std::string_view bytes, bool end) {
     window_ -= std::min(bytes.size(), window_);
     send_message(MessageClass::bulk, MessageKind::call_data,
-                 write(CallData{.side = CallSide::ingress,
-                                .call = number_,
-                                .end = end,
-                                .load = {},
-                                .bytes = bytes}));
+                 write(CallData{.side = CallSide::ingress, .call = number_, .end = end, .load = {}, .bytes = bytes}));
   }
   void send_message(MessageClass message_class, MessageKind kind, std::string payload) {
     calls_->transport_.send(owner_, message_class, kind, std::move(payload));
@@ -127,8 +117,8 @@ class FabricCall final : public Call {
   bool end_after_held_ = false;
 };
 
-std::unique_ptr<Call> FabricUpstream::open(const http::RequestHead& head, std::string_view first,
-                                           bool complete, CallObserver& observer) {
+std::unique_ptr<Call> FabricUpstream::open(const http::RequestHead& head, std::string_view first, bool complete,
+                                           CallObserver& observer) {
   auto call = std::make_unique<FabricCall>(calls_, owner_, replica_, observer);
   if (calls_.transport_.is_lost(owner_)) {
     calls_.undeliverable_.push_back(call->number());
@@ -224,8 +214,7 @@ void FabricCalls::fail_undeliverable() {
     if (found == calls_.end()) continue;
     FabricCall* call = found->second;
     call->retire();
-    call->observer_.on_error({CallError::Kind::not_delivered,
-                              "node " + std::to_string(call->owner_) + " was lost"});
+    call->observer_.on_error({CallError::Kind::not_delivered, "node " + std::to_string(call->owner_) + " was lost"});
   }
 }
 

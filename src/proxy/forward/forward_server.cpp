@@ -62,9 +62,8 @@ class ForwardServer::Served final : public CallObserver {
   // From the replica.
 
   void on_head(http::ResponseHead head) override {
-    send(MessageKind::call_head, write(CallHead{.call = key_.second,
-                                                .load = server_.host_.load(replica_),
-                                                .head = std::move(head)}));
+    send(MessageKind::call_head,
+         write(CallHead{.call = key_.second, .load = server_.host_.load(replica_), .head = std::move(head)}));
   }
   void on_body(std::string_view data) override {
     downward_.append(data);
@@ -110,12 +109,11 @@ class ForwardServer::Served final : public CallObserver {
     if (!std::exchange(released_, true)) server_.host_.release_slot(replica_);
   }
   void send_data(std::string_view bytes, bool end) {
-    send(MessageKind::call_data,
-         write(CallData{.side = CallSide::owner,
-                        .call = key_.second,
-                        .end = end,
-                        .load = end ? server_.host_.load(replica_) : LoadReport{},
-                        .bytes = bytes}));
+    send(MessageKind::call_data, write(CallData{.side = CallSide::owner,
+                                                .call = key_.second,
+                                                .end = end,
+                                                .load = end ? server_.host_.load(replica_) : LoadReport{},
+                                                .bytes = bytes}));
   }
   void send(MessageKind kind, std::string payload) {
     server_.transport_.send(key_.first, MessageClass::bulk, kind, std::move(payload));
@@ -128,7 +126,7 @@ class ForwardServer::Served final : public CallObserver {
   bool released_ = false;
 
   // The request.
-  std::string upward_;  ///< received, and the replica has not taken it
+  std::string upward_;    ///< received, and the replica has not taken it
   std::size_t owed_ = 0;  ///< taken by the replica, and not told to the ingress
   bool request_complete_ = false;
   bool end_passed_ = false;
@@ -174,14 +172,12 @@ void ForwardServer::open(Rank from, std::string_view payload) {
   const auto message = read_open(payload);
   if (!message) return;
   if (!host_.take_slot(from, message->replica, message->reservation)) {
-    return fail(from, message->call, message->replica,
-                {CallError::Kind::refused, "the replica has no free slot"});
+    return fail(from, message->call, message->replica, {CallError::Kind::refused, "the replica has no free slot"});
   }
   Upstream* upstream = host_.upstream(message->replica);
   if (upstream == nullptr) {
     host_.release_slot(message->replica);
-    return fail(from, message->call, message->replica,
-                {CallError::Kind::not_delivered, "the replica has ended"});
+    return fail(from, message->call, message->replica, {CallError::Kind::not_delivered, "the replica has ended"});
   }
   const Key key{from, message->call};
   auto& served = calls_[key];
@@ -194,11 +190,9 @@ void ForwardServer::flush_all() {
 }
 
 void ForwardServer::fail(Rank to, std::uint64_t call, const ReplicaId& replica, CallError error) {
-  transport_.send(to, MessageClass::bulk, MessageKind::call_error,
-                  write(CallFailure{.call = call,
-                                    .load = host_.load(replica),
-                                    .kind = error.kind,
-                                    .what = std::move(error.what)}));
+  transport_.send(
+      to, MessageClass::bulk, MessageKind::call_error,
+      write(CallFailure{.call = call, .load = host_.load(replica), .kind = error.kind, .what = std::move(error.what)}));
 }
 
 }  // namespace trireme::proxy

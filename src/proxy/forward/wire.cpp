@@ -29,12 +29,18 @@ struct DataPrefix {
 };
 constexpr std::size_t data_prefix_bytes = 1 + 8 + 1 + 4 + 1;
 
-bool valid(Priority priority) { return static_cast<std::size_t>(priority) < priorities; }
+bool valid(Priority priority) {
+  return static_cast<std::size_t>(priority) < priorities;
+}
 
 }  // namespace
 
-std::optional<CallOpen> read_open(std::string_view bytes) { return read_as<CallOpen>(bytes); }
-std::optional<CallHead> read_head(std::string_view bytes) { return read_as<CallHead>(bytes); }
+std::optional<CallOpen> read_open(std::string_view bytes) {
+  return read_as<CallOpen>(bytes);
+}
+std::optional<CallHead> read_head(std::string_view bytes) {
+  return read_as<CallHead>(bytes);
+}
 std::optional<CallFailure> read_failure(std::string_view bytes) {
   auto failure = read_as<CallFailure>(bytes);
   if (failure && failure->kind > CallError::Kind::refused) return std::nullopt;
@@ -44,7 +50,9 @@ std::optional<CallWindow> read_window(std::string_view bytes, CallSide side) {
   const auto window = read_as<CallWindow>(bytes);
   return window && window->side == side ? window : std::nullopt;
 }
-std::optional<CallCancel> read_cancel(std::string_view bytes) { return read_as<CallCancel>(bytes); }
+std::optional<CallCancel> read_cancel(std::string_view bytes) {
+  return read_as<CallCancel>(bytes);
+}
 
 std::optional<CallData> read_data(std::string_view bytes, CallSide side) {
   const auto prefix = read_as<DataPrefix>(bytes.substr(0, data_prefix_bytes));
@@ -56,28 +64,34 @@ std::optional<CallData> read_data(std::string_view bytes, CallSide side) {
                   .bytes = bytes.substr(data_prefix_bytes)};
 }
 
-std::string write(const CallOpen& message) { return archive::write(message); }
-std::string write(const CallHead& message) { return archive::write(message); }
-std::string write(const CallFailure& message) { return archive::write(message); }
-std::string write(const CallWindow& message) { return archive::write(message); }
-std::string write(const CallCancel& message) { return archive::write(message); }
+std::string write(const CallOpen& message) {
+  return archive::write(message);
+}
+std::string write(const CallHead& message) {
+  return archive::write(message);
+}
+std::string write(const CallFailure& message) {
+  return archive::write(message);
+}
+std::string write(const CallWindow& message) {
+  return archive::write(message);
+}
+std::string write(const CallCancel& message) {
+  return archive::write(message);
+}
 
 std::string write(const CallData& message) {
   std::string out;
   out.reserve(data_prefix_bytes + message.bytes.size());
   archive::write_to(out,
-                    DataPrefix{.side = message.side,
-                               .call = message.call,
-                               .end = message.end,
-                               .load = message.load});
+                    DataPrefix{.side = message.side, .call = message.call, .end = message.end, .load = message.load});
   out.append(message.bytes);
   return out;
 }
 
 MessageKind kind_of(const AdmissionMessage& message) {
-  constexpr MessageKind kinds[] = {MessageKind::slot_ask,   MessageKind::slot_cancel,
-                                   MessageKind::slot_grant, MessageKind::slot_want,
-                                   MessageKind::slot_offer, MessageKind::slot_return,
+  constexpr MessageKind kinds[] = {MessageKind::slot_ask,  MessageKind::slot_cancel, MessageKind::slot_grant,
+                                   MessageKind::slot_want, MessageKind::slot_offer,  MessageKind::slot_return,
                                    MessageKind::load};
   static_assert(std::size(kinds) == std::variant_size_v<AdmissionMessage>);
   return kinds[message.index()];

@@ -76,16 +76,13 @@ std::string proc_address(const sockaddr_storage& from, bool as_v6) {
   std::string text;
   std::array<char, 16> part;
   for (std::size_t i = 0; i < count; ++i) {
-    text.append(part.data(), static_cast<std::size_t>(std::snprintf(part.data(), part.size(), "%08X",
-                                                                    words[i])));
+    text.append(part.data(), static_cast<std::size_t>(std::snprintf(part.data(), part.size(), "%08X", words[i])));
   }
-  text.append(part.data(), static_cast<std::size_t>(
-                               std::snprintf(part.data(), part.size(), ":%04X", unsigned{port})));
+  text.append(part.data(), static_cast<std::size_t>(std::snprintf(part.data(), part.size(), ":%04X", unsigned{port})));
   return text;
 }
 
-std::optional<uid_t> search_proc(const char* path, const std::string& client,
-                                 const std::string& server) {
+std::optional<uid_t> search_proc(const char* path, const std::string& client, const std::string& server) {
   std::ifstream table(path);
   std::string line;
   while (std::getline(table, line)) {
@@ -150,21 +147,18 @@ std::optional<uid_t> uid_by_proc(int descriptor) {
   const auto ends = ends_of(descriptor);
   if (!ends) return std::nullopt;
   if (ends->client.ss_family == AF_INET) {
-    const auto uid = search_proc("/proc/net/tcp", proc_address(ends->client, false),
-                                 proc_address(ends->server, false));
+    const auto uid = search_proc("/proc/net/tcp", proc_address(ends->client, false), proc_address(ends->server, false));
     if (uid) return uid;
   } else if (ends->client.ss_family != AF_INET6) {
     return std::nullopt;
   }
-  return search_proc("/proc/net/tcp6", proc_address(ends->client, true),
-                     proc_address(ends->server, true));
+  return search_proc("/proc/net/tcp6", proc_address(ends->client, true), proc_address(ends->server, true));
 }
 
 std::optional<uid_t> uid_by_credentials(int descriptor) {
   ucred credentials{};
   socklen_t size = sizeof credentials;
-  if (::getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0 ||
-      credentials.pid == 0) {
+  if (::getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0 || credentials.pid == 0) {
     return std::nullopt;
   }
   return credentials.uid;
@@ -172,8 +166,7 @@ std::optional<uid_t> uid_by_credentials(int descriptor) {
 
 }  // namespace access
 
-PeerCheck::PeerCheck()
-    : netlink_(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG)) {}
+PeerCheck::PeerCheck() : netlink_(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG)) {}
 
 Peer PeerCheck::operator()(int descriptor) {
   int domain = 0;
@@ -185,7 +178,9 @@ Peer PeerCheck::operator()(int descriptor) {
     uid = access::uid_by_credentials(descriptor);
   } else {
     uid = access::uid_by_sock_diag(netlink_.get(), ++sequence_, descriptor);
-    if (!uid) uid = access::uid_by_proc(descriptor);
+    sock_diag_works_ = sock_diag_works_ || uid;
+    // The tables are long on a busy node; they are for kernels that do not answer, not for clients that have left.
+    if (!uid && !sock_diag_works_) uid = access::uid_by_proc(descriptor);
   }
   if (!uid) return Peer::unknown;
   if (*uid == ::geteuid()) return Peer::ours;
@@ -204,8 +199,7 @@ bool equal_secret(std::string_view given, std::string_view secret) {
 std::optional<std::string_view> bearer_token(const Headers& headers) {
   const auto value = find(headers, "Authorization");
   constexpr std::string_view scheme = "Bearer ";
-  if (!value || value->size() <= scheme.size() ||
-      !iequals(value->substr(0, scheme.size()), scheme)) {
+  if (!value || value->size() <= scheme.size() || !iequals(value->substr(0, scheme.size()), scheme)) {
     return std::nullopt;
   }
   const std::size_t begin = value->find_first_not_of(' ', scheme.size());

@@ -32,6 +32,7 @@ class PeerCheck {
  private:
   Descriptor netlink_;
   std::uint32_t sequence_ = 0;
+  bool sock_diag_works_ = false;  ///< it has answered before
 };
 
 namespace access {

@@ -27,6 +27,9 @@ namespace {
 // A unix socket whose backlog is full refuses at once instead of waiting, so we ask again.
 constexpr auto backlog_retry = 10ms;
 
+// Reads of one connection before the others get their turn.
+constexpr int reads_per_turn = 16;
+
 }  // namespace
 
 LocalUpstreamOptions::LocalUpstreamOptions()
@@ -60,12 +63,10 @@ class LocalCall final : public Call {
 /// One connection to the server, over its calls. While it works, the call owns it; while it is idle, the pool.
 class UpstreamConnection final : public Resident {
  public:
-  UpstreamConnection(Loop& loop, std::shared_ptr<LocalUpstream::Pool> pool)
-      : Resident(loop), pool_(std::move(pool)) {}
+  UpstreamConnection(Loop& loop, std::shared_ptr<LocalUpstream::Pool> pool) : Resident(loop), pool_(std::move(pool)) {}
 
   bool usable() const { return state_ == State::idle && !stream_.gone(); }
-  void begin(const RequestHead& head, std::string_view first, bool complete,
-             CallObserver& observer);
+  void begin(const RequestHead& head, std::string_view first, bool complete, CallObserver& observer);
   void attach(LocalCall& call) { call_ = &call; }
   void close();
   static void bury(std::unique_ptr<UpstreamConnection> connection);
@@ -111,7 +112,7 @@ class UpstreamConnection final : public Resident {
 
   // The request.
   std::string method_;
-  std::string replay_;          ///< all of it, while it may have to be written once more
+  std::string replay_;  ///< all of it, while it may have to be written once more
   bool reused_ = false;
   bool chunked_ = false;
   bool request_complete_ = false;
@@ -129,8 +130,7 @@ class UpstreamConnection final : public Resident {
 
 // ---- The request --------------------------------------------------------------------------------
 
-void UpstreamConnection::begin(const RequestHead& head, std::string_view first, bool complete,
-                               CallObserver& observer) {
+void UpstreamConnection::begin(const RequestHead& head, std::string_view first, bool complete, CallObserver& observer) {
   observer_ = &observer;
   method_ = head.method;
   reused_ = state_ == State::idle;
@@ -173,8 +173,7 @@ void UpstreamConnection::connect() {
   }
   const LocalAddress& address = pool_->address;
   const bool unix_socket = !address.path.empty();
-  Descriptor socket(::socket(unix_socket ? AF_UNIX : AF_INET,
-                             SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  Descriptor socket(::socket(unix_socket ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   int result = -1;
   if (!socket) {
     // errno says why
@@ -278,6 +277,7 @@ void UpstreamConnection::on_ready(Ready ready) {
       }
       if (!ready.out) return;
       connected();
+      if (stream_.error() == 0) observer_->on_window();
       break;
     }
     case State::head:
@@ -324,13 +324,14 @@ void UpstreamConnection::consumed(std::size_t bytes) {
 }
 
 void UpstreamConnection::pump() {
-  while (working()) {
+  for (int reads = 0; working();) {
     if (!in_.empty()) {
       const bool moved = state_ == State::head ? take_head() : take_body();
       if (!working()) return;
       if (moved) continue;
     }
     if (unconsumed_ >= defaults::stream_window) return;
+    if (++reads > reads_per_turn) return at_tail();
     switch (stream_.read(in_, defaults::stream_window)) {
       case Stream::Io::progress:
         break;
@@ -353,8 +354,7 @@ bool UpstreamConnection::take_head() {
     case HeadParser::State::more:
       return false;
     case HeadParser::State::error:
-      fail(CallError::Kind::bad_response,
-           "sent no HTTP response: " + std::string(parser_.error().what));
+      fail(CallError::Kind::bad_response, "sent no HTTP response: " + std::string(parser_.error().what));
       return false;
     case HeadParser::State::done:
       break;
@@ -380,8 +380,7 @@ bool UpstreamConnection::take_head() {
 
 bool UpstreamConnection::take_body() {
   if (unconsumed_ >= defaults::stream_window) return false;
-  const auto [consumed, data] =
-      decoder_.next(in_.view().substr(0, defaults::stream_window - unconsumed_));
+  const auto [consumed, data] = decoder_.next(in_.view().substr(0, defaults::stream_window - unconsumed_));
   if (!data.empty()) {
     unconsumed_ += data.size();
     observer_->on_body(data);
@@ -412,16 +411,15 @@ void UpstreamConnection::ended(bool orderly) {
     replay_.clear();
     return connect();
   }
-  fail(delivered_ ? CallError::Kind::lost : undelivered(),
-       "closed the connection before it answered");
+  fail(delivered_ ? CallError::Kind::lost : undelivered(), "closed the connection before it answered");
 }
 
 void UpstreamConnection::finish() {
   CallObserver* const observer = observer_;
   auto self = leave_call();
   LocalUpstream::Pool& pool = *pool_;
-  const bool clean = keep_alive_ && request_complete_ && stream_.unsent() == 0 && in_.empty() &&
-                     !stream_.gone() && stream_.error() == 0;
+  const bool clean = keep_alive_ && request_complete_ && stream_.unsent() == 0 && in_.empty() && !stream_.gone() &&
+                     stream_.error() == 0;
   if (clean && !pool.closed && pool.idle.size() < pool.options.max_idle) {
     state_ = State::idle;
     in_.shrink();
@@ -450,8 +448,7 @@ std::unique_ptr<UpstreamConnection> UpstreamConnection::leave_call() {
 
 void UpstreamConnection::leave_pool() {
   auto& idle = pool_->idle;
-  const auto self = std::find_if(idle.begin(), idle.end(),
-                                 [this](const auto& other) { return other.get() == this; });
+  const auto self = std::find_if(idle.begin(), idle.end(), [this](const auto& other) { return other.get() == this; });
   assert(self != idle.end());
   auto owned = std::move(*self);
   idle.erase(self);
@@ -474,8 +471,7 @@ void UpstreamConnection::bury(std::unique_ptr<UpstreamConnection> connection) {
   loop.bury(std::move(connection));
 }
 
-LocalCall::LocalCall(std::unique_ptr<UpstreamConnection> connection)
-    : connection_(std::move(connection)) {
+LocalCall::LocalCall(std::unique_ptr<UpstreamConnection> connection) : connection_(std::move(connection)) {
   connection_->attach(*this);
 }
 
@@ -483,7 +479,9 @@ LocalCall::~LocalCall() {
   if (connection_) UpstreamConnection::bury(std::move(connection_));
 }
 
-std::size_t LocalCall::window() const { return connection_ ? connection_->window() : 0; }
+std::size_t LocalCall::window() const {
+  return connection_ ? connection_->window() : 0;
+}
 void LocalCall::send(std::string_view data) {
   if (connection_) connection_->send(data);
 }
@@ -495,8 +493,7 @@ void LocalCall::consumed(std::size_t bytes) {
 }
 
 LocalUpstream::LocalUpstream(Loop& loop, LocalAddress address, LocalUpstreamOptions options)
-    : pool_(std::make_shared<Pool>(Pool{loop, std::move(address), std::move(options), false, {}})) {
-}
+    : pool_(std::make_shared<Pool>(Pool{loop, std::move(address), std::move(options), false, {}})) {}
 
 LocalUpstream::~LocalUpstream() {
   pool_->closed = true;
@@ -505,8 +502,8 @@ LocalUpstream::~LocalUpstream() {
   }
 }
 
-std::unique_ptr<Call> LocalUpstream::open(const RequestHead& head, std::string_view first,
-                                          bool complete, CallObserver& observer) {
+std::unique_ptr<Call> LocalUpstream::open(const RequestHead& head, std::string_view first, bool complete,
+                                          CallObserver& observer) {
   std::unique_ptr<UpstreamConnection> connection;
   while (!pool_->idle.empty() && !connection) {
     connection = std::move(pool_->idle.back());
@@ -520,6 +517,8 @@ std::unique_ptr<Call> LocalUpstream::open(const RequestHead& head, std::string_v
   return call;
 }
 
-std::size_t LocalUpstream::idle() const { return pool_->idle.size(); }
+std::size_t LocalUpstream::idle() const {
+  return pool_->idle.size();
+}
 
 }  // namespace trireme::proxy::http

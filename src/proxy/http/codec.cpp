@@ -37,7 +37,9 @@ bool all(std::uint8_t wanted, std::string_view text) {
   return std::all_of(text.begin(), text.end(), [&](char c) { return is(wanted, c); });
 }
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 std::string_view trim(std::string_view text) {
   auto blank = [](char c) { return c == ' ' || c == '\t'; };
@@ -74,8 +76,8 @@ constexpr std::string_view http_name = "HTTP/";
 /// "HTTP/1.1": its length, or 0.
 constexpr std::size_t version_size = 8;
 bool is_version(std::string_view text) {
-  return text.size() == version_size && text.starts_with(http_name) && is_digit(text[5]) &&
-         text[6] == '.' && is_digit(text[7]);
+  return text.size() == version_size && text.starts_with(http_name) && is_digit(text[5]) && text[6] == '.' &&
+         is_digit(text[7]);
 }
 
 void append_number(std::string& out, std::uint64_t number) {
@@ -99,7 +101,9 @@ void append_length(std::string& out, std::uint64_t length) {
 
 constexpr std::string_view chunked_field = "Transfer-Encoding: chunked\r\n";
 
-bool never_has_body(int status) { return status < 200 || status == 204; }
+bool never_has_body(int status) {
+  return status < 200 || status == 204;
+}
 
 }  // namespace
 
@@ -114,12 +118,10 @@ HeadParser::State HeadParser::find_end(std::string_view in) {
   const std::string_view head = in.substr(0, defaults::http_head_bytes);
   for (;;) {
     const auto* from = head.data() + scanned_;
-    const auto* newline =
-        static_cast<const char*>(std::memchr(from, '\n', head.size() - scanned_));
+    const auto* newline = static_cast<const char*>(std::memchr(from, '\n', head.size() - scanned_));
     if (newline == nullptr) {
       if (in.size() < defaults::http_head_bytes) return State::more;
-      return lines_ == 0 ? fail(414, "the request line is too long")
-                         : fail(431, "the head is larger than 64 KiB");
+      return lines_ == 0 ? fail(414, "the request line is too long") : fail(431, "the head is larger than 64 KiB");
     }
     const auto end = static_cast<std::size_t>(newline - head.data());
     if (end == scanned_ || head[end - 1] != '\r') {
@@ -140,8 +142,7 @@ HeadParser::State HeadParser::find_end(std::string_view in) {
   }
 }
 
-HeadParser::State HeadParser::parse_fields(std::string_view lines, Headers& headers, bool request,
-                                           bool http10) {
+HeadParser::State HeadParser::parse_fields(std::string_view lines, Headers& headers, bool request, bool http10) {
   std::string_view connection;
   std::string joined_connection;
   bool has_length = false;
@@ -205,8 +206,7 @@ HeadParser::State HeadParser::parse_fields(std::string_view lines, Headers& head
           if (value.empty() || !std::all_of(value.begin(), value.end(), is_digit)) {
             return fail(400, "the Content-Length is not a number");
           }
-          const auto parsed =
-              std::from_chars(value.data(), value.data() + value.size(), body_.length);
+          const auto parsed = std::from_chars(value.data(), value.data() + value.size(), body_.length);
           if (parsed.ec != std::errc{} || body_.length > INT64_MAX) {
             return fail(413, "the Content-Length is beyond all bounds");
           }
@@ -271,17 +271,15 @@ HeadParser::State HeadParser::parse_request(std::string_view in, RequestHead& ou
   if (target.empty() || !all(target_char, target)) {
     return fail(400, "the target holds a character that is not allowed there");
   }
-  const bool fits = target[0] == '/' || (target == "*" && method == "OPTIONS") ||
-                    istarts_with(target, "http://") || istarts_with(target, "https://");
+  const bool fits = target[0] == '/' || (target == "*" && method == "OPTIONS") || istarts_with(target, "http://") ||
+                    istarts_with(target, "https://");
   if (!fits) return fail(400, "the target is no path");
 
   out.headers.clear();
   out.headers.reserve(12);
   out.http10 = version == "HTTP/1.0";
-  const std::string_view fields =
-      head.substr(line_end + 2, head.size() - line_end - 2 - crlf.size());
-  if (const State state = parse_fields(fields, out.headers, true, out.http10);
-      state != State::done) {
+  const std::string_view fields = head.substr(line_end + 2, head.size() - line_end - 2 - crlf.size());
+  if (const State state = parse_fields(fields, out.headers, true, out.http10); state != State::done) {
     return state;
   }
   if (hosts_ == 0 && !out.http10) return fail(400, "there is no Host");
@@ -304,8 +302,7 @@ HeadParser::State HeadParser::parse_response(std::string_view in, ResponseHead& 
   const std::size_t line_end = head.find('\n') - 1;
   const std::string_view line = head.substr(0, line_end);
   // "HTTP/1.1 200 OK"; the reason, and with some servers the space before it, may be missing.
-  if (line.size() < version_size + 4 || !is_version(line.substr(0, version_size)) ||
-      line[version_size] != ' ') {
+  if (line.size() < version_size + 4 || !is_version(line.substr(0, version_size)) || line[version_size] != ' ') {
     return fail(400, "the status line is not: version, status, reason");
   }
   const bool http10 = line.starts_with("HTTP/1.0");
@@ -319,8 +316,7 @@ HeadParser::State HeadParser::parse_response(std::string_view in, ResponseHead& 
 
   out.headers.clear();
   out.headers.reserve(12);
-  const std::string_view fields =
-      head.substr(line_end + 2, head.size() - line_end - 2 - crlf.size());
+  const std::string_view fields = head.substr(line_end + 2, head.size() - line_end - 2 - crlf.size());
   if (const State state = parse_fields(fields, out.headers, false, http10); state != State::done) {
     return state;
   }

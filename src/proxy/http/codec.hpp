@@ -47,8 +47,8 @@ class HeadParser {
   State fail(int status, std::string_view what);
   State parse_fields(std::string_view lines, Headers& headers, bool request, bool http10);
 
-  std::size_t scanned_ = 0;     ///< up to here there are only complete lines, none of them the empty one
-  std::size_t start_ = 0;       ///< of the first line: 2 after an empty line before a request
+  std::size_t scanned_ = 0;  ///< up to here there are only complete lines, none of them the empty one
+  std::size_t start_ = 0;    ///< of the first line: 2 after an empty line before a request
   std::size_t consumed_ = 0;
   std::size_t lines_ = 0;
   HeadError error_;
@@ -108,8 +108,8 @@ class BodyDecoder {
 
   State state_ = State::done;
   bool chunked_ = false;
-  std::uint64_t left_ = 0;      ///< bytes of data still to come
-  std::size_t overhead_ = 0;    ///< of this chunk's size line, or of all trailers
+  std::uint64_t left_ = 0;    ///< bytes of data still to come
+  std::size_t overhead_ = 0;  ///< of this chunk's size line, or of all trailers
   std::string_view error_;
 };
 

@@ -9,11 +9,17 @@ namespace trireme::proxy::http {
 Exchange::Exchange(ServerConnection& connection, RequestHead head, Peer peer)
     : connection_(&connection), head_(std::move(head)), peer_(peer) {}
 
-Exchange::~Exchange() { abort(); }
+Exchange::~Exchange() {
+  abort();
+}
 
-std::string_view Exchange::body() { return live() ? connection_->body() : std::string_view(); }
+std::string_view Exchange::body() {
+  return live() ? connection_->body() : std::string_view();
+}
 
-bool Exchange::body_complete() const { return live() && connection_->decoder_.done(); }
+bool Exchange::body_complete() const {
+  return live() && connection_->decoder_.done();
+}
 
 void Exchange::take(std::size_t bytes) {
   if (live()) connection_->take(bytes);
@@ -31,8 +37,7 @@ void Exchange::respond_end() {
   if (live()) connection_->respond_end();
 }
 
-void Exchange::respond(int status, std::string_view content_type, std::string_view body,
-                       Headers headers) {
+void Exchange::respond(int status, std::string_view content_type, std::string_view body, Headers headers) {
   ResponseHead head;
   head.status = status;
   head.headers = std::move(headers);

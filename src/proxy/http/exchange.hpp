@@ -74,8 +74,7 @@ class Exchange {
   /// The answer is complete; the Exchange is inert after this.
   void respond_end();
   /// A whole answer.
-  void respond(int status, std::string_view content_type, std::string_view body,
-               Headers headers = {});
+  void respond(int status, std::string_view content_type, std::string_view body, Headers headers = {});
   /// Breaks the connection off. A client that has got the head sees a truncated answer.
   void abort();
 

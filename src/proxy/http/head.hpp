@@ -57,8 +57,8 @@ struct RequestHead {
   Headers headers;
   Body body;
   bool keep_alive = true;
-  bool http10 = false;          ///< the client speaks HTTP/1.0
-  bool expect_continue = false; ///< the client waits for "100 Continue"
+  bool http10 = false;           ///< the client speaks HTTP/1.0
+  bool expect_continue = false;  ///< the client waits for "100 Continue"
   bool operator==(const RequestHead&) const = default;
   template <typename Archive>
   void serialize(Archive& archive) {

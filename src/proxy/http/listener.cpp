@@ -34,23 +34,18 @@ void set_no_delay(int descriptor) {
 ListenerOptions::ListenerOptions() : max_connections(defaults::http_connections) {}
 
 Listener::Listener(Loop& loop, Descriptor socket, Handler handler, ListenerOptions options)
-    : Resident(loop),
-      socket_(std::move(socket)),
-      handler_(std::move(handler)),
-      options_(std::move(options)) {}
+    : Resident(loop), socket_(std::move(socket)), handler_(std::move(handler)), options_(std::move(options)) {}
 
-Result<std::unique_ptr<Listener>> Listener::make(Loop& loop, Descriptor socket,
-                                                 const std::string& where, Handler handler,
-                                                 ListenerOptions options) {
+Result<std::unique_ptr<Listener>> Listener::make(Loop& loop, Descriptor socket, const std::string& where,
+                                                 Handler handler, ListenerOptions options) {
   if (::listen(socket.get(), SOMAXCONN) != 0) return system_error("cannot listen", where);
-  std::unique_ptr<Listener> listener(
-      new Listener(loop, std::move(socket), std::move(handler), std::move(options)));
+  std::unique_ptr<Listener> listener(new Listener(loop, std::move(socket), std::move(handler), std::move(options)));
   if (!listener->watch(listener->socket_.get())) return system_error("cannot listen", where);
   return listener;
 }
 
-Result<std::unique_ptr<Listener>> Listener::on_loopback(Loop& loop, std::uint16_t port,
-                                                        Handler handler, ListenerOptions options) {
+Result<std::unique_ptr<Listener>> Listener::on_loopback(Loop& loop, std::uint16_t port, Handler handler,
+                                                        ListenerOptions options) {
   const std::string where = "127.0.0.1:" + std::to_string(port);
   Descriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!socket) return system_error("cannot make a socket", where);
@@ -81,8 +76,8 @@ Result<std::unique_ptr<Listener>> Listener::on_path(Loop& loop, std::string path
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) {
-    return Error{.what = "the path is too long for a socket (" + std::to_string(path.size()) +
-                         " bytes, at most " + std::to_string(sizeof address.sun_path - 1) + ")",
+    return Error{.what = "the path is too long for a socket (" + std::to_string(path.size()) + " bytes, at most " +
+                         std::to_string(sizeof address.sun_path - 1) + ")",
                  .where = path,
                  .hint = "set TRIREME_TMPDIR to a folder with a short path"};
   }
@@ -123,9 +118,15 @@ void Listener::stop() {
   for (std::size_t i = connections_.size(); i-- > 0;) connections_[i]->close_if_idle();
 }
 
-void Listener::on_ready(Ready) { accept_all(); }
-void Listener::on_tail() { accept_all(); }
-void Listener::on_deadline() { accept_all(); }
+void Listener::on_ready(Ready) {
+  accept_all();
+}
+void Listener::on_tail() {
+  accept_all();
+}
+void Listener::on_deadline() {
+  accept_all();
+}
 
 void Listener::accept_all() {
   for (int i = 0; socket_ && connections_.size() < options_.max_connections; ++i) {
@@ -152,7 +153,9 @@ void Listener::admit(Descriptor socket) {
   connections_.push_back(std::move(connection));
 }
 
-void Listener::handle(std::unique_ptr<Exchange> exchange) { handler_(std::move(exchange)); }
+void Listener::handle(std::unique_ptr<Exchange> exchange) {
+  handler_(std::move(exchange));
+}
 
 void Listener::closed(ServerConnection& connection) {
   const std::size_t slot = connection.slot;

@@ -29,8 +29,7 @@ struct ListenerOptions {
 class Listener final : private Resident, private ConnectionOwner {
  public:
   /// On 127.0.0.1; port 0 takes a free one. A port that is taken is an error.
-  static Result<std::unique_ptr<Listener>> on_loopback(Loop& loop, std::uint16_t port,
-                                                       Handler handler,
+  static Result<std::unique_ptr<Listener>> on_loopback(Loop& loop, std::uint16_t port, Handler handler,
                                                        ListenerOptions options = {});
   /// On a unix socket that only our user can open. It must not exist; it is removed with the Listener.
   static Result<std::unique_ptr<Listener>> on_path(Loop& loop, std::string path, Handler handler,
@@ -47,9 +46,8 @@ class Listener final : private Resident, private ConnectionOwner {
 
  private:
   Listener(Loop& loop, Descriptor socket, Handler handler, ListenerOptions options);
-  static Result<std::unique_ptr<Listener>> make(Loop& loop, Descriptor socket,
-                                                const std::string& where, Handler handler,
-                                                ListenerOptions options);
+  static Result<std::unique_ptr<Listener>> make(Loop& loop, Descriptor socket, const std::string& where,
+                                                Handler handler, ListenerOptions options);
 
   void on_ready(Ready ready) override;
   void on_tail() override;

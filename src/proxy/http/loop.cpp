@@ -32,8 +32,7 @@ int make_epoll() {
 
 // Shared with the handlers that wait in the io_context, which may outlive the Loop.
 struct Loop::State : std::enable_shared_from_this<Loop::State> {
-  explicit State(asio::io_context& context)
-      : io(context), set(context, make_epoll()), timer(context) {}
+  explicit State(asio::io_context& context) : io(context), set(context, make_epoll()), timer(context) {}
 
   asio::io_context& io;
   asio::posix::stream_descriptor set;
@@ -120,8 +119,7 @@ struct Loop::State : std::enable_shared_from_this<Loop::State> {
     }
     if (resident->in_tail_) {
       std::erase(tail, resident);
-      std::replace(tail_running.begin(), tail_running.end(), resident,
-                   static_cast<Resident*>(nullptr));
+      std::replace(tail_running.begin(), tail_running.end(), resident, static_cast<Resident*>(nullptr));
     }
     std::replace(expired.begin(), expired.end(), resident, static_cast<Resident*>(nullptr));
   }
@@ -165,9 +163,13 @@ Loop::~Loop() {
   state_->set.close(ignored);
 }
 
-asio::io_context& Loop::io() { return state_->io; }
+asio::io_context& Loop::io() {
+  return state_->io;
+}
 
-Loop::Clock::time_point Loop::now() const { return state_->in_turn ? state_->now : Clock::now(); }
+Loop::Clock::time_point Loop::now() const {
+  return state_->in_turn ? state_->now : Clock::now();
+}
 
 void Loop::bury(std::unique_ptr<Resident> resident) {
   state_->buried.push_back(std::move(resident));
@@ -223,6 +225,8 @@ void Resident::set_deadline(Loop::Clock::duration from_now) {
   loop_.state_->check_at(due_);
 }
 
-void Resident::clear_deadline() { due_ = Loop::Clock::time_point::max(); }
+void Resident::clear_deadline() {
+  due_ = Loop::Clock::time_point::max();
+}
 
 }  // namespace trireme::proxy::http

@@ -14,8 +14,7 @@ void RelayOwner::on_failed(Relay& relay, const CallError& error) {
   relay.answer(status, "text/plain; charset=utf-8", error.what + "\n");
 }
 
-Relay::Relay(std::unique_ptr<Exchange> exchange, RequestHead head, RelayOwner& owner,
-             std::string held)
+Relay::Relay(std::unique_ptr<Exchange> exchange, RequestHead head, RelayOwner& owner, std::string held)
     : exchange_(std::move(exchange)),
       head_(std::move(head)),
       owner_(owner),
@@ -25,7 +24,9 @@ Relay::Relay(std::unique_ptr<Exchange> exchange, RequestHead head, RelayOwner& o
   exchange_->observe(this);
 }
 
-Relay::~Relay() { exchange_->observe(nullptr); }
+Relay::~Relay() {
+  exchange_->observe(nullptr);
+}
 
 void Relay::attempt(Upstream& upstream) {
   assert(!call_ && outcome_.status == 0 && (replayable_ || outcome_.attempts == 0));
@@ -34,11 +35,10 @@ void Relay::attempt(Upstream& upstream) {
   if (!exchange_->live()) return;  // on_gone() has been called or is about to be
 
   const bool from_kept = !kept_.empty();
-  const std::string_view first = from_kept
-                                     ? std::string_view(kept_).substr(0, defaults::stream_window)
-                                     : exchange_->body();
-  const bool nothing_after = exchange_->body_complete() &&
-                             (!from_kept || (first.size() == kept_.size() && exchange_->body().empty()));
+  const std::string_view first =
+      from_kept ? std::string_view(kept_).substr(0, defaults::stream_window) : exchange_->body();
+  const bool nothing_after =
+      exchange_->body_complete() && (!from_kept || (first.size() == kept_.size() && exchange_->body().empty()));
   end_sent_ = nothing_after;
   call_ = upstream.open(head_, first, nothing_after, *this);
   outcome_.bytes_up += first.size();
@@ -101,8 +101,7 @@ void Relay::release_body() {
   }
 }
 
-void Relay::answer(int status, std::string_view content_type, std::string_view body,
-                   Headers headers) {
+void Relay::answer(int status, std::string_view content_type, std::string_view body, Headers headers) {
   call_.reset();
   if (exchange_->head_sent()) {
     exchange_->abort();
@@ -156,11 +155,15 @@ void Relay::on_error(CallError error) {
   owner_.on_failed(*this, failure);
 }
 
-void Relay::on_window() { pump(); }
+void Relay::on_window() {
+  pump();
+}
 
 // ---- From the client ----------------------------------------------------------------------------
 
-void Relay::on_body() { pump(); }
+void Relay::on_body() {
+  pump();
+}
 
 void Relay::on_written(std::size_t bytes) {
   if (call_) call_->consumed(bytes);

@@ -54,8 +54,7 @@ class Relay final : private CallObserver, private ExchangeObserver {
  public:
   /// `head` is what upstreams shall see, its `body` included; hop-by-hop headers are stripped from it here. `held` are bytes
   /// of the request body that have been taken from the exchange already.
-  Relay(std::unique_ptr<Exchange> exchange, RequestHead head, RelayOwner& owner,
-        std::string held = {});
+  Relay(std::unique_ptr<Exchange> exchange, RequestHead head, RelayOwner& owner, std::string held = {});
   ~Relay();
 
   /// Sends the request to an upstream. No attempt is in progress, and none has been answered.
@@ -64,8 +63,7 @@ class Relay final : private CallObserver, private ExchangeObserver {
   bool replayable() const { return replayable_; }
   /// Ends the request without, or instead of, an upstream: cancels the attempt in progress and gives the client this answer.
   /// A client that has the head of another answer already sees that broken off.
-  void answer(int status, std::string_view content_type, std::string_view body,
-              Headers headers = {});
+  void answer(int status, std::string_view content_type, std::string_view body, Headers headers = {});
 
   Exchange& exchange() { return *exchange_; }
   const RequestHead& head() const { return head_; }

@@ -29,7 +29,9 @@ ServerLimits::ServerLimits()
 ServerConnection::ServerConnection(Loop& loop, Descriptor socket, Peer peer, ConnectionOwner& owner)
     : Resident(loop), owner_(owner), stream_(std::move(socket)), peer_(peer) {}
 
-ServerConnection::~ServerConnection() { assert(exchange_ == nullptr); }
+ServerConnection::~ServerConnection() {
+  assert(exchange_ == nullptr);
+}
 
 bool ServerConnection::start() {
   if (!watch(stream_.descriptor())) return false;
@@ -296,8 +298,8 @@ void ServerConnection::refuse(int status, std::string_view what) {
     if (state_ == State::closed) return;
     if (head_sent) return close();
   }
-  const std::string text = std::to_string(status) + " " + std::string(reason_phrase(status)) + ": " +
-                           std::string(what) + "\n";
+  const std::string text =
+      std::to_string(status) + " " + std::string(reason_phrase(status)) + ": " + std::string(what) + "\n";
   ResponseHead head;
   head.status = status;
   head.headers = {{"Content-Type", "text/plain; charset=utf-8"}};
@@ -402,8 +404,8 @@ void ServerConnection::respond_end() {
   if (stream_.unsent() > 0) stream_.write();
   if (stepping_) return;
 
-  const bool clean = stream_.unsent() == 0 && stream_.error() == 0 && keep_alive_ &&
-                     decoder_.done() && piece_ == 0 && in_.empty() && !stream_.readable();
+  const bool clean = stream_.unsent() == 0 && stream_.error() == 0 && keep_alive_ && decoder_.done() && piece_ == 0 &&
+                     in_.empty() && !stream_.readable();
   if (clean) {
     next_request();
   } else {

@@ -101,9 +101,9 @@ class ServerConnection final : public Resident {
   InputBuffer in_;
   HeadParser parser_;
   RequestHead head_;
-  std::string method_;          ///< of the request in progress
+  std::string method_;  ///< of the request in progress
   bool http10_ = false;
-  bool continue_due_ = false;   ///< the client waits for "100 Continue"
+  bool continue_due_ = false;  ///< the client waits for "100 Continue"
   BodyDecoder decoder_;
   std::size_t piece_ = 0;      ///< bytes of the body at the front of in_
   std::size_t discarded_ = 0;  ///< while draining or lingering
@@ -111,7 +111,7 @@ class ServerConnection final : public Resident {
   bool head_begun_ = false;    ///< the first byte of a head is here
 
   Exchange* exchange_ = nullptr;
-  Body answer_;                ///< how the answer's body is sent
+  Body answer_;  ///< how the answer's body is sent
   std::uint64_t answer_left_ = 0;
   bool keep_alive_ = true;
   std::size_t unwritten_ = 0;  ///< body bytes at most that are pending in the stream

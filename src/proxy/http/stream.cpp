@@ -157,13 +157,17 @@ Stream::Io Stream::write(std::initializer_list<std::string_view> pieces) {
   return result;
 }
 
-void Stream::shut_down_writing() { ::shutdown(descriptor_.get(), SHUT_WR); }
+void Stream::shut_down_writing() {
+  ::shutdown(descriptor_.get(), SHUT_WR);
+}
 
 void Stream::make_close_abortive() {
   const linger abort{.l_onoff = 1, .l_linger = 0};
   ::setsockopt(descriptor_.get(), SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
 }
 
-void Stream::close() { descriptor_.close(); }
+void Stream::close() {
+  descriptor_.close();
+}
 
 }  // namespace trireme::proxy::http

@@ -33,8 +33,7 @@ struct Watch : std::enable_shared_from_this<Watch> {
 }  // namespace
 
 struct CurlLoop::State : std::enable_shared_from_this<CurlLoop::State> {
-  explicit State(asio::io_context& context)
-      : io(context), timer(context, [this] { act(CURL_SOCKET_TIMEOUT, 0); }) {
+  explicit State(asio::io_context& context) : io(context), timer(context, [this] { act(CURL_SOCKET_TIMEOUT, 0); }) {
     static const CURLcode initialised = curl_global_init(CURL_GLOBAL_DEFAULT);
     multi = initialised == CURLE_OK ? curl_multi_init() : nullptr;
     if (multi == nullptr) throw std::system_error(std::make_error_code(std::errc::not_enough_memory), "libcurl");
@@ -52,6 +51,7 @@ struct CurlLoop::State : std::enable_shared_from_this<CurlLoop::State> {
   std::map<void*, CurlTransfer*> transfers;
   std::set<void*> progress;
   std::set<void*> resumed;
+  std::set<void*> refused;
   bool posted = false;
   bool closed = false;
 
@@ -79,6 +79,15 @@ struct CurlLoop::State : std::enable_shared_from_this<CurlLoop::State> {
     return 0;
   }
 
+  auto ready(const std::shared_ptr<Watch>& watch, bool Watch::*waiting, int wanted, int event) {
+    return [self = shared_from_this(), watch, waiting, wanted, event](const boost::system::error_code& error) {
+      (*watch).*waiting = false;
+      if (error || watch->ended || self->closed) return;
+      if ((watch->wanted & wanted) != 0) self->act(watch->descriptor.native_handle(), event);
+      if (!watch->ended && !self->closed) self->wait(watch);
+    };
+  }
+
   void wait(const std::shared_ptr<Watch>& watch) {
     if ((watch->wanted & CURL_POLL_IN) != 0 && !std::exchange(watch->reading, true)) {
       watch->descriptor.async_wait(asio::posix::stream_descriptor::wait_read,
@@ -88,16 +97,6 @@ struct CurlLoop::State : std::enable_shared_from_this<CurlLoop::State> {
       watch->descriptor.async_wait(asio::posix::stream_descriptor::wait_write,
                                    ready(watch, &Watch::writing, CURL_POLL_OUT, CURL_CSELECT_OUT));
     }
-  }
-
-  auto ready(const std::shared_ptr<Watch>& watch, bool Watch::* waiting, int wanted, int event) {
-    return [self = shared_from_this(), watch, waiting, wanted,
-            event](const boost::system::error_code& error) {
-      (*watch).*waiting = false;
-      if (error || watch->ended || self->closed) return;
-      if ((watch->wanted & wanted) != 0) self->act(watch->descriptor.native_handle(), event);
-      if (!watch->ended && !self->closed) self->wait(watch);
-    };
   }
 
   void act(curl_socket_t socket, int events) {
@@ -112,6 +111,7 @@ struct CurlLoop::State : std::enable_shared_from_this<CurlLoop::State> {
     }
     int left = 0;
     std::vector<std::pair<void*, int>> finished;
+    for (void* easy : std::exchange(refused, {})) finished.emplace_back(easy, CURLE_FAILED_INIT);
     while (const CURLMsg* message = curl_multi_info_read(multi, &left)) {
       if (message->msg == CURLMSG_DONE) finished.emplace_back(message->easy_handle, message->data.result);
     }
@@ -148,21 +148,24 @@ CurlLoop::~CurlLoop() {
   curl_multi_cleanup(state_->multi);
 }
 
-bool CurlLoop::add(void* easy, CurlTransfer& transfer) {
+void CurlLoop::add(void* easy, CurlTransfer& transfer) {
   state_->transfers[easy] = &transfer;
-  if (curl_multi_add_handle(state_->multi, easy) == CURLM_OK) return true;
-  state_->transfers.erase(easy);
-  return false;
+  if (curl_multi_add_handle(state_->multi, easy) == CURLM_OK) return;
+  state_->refused.insert(easy);
+  state_->post_resume();
 }
 
 void CurlLoop::remove(void* easy) {
   if (state_->transfers.erase(easy) == 0) return;
   state_->progress.erase(easy);
   state_->resumed.erase(easy);
+  state_->refused.erase(easy);
   curl_multi_remove_handle(state_->multi, easy);
 }
 
-void CurlLoop::progressed(void* easy) { state_->progress.insert(easy); }
+void CurlLoop::progressed(void* easy) {
+  state_->progress.insert(easy);
+}
 
 void CurlLoop::resume(void* easy) {
   state_->resumed.insert(easy);

@@ -32,8 +32,8 @@ class CurlLoop {
   CurlLoop(const CurlLoop&) = delete;
   CurlLoop& operator=(const CurlLoop&) = delete;
 
-  /// Starts the transfer of `easy`, a CURL*. False if libcurl refuses.
-  bool add(void* easy, CurlTransfer& transfer);
+  /// Starts the transfer of `easy`, a CURL*. If libcurl refuses, it is finished at the next turn.
+  void add(void* easy, CurlTransfer& transfer);
   void remove(void* easy);
   /// To be called from libcurl's callbacks of `easy`: on_progress() follows.
   void progressed(void* easy);

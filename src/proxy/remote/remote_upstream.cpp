@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <new>
 #include <optional>
 #include <utility>
 
@@ -81,6 +82,7 @@ CallError::Kind kind_of(CURLcode code, bool sent) {
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_OUT_OF_MEMORY:
+    case CURLE_FAILED_INIT:
       return CallError::Kind::not_delivered;
     case CURLE_OPERATION_TIMEDOUT:
       return sent ? CallError::Kind::timeout : CallError::Kind::not_delivered;
@@ -93,9 +95,8 @@ CallError::Kind kind_of(CURLcode code, bool sent) {
 }
 
 bool is_clean(std::string_view text) {
-  return std::none_of(text.begin(), text.end(), [](char c) {
-    return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f;
-  });
+  return std::none_of(text.begin(), text.end(),
+                      [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f; });
 }
 
 std::string_view trimmed(std::string_view text) {
@@ -107,7 +108,9 @@ std::string_view trimmed(std::string_view text) {
 class RemoteCall final : public Call, private CurlTransfer {
  public:
   RemoteCall(CurlLoop& loop, std::string name, CallObserver& observer)
-      : loop_(loop), name_(std::move(name)), observer_(observer), easy_(curl_easy_init()) {}
+      : loop_(loop), name_(std::move(name)), observer_(observer), easy_(curl_easy_init()) {
+    if (easy_ == nullptr) throw std::bad_alloc();
+  }
 
   ~RemoteCall() override {
     end();
@@ -115,8 +118,8 @@ class RemoteCall final : public Call, private CurlTransfer {
     curl_slist_free_all(headers_);
   }
 
-  void begin(const RemoteEndpoint& endpoint, const Result<std::string>& key,
-             const http::RequestHead& head, std::string_view first, bool complete) {
+  void begin(const RemoteEndpoint& endpoint, const Result<std::string>& key, const http::RequestHead& head,
+             std::string_view first, bool complete) {
     upward_ = first;
     whole_request_ = request_complete_ = complete;
     if (!key) {
@@ -126,7 +129,8 @@ class RemoteCall final : public Call, private CurlTransfer {
     }
     // A call that cannot start is added all the same, to fail at the next turn as every other.
     if (failure_) curl_easy_setopt(easy_, CURLOPT_URL, "");
-    added_ = loop_.add(easy_, *this);
+    loop_.add(easy_, *this);
+    added_ = true;
   }
 
   std::size_t window() const override {
@@ -151,7 +155,7 @@ class RemoteCall final : public Call, private CurlTransfer {
   bool set_up(const RemoteEndpoint& endpoint, const std::string& key, const http::RequestHead& head) {
     const std::string url = join_url(endpoint.url, head.target);
     const UrlParts parts = parse_url(url);
-    if (easy_ == nullptr || parts.host.empty()) return false;
+    if (parts.host.empty()) return false;
     set(CURLOPT_URL, url.c_str());
     set(CURLOPT_PROTOCOLS_STR, "http,https");
     set(CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_2TLS);
@@ -181,9 +185,9 @@ class RemoteCall final : public Call, private CurlTransfer {
     } else if (has_body) {
       set(CURLOPT_UPLOAD, 1L);
       const bool known = head.body.kind == http::Body::Kind::length;
-      const auto length = known ? static_cast<curl_off_t>(head.body.length)
-                                : request_complete_ ? static_cast<curl_off_t>(upward_.size())
-                                                    : curl_off_t{-1};
+      const auto length = known               ? static_cast<curl_off_t>(head.body.length)
+                          : request_complete_ ? static_cast<curl_off_t>(upward_.size())
+                                              : curl_off_t{-1};
       set(CURLOPT_INFILESIZE_LARGE, length);
     } else {
       set(CURLOPT_HTTPGET, 1L);
@@ -277,7 +281,8 @@ class RemoteCall final : public Call, private CurlTransfer {
         return;
       }
       constexpr std::string_view framing[] = {"Transfer-Encoding", "Connection", "Keep-Alive"};
-      const bool ours = std::any_of(std::begin(framing), std::end(framing), [&](auto f) { return http::iequals(name, f); });
+      const bool ours =
+          std::any_of(std::begin(framing), std::end(framing), [&](auto f) { return http::iequals(name, f); });
       if (!ours && is_clean(name) && is_clean(value) && name.find(' ') == std::string_view::npos) {
         head_.headers.push_back({std::string(name), std::string(value)});
       }
@@ -385,8 +390,7 @@ class RemoteCall final : public Call, private CurlTransfer {
 std::string join_url(std::string_view base, std::string_view target) {
   while (base.ends_with('/')) base.remove_suffix(1);
   const std::size_t scheme = base.find("://");
-  const std::size_t slash =
-      scheme == std::string_view::npos ? std::string_view::npos : base.find('/', scheme + 3);
+  const std::size_t slash = scheme == std::string_view::npos ? std::string_view::npos : base.find('/', scheme + 3);
   if (slash != std::string_view::npos) {
     const std::string_view path = base.substr(slash);
     const bool doubled = target.starts_with(path) &&
@@ -402,8 +406,8 @@ RemoteUpstream::RemoteUpstream(CurlLoop& loop, const RemoteEndpoint& endpoint, s
       name_(std::move(name) + " (" + parse_url(endpoint.url).origin + ")"),
       key_(read_key(endpoint)) {}
 
-std::unique_ptr<Call> RemoteUpstream::open(const http::RequestHead& head, std::string_view first,
-                                           bool complete, CallObserver& observer) {
+std::unique_ptr<Call> RemoteUpstream::open(const http::RequestHead& head, std::string_view first, bool complete,
+                                           CallObserver& observer) {
   auto call = std::make_unique<RemoteCall>(loop_, name_, observer);
   call->begin(endpoint_, key_, head, first, complete);
   return call;

@@ -107,8 +107,7 @@ TEST_CASE("the database answers what people ask of a run") {
         "failed,done");
   CHECK(query(path, "SELECT ended - started FROM attempts WHERE attempt = 0") == "2.5");
   CHECK(query(path, "SELECT pid FROM attempts WHERE attempt = 0") == "99");
-  CHECK(query(path, "SELECT launch_s || ' ' || init_s || ' ' || publish_s FROM replicas") ==
-        "0.005 0.25 0.001");
+  CHECK(query(path, "SELECT launch_s || ' ' || init_s || ' ' || publish_s FROM replicas") == "0.005 0.25 0.001");
   CHECK(query(path, "SELECT endpoint FROM replicas") == "127.0.0.1:1");
   CHECK(query(path, "SELECT gpus FROM nodes WHERE host = 'n000'") == "0.5");
   CHECK(query(path, "SELECT requests FROM requests WHERE replica IS NULL") == "10");

@@ -84,7 +84,9 @@ TEST_CASE("a torn tail becomes an event once the rest of it is there") {
   CHECK(read_all(reader).size() == 3);
   CHECK(reader.torn_tail() == LogPosition{0, ends[3]});
 
-  SUBCASE("appended") { write_file(path, whole); }
+  SUBCASE("appended") {
+    write_file(path, whole);
+  }
   SUBCASE("that first showed as zeros") {
     torn.append(ends[4] - torn.size(), '\0');
     write_file(path, torn);

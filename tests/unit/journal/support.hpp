@@ -62,24 +62,31 @@ inline std::vector<EventBody> sample_events() {
   end.usage = {.max_rss = 1234567, .user = Duration(1'500'000'000), .system = Duration(7)};
   end.started = 1'700'000'000'000'000'001;
   end.ended = 1'700'000'001'000'000'002;
-  std::vector<EventBody> events{
-      events::RunStarted{"run-1", "screening", "0.1.0", "/home/user/flow.yaml", 4},
-      events::NodeJoined{2, "n002", {64, 8000, 512ull << 30}},
-      events::NodeLost{2, "no heartbeat for 30 s"},
-      events::TaskSubmitted{task, "train[seed=1]", "train", 16, {4, 250, 8ull << 30}, -3, 2,
-                            {"prepare", "fetch"}, {"llama"}, "./train --seed 1"},
-      events::TaskChanged{task, TaskState::failed, "exit code 127"},
-      events::AttemptPlaced{attempt, 2, 8},
-      events::AttemptStarted{attempt, 2, 4711, 1'700'000'000'500'000'000, {0, 1, 63}, {7}},
-      events::AttemptEnded{attempt, 2, end},
-      events::ServiceDeclared{ServiceIndex{0}, "llama", 4, {8, 1000, 0}, {"llama-3-8b"}, 1},
-      events::ReplicaChanged{replica, ReplicaState::ready, 1, 815, "127.0.0.1:4711", "because",
-                             Duration(2'500'000'000)},
-      events::EpochPublished{12, Duration(300'000), {replica}},
-      events::RequestsCounted{1, {ServiceIndex{0}, 100, 2, 5, {{2, 98, 1}}}},
-      events::Warning{"more ranks than cores"},
-      events::RunDraining{"SIGTERM"},
-      events::RunEnded{RunState::interrupted, 75, "drained"}};
+  std::vector<EventBody> events{events::RunStarted{"run-1", "screening", "0.1.0", "/home/user/flow.yaml", 4},
+                                events::NodeJoined{2, "n002", {64, 8000, 512ull << 30}},
+                                events::NodeLost{2, "no heartbeat for 30 s"},
+                                events::TaskSubmitted{task,
+                                                      "train[seed=1]",
+                                                      "train",
+                                                      16,
+                                                      {4, 250, 8ull << 30},
+                                                      -3,
+                                                      2,
+                                                      {"prepare", "fetch"},
+                                                      {"llama"},
+                                                      "./train --seed 1"},
+                                events::TaskChanged{task, TaskState::failed, "exit code 127"},
+                                events::AttemptPlaced{attempt, 2, 8},
+                                events::AttemptStarted{attempt, 2, 4711, 1'700'000'000'500'000'000, {0, 1, 63}, {7}},
+                                events::AttemptEnded{attempt, 2, end},
+                                events::ServiceDeclared{ServiceIndex{0}, "llama", 4, {8, 1000, 0}, {"llama-3-8b"}, 1},
+                                events::ReplicaChanged{replica, ReplicaState::ready, 1, 815, "127.0.0.1:4711",
+                                                       "because", Duration(2'500'000'000)},
+                                events::EpochPublished{12, Duration(300'000), {replica}},
+                                events::RequestsCounted{1, {ServiceIndex{0}, 100, 2, 5, {{2, 98, 1}}}},
+                                events::Warning{"more ranks than cores"},
+                                events::RunDraining{"SIGTERM"},
+                                events::RunEnded{RunState::interrupted, 75, "drained"}};
   REQUIRE(events.size() == last_kind);
   return events;
 }

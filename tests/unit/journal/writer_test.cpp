@@ -19,16 +19,14 @@ using namespace std::chrono_literals;
 
 constexpr auto long_enough = 60s;
 
-std::unique_ptr<JournalWriter> begin_log(const std::filesystem::path& events,
-                                         JournalOptions options = {}) {
+std::unique_ptr<JournalWriter> begin_log(const std::filesystem::path& events, JournalOptions options = {}) {
   auto writer = JournalWriter::create(events, "run-1", std::move(options));
   REQUIRE(writer.ok());
   return std::move(*writer);
 }
 
 EventBody numbered(std::size_t i) {
-  return events::TaskChanged{TaskIndex{static_cast<std::uint32_t>(i)}, TaskState::done,
-                             std::string(100, 'x')};
+  return events::TaskChanged{TaskIndex{static_cast<std::uint32_t>(i)}, TaskState::done, std::string(100, 'x')};
 }
 
 /// The numbers of such events, in order.
@@ -132,12 +130,18 @@ TEST_CASE("resuming cuts the torn tail and goes on in a new segment") {
   std::uint32_t expected_segments = 2;
 
   SUBCASE("nothing is torn") {}
-  SUBCASE("half a record is cut") { write_file(path, whole + whole.substr(whole.size() - 60, 30)); }
-  SUBCASE("zeros are cut") { write_file(path, whole + std::string(5000, '\0')); }
+  SUBCASE("half a record is cut") {
+    write_file(path, whole + whole.substr(whole.size() - 60, 30));
+  }
+  SUBCASE("zeros are cut") {
+    write_file(path, whole + std::string(5000, '\0'));
+  }
   SUBCASE("a segment that was only just begun is removed") {
     write_file(folder.path() / segment_name(1), std::string("trir"));
   }
-  SUBCASE("an empty segment is removed") { write_file(folder.path() / segment_name(1), ""); }
+  SUBCASE("an empty segment is removed") {
+    write_file(folder.path() / segment_name(1), "");
+  }
 
   auto writer = JournalWriter::resume(folder.path(), "run-1");
   REQUIRE(writer.ok());

@@ -45,9 +45,9 @@ TEST_SUITE("fit") {
   }
 
   TEST_CASE("a task must fit beside all services") {
-    CHECK(misfit(two_nodes, {{"llama", {.cores = 2}, 2}}, {{"t", {{.cores = 8}, 1}}}) ==
+    CHECK(misfit(two_nodes, {{"llama", {.cores = 3}, 2}}, {{"t", {{.cores = 8}, 1}}}) ==
           "task t can never run beside the services: it needs 8 cores on one node; they leave at "
-          "most 6 cores on a node");
+          "most 5 cores on a node");
     CHECK(misfit(two_nodes, {{"llama", {.cores = 4}, 1}}, {{"m", {{.cores = 4}, 3}}}) ==
           "task m can never run beside the services: it needs 3 ranks with 4 cores each; they leave "
           "room for 2");

@@ -24,8 +24,7 @@ inline std::string name(AttemptId id) {
   return "t" + std::to_string(id.task.value) + "." + std::to_string(id.attempt);
 }
 inline std::string name(ReplicaId id) {
-  return "s" + std::to_string(id.service.value) + "." + std::to_string(id.replica) + "." +
-         std::to_string(id.attempt);
+  return "s" + std::to_string(id.service.value) + "." + std::to_string(id.replica) + "." + std::to_string(id.attempt);
 }
 inline std::string with(const std::string& reason) {
   return reason.empty() ? "" : ": " + reason;
@@ -36,17 +35,13 @@ struct ToLine {
     return "start " + name(m.id) + " ranks " + std::to_string(m.first_rank) + "-" +
            std::to_string(m.first_rank + m.local_ranks - 1);
   }
-  std::string operator()(const CancelTask& m) const {
-    return "cancel " + name(m.id) + with(m.reason);
-  }
+  std::string operator()(const CancelTask& m) const { return "cancel " + name(m.id) + with(m.reason); }
   std::string operator()(const StartReplica& m) const { return "start " + name(m.id); }
   std::string operator()(const StopReplica& m) const { return "stop " + name(m.id); }
   std::string operator()(const ShutdownAgent&) const { return "shutdown"; }
 
   std::string operator()(const events::RunStarted&) const { return "run started"; }
-  std::string operator()(const events::NodeJoined& e) const {
-    return "node " + std::to_string(e.rank) + " joined";
-  }
+  std::string operator()(const events::NodeJoined& e) const { return "node " + std::to_string(e.rank) + " joined"; }
   std::string operator()(const events::NodeLost& e) const {
     return "node " + std::to_string(e.rank) + " lost" + with(e.reason);
   }
@@ -54,27 +49,24 @@ struct ToLine {
     return "task " + std::to_string(e.task.value) + " submitted as " + e.id;
   }
   std::string operator()(const events::TaskChanged& e) const {
-    return "task " + std::to_string(e.task.value) + " " + std::string(to_string(e.state)) +
-           with(e.reason);
+    return "task " + std::to_string(e.task.value) + " " + std::string(to_string(e.state)) + with(e.reason);
   }
   std::string operator()(const events::AttemptPlaced& e) const {
-    return name(e.attempt) + " placed on " + std::to_string(e.rank) + " x" +
-           std::to_string(e.local_ranks);
+    return name(e.attempt) + " placed on " + std::to_string(e.rank) + " x" + std::to_string(e.local_ranks);
   }
   std::string operator()(const events::AttemptStarted& e) const {
     return name(e.attempt) + " started on " + std::to_string(e.rank);
   }
   std::string operator()(const events::AttemptEnded& e) const {
-    return name(e.attempt) + " ended on " + std::to_string(e.rank) + " " +
-           std::string(to_string(e.end.outcome));
+    return name(e.attempt) + " ended on " + std::to_string(e.rank) + " " + std::string(to_string(e.end.outcome));
   }
   std::string operator()(const events::ServiceDeclared& e) const {
     return "service " + std::to_string(e.service.value) + " declared as " + e.name;
   }
   std::string operator()(const events::ReplicaChanged& e) const {
-    return name(e.replica) + " " + std::string(to_string(e.state)) + " on " +
-           std::to_string(e.rank) + (e.pid != 0 ? " pid " + std::to_string(e.pid) : "") +
-           (e.endpoint.empty() ? "" : " at " + e.endpoint) + with(e.reason);
+    return name(e.replica) + " " + std::string(to_string(e.state)) + " on " + std::to_string(e.rank) +
+           (e.pid != 0 ? " pid " + std::to_string(e.pid) : "") + (e.endpoint.empty() ? "" : " at " + e.endpoint) +
+           with(e.reason);
   }
   std::string operator()(const events::EpochPublished&) const { return "epoch published"; }
   std::string operator()(const events::RequestsCounted& e) const {
@@ -83,8 +75,7 @@ struct ToLine {
   std::string operator()(const events::Warning& e) const { return "warning" + with(e.text); }
   std::string operator()(const events::RunDraining& e) const { return "draining" + with(e.reason); }
   std::string operator()(const events::RunEnded& e) const {
-    return "run " + std::string(to_string(e.state)) + " " + std::to_string(e.exit_code) +
-           with(e.reason);
+    return "run " + std::string(to_string(e.state)) + " " + std::to_string(e.exit_code) + with(e.reason);
   }
 };
 
@@ -93,16 +84,13 @@ class Recorder : public Output {
   void send(Rank to, ToAgent message) override {
     lines_.push_back("to " + std::to_string(to) + ": " + std::visit(ToLine{}, message));
   }
-  void record(EventBody event) override {
-    lines_.push_back("log: " + std::visit(ToLine{}, event));
-  }
+  void record(EventBody event) override { lines_.push_back("log: " + std::visit(ToLine{}, event)); }
   void publish(ServiceEndpoint service) override {
-    std::string line = "publish: s" + std::to_string(service.index.value) + " home " +
-                       std::to_string(service.home) + (service.dead ? " dead" : "") + " [";
+    std::string line = "publish: s" + std::to_string(service.index.value) + " home " + std::to_string(service.home) +
+                       (service.dead ? " dead" : "") + " [";
     for (std::size_t i = 0; i < service.replicas.size(); ++i) {
       const ReplicaEndpoint& r = service.replicas[i];
-      line += (i > 0 ? ", " : "") + name(r.id) + "@" + std::to_string(r.rank) + " " +
-              std::string(to_string(r.state));
+      line += (i > 0 ? ", " : "") + name(r.id) + "@" + std::to_string(r.rank) + " " + std::string(to_string(r.state));
     }
     lines_.push_back(line + "]");
   }
@@ -121,8 +109,7 @@ inline TaskDescription task(std::string id, std::vector<std::string> after = {})
   return t;
 }
 
-inline ServiceDescription service(std::string name, std::uint32_t replicas = 1,
-                                  std::uint32_t cores = 1) {
+inline ServiceDescription service(std::string name, std::uint32_t replicas = 1, std::uint32_t cores = 1) {
   ServiceDescription s;
   s.name = std::move(name);
   s.command = {Template::literal("serve")};
@@ -162,12 +149,12 @@ struct World {
     const Status status = pilot.start(now);
     REQUIRE_MESSAGE(status.ok(), (status.ok() ? "" : status.error().text()));
   }
-  void end(Rank rank, std::uint32_t index, Outcome outcome = Outcome::done,
-           std::uint32_t attempt = 0, std::int32_t exit_code = 0) {
-    pilot.on_message(rank,
-                     TaskEnded{.id = {TaskIndex{index}, attempt},
-                               .end = {.outcome = outcome, .exit_code = exit_code, .reason = ""}},
-                     now);
+  void end(Rank rank, std::uint32_t index, Outcome outcome = Outcome::done, std::uint32_t attempt = 0,
+           std::int32_t exit_code = 0) {
+    pilot.on_message(
+        rank,
+        TaskEnded{.id = {TaskIndex{index}, attempt}, .end = {.outcome = outcome, .exit_code = exit_code, .reason = ""}},
+        now);
   }
   void fail(Rank rank, std::uint32_t index, std::uint32_t attempt = 0) {
     end(rank, index, Outcome::failed, attempt, 3);
@@ -175,11 +162,8 @@ struct World {
   void replica_ready(Rank rank, ReplicaId id) {
     pilot.on_message(rank, ReplicaReady{.endpoint = {.id = id, .rank = rank, .port = 4711}}, now);
   }
-  void replica_ended(Rank rank, ReplicaId id, std::string reason,
-                     Outcome outcome = Outcome::failed) {
-    pilot.on_message(
-        rank,
-        ReplicaEnded{.id = id, .end = {.outcome = outcome, .reason = std::move(reason)}}, now);
+  void replica_ended(Rank rank, ReplicaId id, std::string reason, Outcome outcome = Outcome::failed) {
+    pilot.on_message(rank, ReplicaEnded{.id = id, .end = {.outcome = outcome, .reason = std::move(reason)}}, now);
   }
   void done(Rank rank) { pilot.on_message(rank, AgentDone{}, now); }
   TaskState state(std::uint32_t index) const { return pilot.task_state({index}); }

@@ -167,7 +167,9 @@ TEST_SUITE("scheduler") {
   }
 
   TEST_CASE("tasks with GPUs spread, and memory counts") {
-    Machine m(Nodes{{.cores = 8, .memory = 100}, {.cores = 2, .gpus = 2000, .memory = 10}, {.cores = 2, .gpus = 2000, .memory = 10}});
+    Machine m(Nodes{{.cores = 8, .memory = 100},
+                    {.cores = 2, .gpus = 2000, .memory = 10},
+                    {.cores = 2, .gpus = 2000, .memory = 10}});
     const auto a = m.queue({.cores = 1, .gpus = 1000, .memory = 5});
     const auto b = m.queue({.cores = 1, .gpus = 1000, .memory = 6});
     const auto c = m.queue({.cores = 1, .gpus = 1000, .memory = 5});

@@ -21,8 +21,8 @@ TEST_SUITE("tasks") {
   TEST_CASE("a task is submitted, placed, started and done, and nothing else is said") {
     Started w(1, 2);
     w.submit(task("a"));
-    CHECK(w.out.take() == Lines{"log: task 0 submitted as a", "log: task 0 ready",
-                                "log: t0.0 placed on 0 x1", "to 0: start t0.0 ranks 0-0"});
+    CHECK(w.out.take() == Lines{"log: task 0 submitted as a", "log: task 0 ready", "log: t0.0 placed on 0 x1",
+                                "to 0: start t0.0 ranks 0-0"});
     w.pilot.on_message(0, TaskStarted{.id = {TaskIndex{0}, 0}, .pid = 77, .time = 5, .cores = {0}, .gpus = {}}, 1);
     CHECK(w.out.take() == Lines{"log: t0.0 started on 0"});
     w.end(0, 0);
@@ -99,8 +99,7 @@ TEST_SUITE("tasks") {
     w.out.take();
     const auto twice = w.pilot.submit(task("a"), 0);
     REQUIRE(!twice);
-    CHECK(twice.error().text() ==
-          "task a: there is already a task with this id (give each task an id of its own)");
+    CHECK(twice.error().text() == "task a: there is already a task with this id (give each task an id of its own)");
     const auto unknown = w.pilot.submit(task("b", {"zzz"}), 0);
     REQUIRE(!unknown);
     CHECK(unknown.error().what == "it comes after zzz, but there is no such task");
@@ -138,19 +137,18 @@ TEST_SUITE("tasks") {
     w.submit(task("d"));
     w.out.take();
     w.fail(0, 0);
-    CHECK(w.out.take() == Lines{"log: t0.0 ended on 0 failed", "log: task 0 ready",
-                                "log: t0.1 placed on 0 x1", "to 0: start t0.1 ranks 0-0"});
+    CHECK(w.out.take() == Lines{"log: t0.0 ended on 0 failed", "log: task 0 ready", "log: t0.1 placed on 0 x1",
+                                "to 0: start t0.1 ranks 0-0"});
     w.fail(0, 0, 1);
-    CHECK(w.out.take() ==
-          Lines{"log: t0.1 ended on 0 failed", "log: task 0 failed: exit code 3",
-                "log: task 1 skipped: it comes after a, which failed",
-                "log: task 2 skipped: it comes after b, which was skipped because a failed",
-                "log: t3.0 placed on 0 x1", "to 0: start t3.0 ranks 0-0"});
+    CHECK(w.out.take() == Lines{"log: t0.1 ended on 0 failed", "log: task 0 failed: exit code 3",
+                                "log: task 1 skipped: it comes after a, which failed",
+                                "log: task 2 skipped: it comes after b, which was skipped because a failed",
+                                "log: t3.0 placed on 0 x1", "to 0: start t3.0 ranks 0-0"});
     CHECK(w.pilot.counts().retried == 1);
     // Who comes later after what failed is skipped at once.
     w.submit(task("e", {"c"}));
-    CHECK(w.out.take() == Lines{"log: task 4 submitted as e",
-                                "log: task 4 skipped: it comes after c, which was skipped"});
+    CHECK(w.out.take() ==
+          Lines{"log: task 4 submitted as e", "log: task 4 skipped: it comes after c, which was skipped"});
   }
 
   TEST_CASE("one failed instance skips what comes after all of them") {
@@ -166,8 +164,8 @@ TEST_SUITE("tasks") {
     w.end(0, 0);
     w.out.take();
     w.submit(task("late", {"g"}));
-    CHECK(w.out.take() == Lines{"log: task 3 submitted as late",
-                                "log: task 3 skipped: it comes after g[2], which failed"});
+    CHECK(w.out.take() ==
+          Lines{"log: task 3 submitted as late", "log: task 3 skipped: it comes after g[2], which failed"});
   }
 
   TEST_CASE("answers about attempts that are over change nothing") {
@@ -225,16 +223,14 @@ TEST_SUITE("tasks") {
     mpi.ranks = 10;
     mpi.retries = 1;
     w.submit(mpi);
-    CHECK(w.out.take() ==
-          Lines{"log: task 0 submitted as mpi", "log: task 0 ready", "log: t0.0 placed on 0 x4",
-                "to 0: start t0.0 ranks 0-3", "log: t0.0 placed on 1 x4",
-                "to 1: start t0.0 ranks 4-7", "log: t0.0 placed on 2 x2",
-                "to 2: start t0.0 ranks 8-9"});
+    CHECK(w.out.take() == Lines{"log: task 0 submitted as mpi", "log: task 0 ready", "log: t0.0 placed on 0 x4",
+                                "to 0: start t0.0 ranks 0-3", "log: t0.0 placed on 1 x4", "to 1: start t0.0 ranks 4-7",
+                                "log: t0.0 placed on 2 x2", "to 2: start t0.0 ranks 8-9"});
     w.end(0, 0);
     CHECK(w.out.take() == Lines{"log: t0.0 ended on 0 done"});
     w.fail(1, 0);
-    CHECK(w.out.take() == Lines{"log: t0.0 ended on 1 failed",
-                                "to 2: cancel t0.0: its part on node 1 ended: exit code 3"});
+    CHECK(w.out.take() ==
+          Lines{"log: t0.0 ended on 1 failed", "to 2: cancel t0.0: its part on node 1 ended: exit code 3"});
     w.end(2, 0, Outcome::cancelled);
     Lines said = w.out.take();
     REQUIRE(said.size() == 8);
@@ -254,12 +250,11 @@ TEST_SUITE("tasks") {
     w.submit(mpi);
     w.out.take();
     w.end(0, 0, Outcome::failed, 0, 127);
-    CHECK(w.out.take() == Lines{"log: t0.0 ended on 0 failed",
-                                "to 1: cancel t0.0: its part on node 0 ended: exit code 127"});
+    CHECK(w.out.take() ==
+          Lines{"log: t0.0 ended on 0 failed", "to 1: cancel t0.0: its part on node 0 ended: exit code 127"});
     // The other part had ended well in the meantime: the attempt has failed all the same.
     w.end(1, 0);
-    CHECK(w.out.take() ==
-          Lines{"log: t0.0 ended on 1 done", "log: task 0 failed: exit code 127"});
+    CHECK(w.out.take() == Lines{"log: t0.0 ended on 1 done", "log: task 0 failed: exit code 127"});
   }
 
   TEST_CASE("tasks of a lost node run elsewhere, and that uses up no retry") {
@@ -268,13 +263,12 @@ TEST_SUITE("tasks") {
     w.submit(task("b"));
     w.out.take();
     w.pilot.on_node_lost(1, "no heartbeat", 0);
-    CHECK(w.out.take() == Lines{"log: node 1 lost: no heartbeat", "log: t1.0 ended on 1 lost",
-                                "log: task 1 ready"});
+    CHECK(w.out.take() == Lines{"log: node 1 lost: no heartbeat", "log: t1.0 ended on 1 lost", "log: task 1 ready"});
     w.end(1, 1);  // the lost node wakes up
     CHECK(w.out.take().empty());
     w.end(0, 0);
-    CHECK(w.out.take() == Lines{"log: t0.0 ended on 0 done", "log: task 0 done",
-                                "log: t1.1 placed on 0 x1", "to 0: start t1.1 ranks 0-0"});
+    CHECK(w.out.take() == Lines{"log: t0.0 ended on 0 done", "log: task 0 done", "log: t1.1 placed on 0 x1",
+                                "to 0: start t1.1 ranks 0-0"});
   }
 
   TEST_CASE("a task that loses one node after another is given up") {
@@ -297,9 +291,9 @@ TEST_SUITE("tasks") {
     CHECK(w.out.take() == Lines{"log: node 1 lost: gone", "log: t0.0 ended on 1 lost",
                                 "to 0: cancel t0.0: its part on node 1 ended: node 1 was lost: gone"});
     w.end(0, 0, Outcome::cancelled);
-    CHECK(w.out.take() == Lines{"log: t0.0 ended on 0 cancelled", "log: task 0 ready",
-                                "log: t0.1 placed on 0 x2", "to 0: start t0.1 ranks 0-1",
-                                "log: t0.1 placed on 2 x2", "to 2: start t0.1 ranks 2-3"});
+    CHECK(w.out.take() == Lines{"log: t0.0 ended on 0 cancelled", "log: task 0 ready", "log: t0.1 placed on 0 x2",
+                                "to 0: start t0.1 ranks 0-1", "log: t0.1 placed on 2 x2",
+                                "to 2: start t0.1 ranks 2-3"});
   }
 
   TEST_CASE("a task for which the machine has become too small fails and says so") {
@@ -312,10 +306,9 @@ TEST_SUITE("tasks") {
     w.pilot.on_node_lost(1, "gone", 0);
     w.out.take();
     w.end(0, 0);
-    CHECK(w.out.take() ==
-          Lines{"log: t0.0 ended on 0 done", "log: task 0 done", "log: task 1 ready",
-                "log: task 1 failed: task wide needs 8 ranks with 1 core each; the machine (1 node) "
-                "has room for 4"});
+    CHECK(w.out.take() == Lines{"log: t0.0 ended on 0 done", "log: task 0 done", "log: task 1 ready",
+                                "log: task 1 failed: task wide needs 8 ranks with 1 core each; the machine (1 node) "
+                                "has room for 4"});
   }
 
   TEST_CASE("what a former run has done counts as done and is not run") {

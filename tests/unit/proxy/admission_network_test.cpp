@@ -24,10 +24,10 @@ struct Options {
   std::uint32_t concurrency = 2;
   std::uint32_t queue = 100'000;
   int requests = 400;
-  double cancel = 0;       ///< share of clients that leave while they wait or run
+  double cancel = 0;  ///< share of clients that leave while they wait or run
   double short_deadline = 0;
   bool replica_dies = false;
-  Rank lost = -1;          ///< a rank that is lost half way
+  Rank lost = -1;  ///< a rank that is lost half way
 };
 
 enum class End { answered, full, dead, deadline, left, lost };
@@ -54,7 +54,8 @@ class World {
         publish();
       });
       at(120 * ms, [this] {
-        endpoint_.replicas.push_back({.id = replica(0, 1), .rank = 0, .state = ReplicaState::ready, .port = 0, .socket = {}, .key = {}});
+        endpoint_.replicas.push_back(
+            {.id = replica(0, 1), .rank = 0, .state = ReplicaState::ready, .port = 0, .socket = {}, .key = {}});
         publish();
       });
     }
@@ -87,9 +88,8 @@ class World {
   }
 
   int count(End end) const {
-    return static_cast<int>(std::count_if(requests_.begin(), requests_.end(), [&](const auto& r) {
-      return r.second->ends == 1 && r.second->end == end;
-    }));
+    return static_cast<int>(std::count_if(requests_.begin(), requests_.end(),
+                                          [&](const auto& r) { return r.second->ends == 1 && r.second->end == end; }));
   }
   std::uint32_t most_running() const { return most_running_; }
 
@@ -98,9 +98,7 @@ class World {
     MonoTime time;
     std::uint64_t number;
     std::function<void()> action;
-    bool operator<(const Event& other) const {
-      return std::pair(time, number) > std::pair(other.time, other.number);
-    }
+    bool operator<(const Event& other) const { return std::pair(time, number) > std::pair(other.time, other.number); }
   };
 
   struct Node final : AdmissionOutbox {
@@ -147,7 +145,9 @@ class World {
       world->start(*this, std::move(placement));
     }
     void on_refused(Refusal refusal) override {
-      finish(refusal.why == Refusal::Why::full ? End::full : refusal.why == Refusal::Why::dead ? End::dead : End::deadline);
+      finish(refusal.why == Refusal::Why::full   ? End::full
+             : refusal.why == Refusal::Why::dead ? End::dead
+                                                 : End::deadline);
     }
     void finish(End how) {
       ++ends;
@@ -159,9 +159,7 @@ class World {
     }
   };
 
-  MonoTime pick(MonoTime low, MonoTime high) {
-    return std::uniform_int_distribution<MonoTime>(low, high)(random_);
-  }
+  MonoTime pick(MonoTime low, MonoTime high) { return std::uniform_int_distribution<MonoTime>(low, high)(random_); }
   bool chance(double p) { return std::uniform_real_distribution<>(0, 1)(random_) < p; }
   bool gone(Rank rank) const { return lost_.contains(rank); }
   void at_absolute(MonoTime time, std::function<void()> action) {

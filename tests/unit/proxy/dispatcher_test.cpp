@@ -93,10 +93,18 @@ TEST_CASE("dispatcher: a grant places the request, and its hold returns a slot t
   const auto other = f.place(f.answer);
   Dispatcher::Decision waiting = f.place(f.answer);
   const auto ask = f.out.take<SlotAsk>(home);
-  f.dispatcher.on_grant(home, {.ticket = ask.ticket, .verdict = SlotGrant::Verdict::granted, .replica = replica(0), .owner = 2, .reservation = 9}, f.now);
+  f.dispatcher.on_grant(home,
+                        {.ticket = ask.ticket,
+                         .verdict = SlotGrant::Verdict::granted,
+                         .replica = replica(0),
+                         .owner = 2,
+                         .reservation = 9},
+                        f.now);
   REQUIRE(f.answer.placed.has_value());
   CHECK(f.answer.placed->owner == 2);
-  SUBCASE("used") { CHECK(f.answer.placed->hold.use() == 9); }
+  SUBCASE("used") {
+    CHECK(f.answer.placed->hold.use() == 9);
+  }
   SUBCASE("not used") {
     f.answer.placed.reset();
     CHECK(f.out.take<SlotReturn>(2).reservations == std::vector<std::uint64_t>{9});
@@ -115,9 +123,11 @@ TEST_CASE("dispatcher: a grant that nobody waits for is returned to the owner") 
     ticket = f.out.take<SlotAsk>(home).ticket;
   }
   CHECK(f.out.take<SlotCancel>(home).ticket == ticket);
-  f.dispatcher.on_grant(home, {.ticket = ticket, .verdict = SlotGrant::Verdict::granted, .replica = replica(0), .owner = 2, .reservation = 9}, f.now);
-  CHECK(f.out.take<SlotReturn>(2) ==
-        SlotReturn{.replica = replica(0), .reservations = {9}, .no_waiters = false});
+  f.dispatcher.on_grant(
+      home,
+      {.ticket = ticket, .verdict = SlotGrant::Verdict::granted, .replica = replica(0), .owner = 2, .reservation = 9},
+      f.now);
+  CHECK(f.out.take<SlotReturn>(2) == SlotReturn{.replica = replica(0), .reservations = {9}, .no_waiters = false});
   CHECK(f.out.empty());
   CHECK_FALSE(f.answer.placed.has_value());
 }
@@ -128,7 +138,14 @@ TEST_CASE("dispatcher: refusals reach the request, once") {
   const Dispatcher::Decision waiting = f.place(f.answer);
   const auto ask = f.out.take<SlotAsk>(home);
   SUBCASE("the queue is full") {
-    f.dispatcher.on_grant(home, {.ticket = ask.ticket, .verdict = SlotGrant::Verdict::full, .replica = {}, .owner = 0, .reservation = 0, .retry_after_s = 7}, f.now);
+    f.dispatcher.on_grant(home,
+                          {.ticket = ask.ticket,
+                           .verdict = SlotGrant::Verdict::full,
+                           .replica = {},
+                           .owner = 0,
+                           .reservation = 0,
+                           .retry_after_s = 7},
+                          f.now);
     REQUIRE(f.answer.refused.has_value());
     CHECK(f.answer.refused->why == Refusal::Why::full);
     CHECK(f.answer.refused->retry_after_s == 7);
@@ -184,7 +201,13 @@ TEST_CASE("dispatcher: when the home is lost those who wait ask at the next one,
   f.now += 20 * ms;
   f.dispatcher.on_rank_lost(home);
   CHECK(f.out.empty());
-  f.dispatcher.on_grant(home, {.ticket = first.ticket, .verdict = SlotGrant::Verdict::granted, .replica = replica(0), .owner = 2, .reservation = 4}, f.now);
+  f.dispatcher.on_grant(home,
+                        {.ticket = first.ticket,
+                         .verdict = SlotGrant::Verdict::granted,
+                         .replica = replica(0),
+                         .owner = 2,
+                         .reservation = 4},
+                        f.now);
   f.out.take<SlotReturn>(2);
   f.endpoint.home = 3;
   f.apply();
@@ -208,7 +231,13 @@ TEST_CASE("dispatcher: a local reservation that was taken back asks again") {
   auto running = f.place(f.answer);
   const Dispatcher::Decision waiting = f.place(f.answer);
   const auto ask = f.out.take<SlotAsk>(home);
-  f.dispatcher.on_grant(home, {.ticket = ask.ticket, .verdict = SlotGrant::Verdict::granted, .replica = replica(0), .owner = self, .reservation = 12345}, f.now);
+  f.dispatcher.on_grant(home,
+                        {.ticket = ask.ticket,
+                         .verdict = SlotGrant::Verdict::granted,
+                         .replica = replica(0),
+                         .owner = self,
+                         .reservation = 12345},
+                        f.now);
   CHECK_FALSE(f.answer.placed.has_value());
   CHECK(f.out.take<SlotAsk>(home).ticket != ask.ticket);
   running = Refusal{};

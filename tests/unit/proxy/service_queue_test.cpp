@@ -12,8 +12,7 @@ struct Fixture {
   explicit Fixture(ServiceEndpoint e = service_on({1, 2})) : endpoint(std::move(e)) {
     queue.apply(as_service(endpoint));
   }
-  void ask(std::uint64_t ticket, Priority priority = Priority::normal, std::uint32_t waited_ms = 0,
-           Rank from = 3) {
+  void ask(std::uint64_t ticket, Priority priority = Priority::normal, std::uint32_t waited_ms = 0, Rank from = 3) {
     queue.on_ask(from,
                  {.ticket = ticket, .service = llama, .priority = priority, .waited_ms = waited_ms, .left_ms = 60'000},
                  now);
@@ -92,8 +91,7 @@ TEST_CASE("queue: one that asks again keeps the place of its age") {
 TEST_CASE("queue: without waiters an offered slot is returned, and the next that waits summons again") {
   Fixture f;
   f.offer(5);
-  CHECK(f.out.take<SlotReturn>(1) ==
-        SlotReturn{.replica = replica(0), .reservations = {5}, .no_waiters = true});
+  CHECK(f.out.take<SlotReturn>(1) == SlotReturn{.replica = replica(0), .reservations = {5}, .no_waiters = true});
   f.ask(1);
   CHECK(f.out.take<SlotWant>(1).replica == replica(0));
   CHECK(f.out.take<SlotWant>(2).replica == replica(1));

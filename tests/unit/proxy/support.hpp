@@ -27,12 +27,8 @@ inline ServiceEndpoint service_on(const std::vector<Rank>& ranks, std::uint32_t 
   endpoint.name = "llama";
   endpoint.concurrency = concurrency;
   for (std::uint32_t i = 0; i < ranks.size(); ++i) {
-    endpoint.replicas.push_back({.id = replica(i),
-                                 .rank = ranks[i],
-                                 .state = ReplicaState::ready,
-                                 .port = 0,
-                                 .socket = {},
-                                 .key = {}});
+    endpoint.replicas.push_back(
+        {.id = replica(i), .rank = ranks[i], .state = ReplicaState::ready, .port = 0, .socket = {}, .key = {}});
   }
   return endpoint;
 }

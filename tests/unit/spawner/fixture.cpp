@@ -1,5 +1,6 @@
 #include "fixture.hpp"
 
+#include <doctest/doctest.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -7,8 +8,6 @@
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
-
-#include <doctest/doctest.h>
 
 #include "launch/spawner/procfs.hpp"
 
@@ -103,7 +102,9 @@ SpawnRequest Rank::shell(std::uint64_t id, const std::string& script) const {
   return request;
 }
 
-void Rank::spawn(const SpawnRequest& request) { REQUIRE(client->spawn(request).ok()); }
+void Rank::spawn(const SpawnRequest& request) {
+  REQUIRE(client->spawn(request).ok());
+}
 
 bool Rank::until(const std::function<bool()>& condition) {
   const auto deadline = std::chrono::steady_clock::now() + patience;

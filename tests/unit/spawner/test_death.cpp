@@ -1,4 +1,5 @@
 // Whoever dies, rank or spawner, nothing that they started lives on.
+#include <doctest/doctest.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
@@ -7,8 +8,6 @@
 
 #include <array>
 #include <csignal>
-
-#include <doctest/doctest.h>
 
 #include "fixture.hpp"
 #include "node/spawner/sweep.hpp"
@@ -22,8 +21,7 @@ extern "C" char** environ;
 namespace {
 
 constexpr const char* stubborn = "trap '' TERM; while :; do sleep 0.05; done";
-constexpr const char* escaped =
-    "(setsid sh -c \"trap '' TERM HUP; while :; do sleep 0.05; done\" &); sleep 1000";
+constexpr const char* escaped = "(setsid sh -c \"trap '' TERM HUP; while :; do sleep 0.05; done\" &); sleep 1000";
 
 // A stand-in rank in a process of its own, ready when this is made.
 struct OtherRank {

@@ -1,11 +1,10 @@
 // A task's environment says nothing about the rank that started it, and keeps what people and sites set.
+#include <doctest/doctest.h>
 #include <spawn.h>
 #include <sys/wait.h>
 
 #include <algorithm>
 #include <cstdlib>
-
-#include <doctest/doctest.h>
 
 #include "fixture.hpp"
 #include "node/spawner/environment.hpp"
@@ -16,36 +15,105 @@ using namespace trireme::test;
 extern "C" char** environ;
 
 TEST_CASE("what launchers say about our job is recognised") {
-  for (const char* name :
-       {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE", "OMPI_UNIVERSE_SIZE", "OMPI_COMMAND",
-        "OMPI_FILE_LOCATION", "OMPI_APP_CTX_NUM_PROCS", "OMPI_FIRST_RANKS", "OMPI_NUM_APP_CTX",
-        "OMPI_MCA_orte_hnp_uri", "OMPI_MCA_orte_local_daemon_uri", "OMPI_MCA_orte_launch",
-        "OMPI_MCA_ess", "OMPI_MCA_ess_base_jobid", "OMPI_MCA_pmix", "OMPI_MCA_initial_wdir",
-        "OMPI_MCA_rmaps_base_mapping_policy", "OMPI_MCA_hwloc_base_binding_policy",
-        "OMPI_MCA_shmem_RUNTIME_QUERY_hint", "PMIX_RANK", "PMIX_NAMESPACE", "PMIX_SERVER_URI41",
-        "PMIX_GDS_MODULE", "PMI_RANK", "PMI_FD", "PMI_SIZE", "PMI_CRAY_NO_SMP_ORDER", "PRTE_LAUNCHED",
-        "PRTE_MCA_ess_base_jobid", "ORTE_SCHIZO_DETECTION", "SLURM_STEP_ID", "SLURM_STEPID",
-        "SLURM_STEP_NODELIST", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_GTIDS", "SLURM_TASK_PID",
-        "SLURM_SRUN_COMM_HOST", "SLURM_CPU_BIND", "SLURM_CPU_BIND_LIST", "SLURM_NTASKS",
-        "SLURM_NTASKS_PER_NODE", "SLURM_CPUS_PER_TASK", "SLURM_PMIX_MAPPING_SERV", "PALS_RANKID",
-        "PALS_APID", "MPI_LOCALRANKID", "MPI_LOCALNRANKS", "MPIR_CVAR_CH3_INTERFACE_HOSTNAME",
-        "HYDRA_USER_PROVIDED_BINDING", "HYDI_CONTROL_FD", "FLUX_TASK_RANK", "FLUX_JOB_ID",
-        "JSM_NAMESPACE_RANK", "TRIREME_RANK", "TRIREME_ATTEMPT"}) {
+  for (const char* name : {"OMPI_COMM_WORLD_RANK",
+                           "OMPI_COMM_WORLD_LOCAL_SIZE",
+                           "OMPI_UNIVERSE_SIZE",
+                           "OMPI_COMMAND",
+                           "OMPI_FILE_LOCATION",
+                           "OMPI_APP_CTX_NUM_PROCS",
+                           "OMPI_FIRST_RANKS",
+                           "OMPI_NUM_APP_CTX",
+                           "OMPI_MCA_orte_hnp_uri",
+                           "OMPI_MCA_orte_local_daemon_uri",
+                           "OMPI_MCA_orte_launch",
+                           "OMPI_MCA_ess",
+                           "OMPI_MCA_ess_base_jobid",
+                           "OMPI_MCA_pmix",
+                           "OMPI_MCA_initial_wdir",
+                           "OMPI_MCA_rmaps_base_mapping_policy",
+                           "OMPI_MCA_hwloc_base_binding_policy",
+                           "OMPI_MCA_shmem_RUNTIME_QUERY_hint",
+                           "PMIX_RANK",
+                           "PMIX_NAMESPACE",
+                           "PMIX_SERVER_URI41",
+                           "PMIX_GDS_MODULE",
+                           "PMI_RANK",
+                           "PMI_FD",
+                           "PMI_SIZE",
+                           "PMI_CRAY_NO_SMP_ORDER",
+                           "PRTE_LAUNCHED",
+                           "PRTE_MCA_ess_base_jobid",
+                           "ORTE_SCHIZO_DETECTION",
+                           "SLURM_STEP_ID",
+                           "SLURM_STEPID",
+                           "SLURM_STEP_NODELIST",
+                           "SLURM_PROCID",
+                           "SLURM_LOCALID",
+                           "SLURM_GTIDS",
+                           "SLURM_TASK_PID",
+                           "SLURM_SRUN_COMM_HOST",
+                           "SLURM_CPU_BIND",
+                           "SLURM_CPU_BIND_LIST",
+                           "SLURM_NTASKS",
+                           "SLURM_NTASKS_PER_NODE",
+                           "SLURM_CPUS_PER_TASK",
+                           "SLURM_PMIX_MAPPING_SERV",
+                           "PALS_RANKID",
+                           "PALS_APID",
+                           "MPI_LOCALRANKID",
+                           "MPI_LOCALNRANKS",
+                           "MPIR_CVAR_CH3_INTERFACE_HOSTNAME",
+                           "HYDRA_USER_PROVIDED_BINDING",
+                           "HYDI_CONTROL_FD",
+                           "FLUX_TASK_RANK",
+                           "FLUX_JOB_ID",
+                           "JSM_NAMESPACE_RANK",
+                           "TRIREME_RANK",
+                           "TRIREME_ATTEMPT"}) {
     CAPTURE(name);
     CHECK(is_launcher_variable(name));
   }
 }
 
 TEST_CASE("what people, sites and the allocation set is left alone") {
-  for (const char* name :
-       {"PATH", "HOME", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "OPAL_PREFIX",
-        "OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "OMPI_CC", "OMPI_CXXFLAGS",
-        "OMPI_MCA_pml", "OMPI_MCA_btl", "OMPI_MCA_btl_tcp_if_include", "OMPI_MCA_plm_rsh_agent",
-        "PMIX_MCA_gds", "PMIX_MCA_psec", "PRTE_MCA_plm_rsh_agent", "PRTE_ALLOW_RUN_AS_ROOT",
-        "HYDRA_IFACE", "HYDRA_LAUNCHER", "MPIR_CVAR_CH4_NETMOD", "UCX_TLS", "FI_PROVIDER",
-        "SLURM_JOB_ID", "SLURM_JOBID", "SLURM_JOB_NODELIST", "SLURM_NODELIST", "SLURM_NNODES",
-        "SLURM_CPUS_ON_NODE", "SLURM_JOB_CPUS_PER_NODE", "SLURM_CONF", "PBS_NODEFILE", "LSB_HOSTS",
-        "FLUX_URI", "TRIREME_TMPDIR", "TRIREME_SPAWNER", "OMPIX", "SLURM"}) {
+  for (const char* name : {"PATH",
+                           "HOME",
+                           "LD_LIBRARY_PATH",
+                           "OMP_NUM_THREADS",
+                           "CUDA_VISIBLE_DEVICES",
+                           "OPAL_PREFIX",
+                           "OMPI_ALLOW_RUN_AS_ROOT",
+                           "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM",
+                           "OMPI_CC",
+                           "OMPI_CXXFLAGS",
+                           "OMPI_MCA_pml",
+                           "OMPI_MCA_btl",
+                           "OMPI_MCA_btl_tcp_if_include",
+                           "OMPI_MCA_plm_rsh_agent",
+                           "PMIX_MCA_gds",
+                           "PMIX_MCA_psec",
+                           "PRTE_MCA_plm_rsh_agent",
+                           "PRTE_ALLOW_RUN_AS_ROOT",
+                           "HYDRA_IFACE",
+                           "HYDRA_LAUNCHER",
+                           "MPIR_CVAR_CH4_NETMOD",
+                           "UCX_TLS",
+                           "FI_PROVIDER",
+                           "SLURM_JOB_ID",
+                           "SLURM_JOBID",
+                           "SLURM_JOB_NODELIST",
+                           "SLURM_NODELIST",
+                           "SLURM_NNODES",
+                           "SLURM_CPUS_ON_NODE",
+                           "SLURM_JOB_CPUS_PER_NODE",
+                           "SLURM_CONF",
+                           "PBS_NODEFILE",
+                           "LSB_HOSTS",
+                           "FLUX_URI",
+                           "TRIREME_TMPDIR",
+                           "TRIREME_SPAWNER",
+                           "OMPIX",
+                           "SLURM"}) {
     CAPTURE(name);
     CHECK_FALSE(is_launcher_variable(name));
   }
@@ -104,8 +172,8 @@ TEST_CASE("a task of a rank under mpirun may itself call mpirun") {
   }
   Scratch scratch;
   const auto out = scratch.path("out");
-  const int code = exit_code_of({"mpirun", "-n", "1", TRIREME_TEST_RANK, TRIREME_TEST_SPAWNER,
-                                 unique_run_id(), "task", "mpirun", "-n", "1", "echo", "inner", "task"},
+  const int code = exit_code_of({"mpirun", "-n", "1", TRIREME_TEST_RANK, TRIREME_TEST_SPAWNER, unique_run_id(), "task",
+                                 "mpirun", "-n", "1", "echo", "inner", "task"},
                                 out);
   INFO(contents(out));
   CHECK(code == 0);
@@ -119,8 +187,8 @@ TEST_CASE("a task of a rank under hydra may itself call mpiexec") {
   }
   Scratch scratch;
   const auto out = scratch.path("out");
-  const int code = exit_code_of({"mpiexec.hydra", "-n", "1", TRIREME_TEST_RANK, TRIREME_TEST_SPAWNER,
-                                 unique_run_id(), "task", "mpiexec.hydra", "-n", "2", "echo", "inner"},
+  const int code = exit_code_of({"mpiexec.hydra", "-n", "1", TRIREME_TEST_RANK, TRIREME_TEST_SPAWNER, unique_run_id(),
+                                 "task", "mpiexec.hydra", "-n", "2", "echo", "inner"},
                                 out);
   INFO(contents(out));
   CHECK(code == 0);

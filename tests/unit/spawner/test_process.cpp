@@ -1,4 +1,5 @@
 // One process: where it runs, what it inherits, what is reported about it.
+#include <doctest/doctest.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -8,8 +9,6 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
-
-#include <doctest/doctest.h>
 
 #include "fixture.hpp"
 #include "launch/spawner/procfs.hpp"
@@ -165,7 +164,10 @@ TEST_CASE("what cannot be started says why, and at which step") {
       {[](auto& r) { r.stderr_path = "/no/such/folder/err"; }, ENOENT, Stage::stderr_file},
       {[](auto& r) { r.cpus = {4095}; }, EINVAL, Stage::affinity},
       {[](auto& r) { r.cpus = {~0u}; }, EINVAL, Stage::refused},
-      {[](auto& r) { r.limits = {{9999, 1, 1}}; }, EINVAL, Stage::limits},
+      {[](auto& r) {
+         r.limits = {{9999, 1, 1}};
+       },
+       EINVAL, Stage::limits},
   };
   std::uint64_t id = 0;
   for (const auto& test : cases) {
@@ -267,8 +269,8 @@ TEST_CASE("500 tasks, eight at a time: each ends once, and neither zombies nor d
   }
   CHECK(rank.ends == last);
   CHECK(rank.ended.size() == last);
-  CHECK(std::all_of(rank.ended.begin(), rank.ended.end(),
-                    [](const auto& entry) { return entry.second.exit_code == 0; }));
+  CHECK(
+      std::all_of(rank.ended.begin(), rank.ended.end(), [](const auto& entry) { return entry.second.exit_code == 0; }));
   CHECK(procfs::children_of(rank.client->pid()).empty());
   CHECK(descriptors() == before);
 }

@@ -1,7 +1,7 @@
 // The end of a task is the end of its whole tree, wherever its members went.
-#include <csignal>
-
 #include <doctest/doctest.h>
+
+#include <csignal>
 
 #include "fixture.hpp"
 
@@ -54,9 +54,10 @@ TEST_CASE("daemons of one task are left alone when another task ends") {
 TEST_CASE("a tree of daemons comes apart from the top, also below one that hides its environment") {
   Rank rank;
   // The second daemon is below the first, and has wiped the environment by which it could be told.
-  rank.run(daemon("top", "") + "(setsid sh -c 'echo $$ > mid; env -i setsid sh -c \"echo \\$\\$ > low; "
-                               "while :; do sleep 0.05; done\" & wait' >/dev/null 2>&1 &);"
-                               "while ! [ -s low ]; do sleep 0.01; done");
+  rank.run(daemon("top", "") +
+           "(setsid sh -c 'echo $$ > mid; env -i setsid sh -c \"echo \\$\\$ > low; "
+           "while :; do sleep 0.05; done\" & wait' >/dev/null 2>&1 &);"
+           "while ! [ -s low ]; do sleep 0.01; done");
   for (const char* name : {"top", "mid", "low"}) {
     const auto pids = numbers(contents(rank.scratch.path(name)));
     REQUIRE(pids.size() == 1);
@@ -114,8 +115,9 @@ TEST_CASE("a task that ends in time is not bothered by its timeout") {
 
 TEST_CASE("a stop reaches processes that left the group, and a stopped one") {
   Rank rank;
-  rank.spawn(rank.shell(1, "setsid sh -c 'trap \"echo outside > said; exit\" TERM; echo > up; "
-                           "while :; do sleep 0.02; done' & kill -STOP $$; wait"));
+  rank.spawn(rank.shell(1,
+                        "setsid sh -c 'trap \"echo outside > said; exit\" TERM; echo > up; "
+                        "while :; do sleep 0.02; done' & kill -STOP $$; wait"));
   REQUIRE(rank.until([&] { return !contents(rank.scratch.path("up")).empty(); }));
   rank.client->stop(1, std::chrono::duration_cast<std::chrono::milliseconds>(patience));
   REQUIRE(rank.until_ended(1));
@@ -127,8 +129,9 @@ TEST_CASE("a stop reaches processes that left the group, and a stopped one") {
 TEST_CASE("what outlives the main process of a stopped task keeps the grace") {
   Rank rank;
   // The shell dies of TERM at once; its child wants to save its work first.
-  rank.spawn(rank.shell(1, "sh -c 'trap \"sleep 0.3; echo saved; exit\" TERM; echo up; "
-                           "while :; do sleep 0.02; done'; true"));
+  rank.spawn(rank.shell(1,
+                        "sh -c 'trap \"sleep 0.3; echo saved; exit\" TERM; echo up; "
+                        "while :; do sleep 0.02; done'; true"));
   REQUIRE(rank.until([&] { return rank.out() == "up\n"; }));
   rank.client->stop(1, std::chrono::duration_cast<std::chrono::milliseconds>(patience));
   REQUIRE(rank.until_ended(1));

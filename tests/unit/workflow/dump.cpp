@@ -52,8 +52,7 @@ class Dump {
     line("stdout", d.stdout_to);
     line("stderr", d.stderr_to);
     number("ranks", d.ranks, 1u);
-    word("mpi", d.mpi, MpiKind::none,
-         std::array{"none", "automatic", "openmpi", "mpich", "pmix"});
+    word("mpi", d.mpi, MpiKind::none, std::array{"none", "automatic", "openmpi", "mpich", "pmix"});
     if (d.per_rank != TaskDescription{}.per_rank) line("per rank", to_string(d.per_rank));
     list("after", d.after);
     list("services", d.services);
@@ -118,8 +117,8 @@ class Dump {
   }
   static std::string text(const Staging& staging) {
     constexpr std::array modes{"copy", "link", "move", "transfer", "broadcast"};
-    return std::string(modes.at(static_cast<std::size_t>(staging.mode))) + " " +
-           staging.from.source() + " -> " + (staging.to.empty() ? "(stays)" : staging.to.source());
+    return std::string(modes.at(static_cast<std::size_t>(staging.mode))) + " " + staging.from.source() + " -> " +
+           (staging.to.empty() ? "(stays)" : staging.to.source());
   }
 
   std::string out_;

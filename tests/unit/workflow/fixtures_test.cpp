@@ -35,8 +35,7 @@ std::string read(const std::filesystem::path& path) {
 
 void read_comments(const std::string& text, Fixture& fixture) {
   std::istringstream lines(text);
-  const auto take = [](const std::string& line, std::string_view mark,
-                       std::vector<std::string>& into) {
+  const auto take = [](const std::string& line, std::string_view mark, std::vector<std::string>& into) {
     if (line.starts_with(mark)) into.push_back(line.substr(mark.size()));
   };
   for (std::string line; std::getline(lines, line);) {
@@ -61,14 +60,12 @@ std::vector<Fixture> fixtures(const std::string& folder) {
     }
     out.push_back(std::move(fixture));
   }
-  std::sort(out.begin(), out.end(),
-            [](const Fixture& a, const Fixture& b) { return a.path < b.path; });
+  std::sort(out.begin(), out.end(), [](const Fixture& a, const Fixture& b) { return a.path < b.path; });
   return out;
 }
 
 LoadResult load(const Fixture& fixture) {
-  return load_workflow_text(fixture.text, fixture.path.filename().string(), "/flow",
-                            fixture.settings);
+  return load_workflow_text(fixture.text, fixture.path.filename().string(), "/flow", fixture.settings);
 }
 
 /// One per line, without the file's name.
@@ -112,4 +109,23 @@ TEST_CASE("an invalid workflow file gives exactly the errors that it is made to 
     const LoadResult result = load(fixture);
     CHECK_EQ(lines(result.errors, fixture), lines(fixture.errors));
   }
+}
+
+TEST_CASE("every example in the guide is a workflow without errors or warnings") {
+  const auto guide = std::filesystem::path(TRIREME_SOURCE_DIR) / "docs/guide/workflow-reference.md";
+  const std::string text = read(guide);
+  constexpr std::string_view fence = "```yaml\n";
+  std::size_t examples = 0;
+  for (auto at = text.find(fence); at != std::string::npos; at = text.find(fence, at)) {
+    at += fence.size();
+    Fixture example;
+    example.path = "example.yaml";
+    example.text = text.substr(at, text.find("```", at) - at);
+    CAPTURE(example.text);
+    const LoadResult result = load(example);
+    CHECK_EQ(lines(result.errors, example), "");
+    CHECK_EQ(lines(result.warnings, example), "");
+    ++examples;
+  }
+  CHECK_GE(examples, 10);
 }

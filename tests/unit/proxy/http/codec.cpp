@@ -117,14 +117,13 @@ TEST_CASE("a connection is kept as the versions and Connection say") {
 }
 
 TEST_CASE("what Connection names is for this hop only, but Host cannot be named away") {
-  const Parsed parsed = parse("GET / HTTP/1.1\r\n" + host +
-                              "X-Hop: 1\r\nConnection: x-hop, host\r\nX-End: 2\r\n\r\n");
+  const Parsed parsed = parse("GET / HTTP/1.1\r\n" + host + "X-Hop: 1\r\nConnection: x-hop, host\r\nX-End: 2\r\n\r\n");
   REQUIRE(parsed.state == HeadParser::State::done);
   CHECK(parsed.head.headers == Headers{{"Host", "localhost"}, {"X-End", "2"}});
 
-  Headers headers{{"TE", "x"},      {"Trailer", "x"},          {"Upgrade", "x"}, {"Keep-Alive", "x"},
-                  {"Other", "x"},   {"proxy-connection", "x"}, {"A", "x"},       {"Connection", "a"},
-                  {"Proxy-Authorization", "x"}};
+  Headers headers{{"TE", "x"},         {"Trailer", "x"},    {"Upgrade", "x"},
+                  {"Keep-Alive", "x"}, {"Other", "x"},      {"proxy-connection", "x"},
+                  {"A", "x"},          {"Connection", "a"}, {"Proxy-Authorization", "x"}};
   strip_hop_by_hop(headers);
   CHECK(headers == Headers{{"Other", "x"}});
 }
@@ -229,16 +228,15 @@ TEST_CASE("a head is at most 64 KiB and 128 headers") {
 }
 
 TEST_CASE("a head reads the same however its bytes arrive") {
-  for (const std::string& text : std::vector<std::string>
-       {"\r\nPOST /p HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\nX: y\r\n\r\n",
-        "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"}) {
+  for (const std::string& text :
+       std::vector<std::string>{"\r\nPOST /p HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\nX: y\r\n\r\n",
+                                "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"}) {
     const Parsed whole = parse(text);
     REQUIRE(whole.state == HeadParser::State::done);
     for (std::size_t cut = 0; cut < text.size(); ++cut) {
       HeadParser parser;
       RequestHead head;
-      REQUIRE(parser.parse_request(std::string_view(text).substr(0, cut), head) ==
-              HeadParser::State::more);
+      REQUIRE(parser.parse_request(std::string_view(text).substr(0, cut), head) == HeadParser::State::more);
       REQUIRE(parser.parse_request(text, head) == HeadParser::State::done);
       REQUIRE(head == whole.head);
       REQUIRE(parser.consumed() == whole.consumed);
@@ -246,8 +244,7 @@ TEST_CASE("a head reads the same however its bytes arrive") {
     HeadParser parser;
     RequestHead head;
     for (std::size_t size = 0; size < text.size(); ++size) {
-      REQUIRE(parser.parse_request(std::string_view(text).substr(0, size), head) ==
-              HeadParser::State::more);
+      REQUIRE(parser.parse_request(std::string_view(text).substr(0, size), head) == HeadParser::State::more);
     }
     REQUIRE(parser.parse_request(text, head) == HeadParser::State::done);
     REQUIRE(head == whole.head);
@@ -276,12 +273,11 @@ TEST_CASE("a response head says how its body ends") {
   CHECK(unmodified.body == Body{Kind::length, 5});
   CHECK(follows(unmodified, "GET").kind == Kind::none);
 
-  for (const char* text :
-       {"HTTP/2 200 OK\r\n\r\n", "HTTP/1.1 2x0 OK\r\n\r\n", "HTTP/1.1 200OK\r\n\r\n",
-        "HTTP/1.1 600 OK\r\n\r\n", "HTTP/1.1 099 OK\r\n\r\n", "HTTP/1.1200 OK\r\n\r\n", "hello",
-        "HTTP/1.1 200 OK\nA: b\n\n", "HTTP/1.1 200 O\x01K\r\n\r\n", "\r\nHTTP/1.1 200 OK\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"}) {
+  for (const char* text : {"HTTP/2 200 OK\r\n\r\n", "HTTP/1.1 2x0 OK\r\n\r\n", "HTTP/1.1 200OK\r\n\r\n",
+                           "HTTP/1.1 600 OK\r\n\r\n", "HTTP/1.1 099 OK\r\n\r\n", "HTTP/1.1200 OK\r\n\r\n", "hello",
+                           "HTTP/1.1 200 OK\nA: b\n\n", "HTTP/1.1 200 O\x01K\r\n\r\n", "\r\nHTTP/1.1 200 OK\r\n\r\n",
+                           "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+                           "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"}) {
     CAPTURE(text);
     CHECK(response_refused(text));
   }
@@ -289,8 +285,7 @@ TEST_CASE("a response head says how its body ends") {
 
 TEST_CASE("heads are written with the framing that their body needs") {
   std::string out;
-  append_head(out, RequestHead{.method = "POST", .target = "/a", .headers = {{"Host", "h"}}},
-              {Body::Kind::length, 3});
+  append_head(out, RequestHead{.method = "POST", .target = "/a", .headers = {{"Host", "h"}}}, {Body::Kind::length, 3});
   CHECK(out == "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n");
   out.clear();
   append_head(out, RequestHead{.method = "POST", .target = "/a"}, {Body::Kind::none, 0});
@@ -305,20 +300,16 @@ TEST_CASE("heads are written with the framing that their body needs") {
     return text;
   };
   ResponseHead head{.status = 200, .headers = {{"A", "b"}}, .body = {Body::Kind::chunked, 0}};
-  CHECK(written(head, "GET", false) ==
-        "HTTP/1.1 200 OK\r\nA: b\r\nTransfer-Encoding: chunked\r\n\r\n");
+  CHECK(written(head, "GET", false) == "HTTP/1.1 200 OK\r\nA: b\r\nTransfer-Encoding: chunked\r\n\r\n");
   CHECK(written(head, "HEAD", false) == "HTTP/1.1 200 OK\r\nA: b\r\n\r\n");
   head.body = {};
   CHECK(written(head, "GET", false) == "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 0\r\n\r\n");
-  CHECK(written(head, "GET", true) ==
-        "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n");
+  CHECK(written(head, "GET", true) == "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n");
   head.keep_alive = false;
   head.body = {Body::Kind::length, 9};
-  CHECK(written(head, "HEAD", false) ==
-        "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 9\r\nConnection: close\r\n\r\n");
+  CHECK(written(head, "HEAD", false) == "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 9\r\nConnection: close\r\n\r\n");
   head.status = 204;
-  CHECK(written(head, "GET", false) ==
-        "HTTP/1.1 204 No Content\r\nA: b\r\nConnection: close\r\n\r\n");
+  CHECK(written(head, "GET", false) == "HTTP/1.1 204 No Content\r\nA: b\r\nConnection: close\r\n\r\n");
 }
 
 TEST_CASE("a chunked body is unframed, with its extensions and trailers, wherever it is cut") {
@@ -339,11 +330,30 @@ TEST_CASE("a chunked body is unframed, with its extensions and trailers, whereve
 }
 
 TEST_CASE("broken chunks are refused") {
-  for (const char* body :
-       {"x\r\n", "\r\n", ";a\r\n", "-5\r\n", "+5\r\n", " 5\r\n", "5 \r\n", "0x5\r\n", "5\n",
-        "5\rhello", "5\r\nhelloX\r\n", "5\r\nhello\n", "5\r\nhello\rX", "5;a\x01\r\n", "5;a\nb\r\n",
-        "8000000000000000\r\n", "10000000000000000\r\n", "0\r\nA\r\n\r\n", "0\r\n: b\r\n\r\n",
-        "0\r\nA : b\r\n\r\n", "0\r\n b\r\n\r\n", "0\r\nA: b\n\r\n", "0\r\nA: b\r\n\n", "0\r\n\n"}) {
+  for (const char* body : {"x\r\n",
+                           "\r\n",
+                           ";a\r\n",
+                           "-5\r\n",
+                           "+5\r\n",
+                           " 5\r\n",
+                           "5 \r\n",
+                           "0x5\r\n",
+                           "5\n",
+                           "5\rhello",
+                           "5\r\nhelloX\r\n",
+                           "5\r\nhello\n",
+                           "5\r\nhello\rX",
+                           "5;a\x01\r\n",
+                           "5;a\nb\r\n",
+                           "8000000000000000\r\n",
+                           "10000000000000000\r\n",
+                           "0\r\nA\r\n\r\n",
+                           "0\r\n: b\r\n\r\n",
+                           "0\r\nA : b\r\n\r\n",
+                           "0\r\n b\r\n\r\n",
+                           "0\r\nA: b\n\r\n",
+                           "0\r\nA: b\r\n\n",
+                           "0\r\n\n"}) {
     CAPTURE(body);
     CHECK(decode({Body::Kind::chunked, 0}, body, 1).failed);
     CHECK(decode({Body::Kind::chunked, 0}, body, 1000).failed);

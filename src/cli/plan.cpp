@@ -1,0 +1,101 @@
+// trireme plan FILE: what would run where, by the real pilot over made-up nodes like this one.
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <ostream>
+
+#include "cli/command.hpp"
+#include "cli/workflow_file.hpp"
+#include "core/units.hpp"
+#include "node/topology.hpp"
+#include "pilot/plan.hpp"
+
+namespace trireme::cli {
+namespace {
+
+struct Options {
+  WorkflowArguments workflow;
+  std::uint32_t nodes = 1;
+  VirtualNode node;
+  std::string memory;
+  bool json = false;
+};
+
+#ifdef TRIREME_HAS_PMIX
+constexpr bool has_pmix = true;
+#else
+constexpr bool has_pmix = false;
+#endif
+
+std::string ranks_text(const pilot::PlannedTask& task) {
+  std::string out;
+  for (const auto& part : task.parts) {
+    out += (out.empty() ? "rank " : ", rank ") + std::to_string(part.rank);
+    if (part.local_ranks > 1) out += " (" + std::to_string(part.local_ranks) + " processes)";
+  }
+  return out;
+}
+
+void print(const pilot::Plan& plan, const Options& options, const Resources& node, Context& context) {
+  context.out << options.nodes << (options.nodes == 1 ? " node" : " nodes") << " of " << to_string(node) << '\n';
+  for (const auto& replica : plan.replicas) {
+    context.out << "service  " << replica.service << '/' << replica.replica << "  rank " << replica.rank << '\n';
+  }
+  for (const auto& task : plan.tasks) {
+    context.out << "wave " << task.wave + 1 << "   " << task.id << "  " << ranks_text(task) << '\n';
+  }
+  if (!has_pmix) context.out << "built without PMIx: the launch methods pmix and dvm are absent\n";
+}
+
+nlohmann::json to_json(const pilot::Plan& plan, const Options& options, const Resources& node) {
+  nlohmann::json out{{"nodes", options.nodes},
+                     {"node", {{"cores", node.cores}, {"gpus", node.gpus / 1000.0}, {"memory", node.memory}}},
+                     {"waves", plan.waves},
+                     {"pmix", has_pmix},
+                     {"replicas", nlohmann::json::array()},
+                     {"tasks", nlohmann::json::array()}};
+  for (const auto& replica : plan.replicas) {
+    out["replicas"].push_back({{"service", replica.service}, {"replica", replica.replica}, {"rank", replica.rank}});
+  }
+  for (const auto& task : plan.tasks) {
+    nlohmann::json parts = nlohmann::json::array();
+    for (const auto& part : task.parts) parts.push_back({{"rank", part.rank}, {"processes", part.local_ranks}});
+    out["tasks"].push_back({{"task", task.id}, {"wave", task.wave + 1}, {"parts", parts}});
+  }
+  return out;
+}
+
+void plan(Options& options, Context& context) {
+  auto workflow = load(options.workflow, context);
+  if (!workflow) return context.fail(workflow.error());
+  if (!options.memory.empty()) {
+    auto memory = parse_size(options.memory);
+    if (!memory) return context.fail(memory.error());
+    options.node.memory = *memory;
+  }
+  auto machine = discover_node();
+  if (!machine) return context.fail(machine.error());
+  const Resources node = share(*machine, 0, 1, options.node).amount();
+  auto made = pilot::make_plan(std::move(*workflow), std::vector<Resources>(options.nodes, node));
+  if (!made) return context.fail(made.error());
+  if (options.json) {
+    context.out << to_json(*made, options, node).dump() << '\n';
+  } else {
+    print(*made, options, node, context);
+  }
+}
+
+}  // namespace
+
+void add_plan(CLI::App& app, Context& context) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("plan", "Show what would run where, on nodes like this one or as given");
+  add_workflow_arguments(*command, options->workflow);
+  command->add_option("--nodes", options->nodes, "how many nodes (ranks)")->check(CLI::Range(1u, 1u << 20));
+  command->add_option("--worker-cores", options->node.cores, "cores of each node");
+  command->add_option("--worker-gpus", options->node.gpus, "GPUs of each node");
+  command->add_option("--worker-memory", options->memory, "memory of each node, e.g. 512G");
+  command->add_flag("--json", options->json, "machine-readable output");
+  command->callback([options, &context] { plan(*options, context); });
+}
+
+}  // namespace trireme::cli

@@ -1,0 +1,184 @@
+// trireme run FILE: the only command that calls MPI. Everything else about a run is in the library.
+#include <mpi.h>
+
+#include <condition_variable>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <ostream>
+#include <thread>
+
+#include "cli/command.hpp"
+#include "cli/read/rundir.hpp"
+#include "cli/workflow_file.hpp"
+#include "core/defaults.hpp"
+#include "core/units.hpp"
+#include "observe/progress.hpp"
+#include "observe/summary.hpp"
+#include "runtime/launcher.hpp"
+#include "runtime/run.hpp"
+
+namespace trireme::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  WorkflowArguments workflow;
+  std::string run_dir;
+  std::string resume;
+  std::string progress = "auto";
+  std::string worker_memory;
+  bool json = false;
+  RunConfig config;
+};
+
+/// Ends the process with `code` unless it is destroyed before the deadline: MPI_Finalize may hang, and by then all that matters
+/// is done.
+class Deadline {
+ public:
+  Deadline(Duration limit, int code) : thread_([this, limit, code] {
+    std::unique_lock lock(mutex_);
+    if (!over_.wait_for(lock, limit, [this] { return done_; })) std::_Exit(code);
+  }) {}
+  ~Deadline() {
+    {
+      const std::scoped_lock lock(mutex_);
+      done_ = true;
+    }
+    over_.notify_one();
+    thread_.join();
+  }
+  Deadline(const Deadline&) = delete;
+  Deadline& operator=(const Deadline&) = delete;
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable over_;
+  bool done_ = false;
+  std::thread thread_;
+};
+
+/// "Open MPI" or "MPICH".
+std::string mpi_library() {
+  std::string text(MPI_MAX_LIBRARY_VERSION_STRING, '\0');
+  int length = 0;
+  MPI_Get_library_version(text.data(), &length);
+  text.resize(static_cast<std::size_t>(length));
+  for (const char* name : {"Open MPI", "MPICH", "Intel(R) MPI", "CRAY MPICH"}) {
+    if (text.find(name) != std::string::npos) return name;
+  }
+  return text.substr(0, text.find('\n'));
+}
+
+/// On rank 0: the workflow and what an earlier run has done of it.
+struct Prepared {
+  WorkflowDescription workflow;
+  std::vector<std::string> already_done;
+};
+
+Status prepare(Options& options, RunConfig& config, Prepared& prepared, Context& context) {
+  if (!options.resume.empty()) {
+    auto earlier = load_run(options.resume, context);
+    if (!earlier) return earlier.error();
+    for (const observe::TaskRecord& task : earlier->view.tasks()) {
+      if (task.state == TaskState::done) prepared.already_done.push_back(task.id);
+    }
+    config.resume = true;
+    config.run_dir = earlier->paths.root();
+    if (options.workflow.file.empty()) options.workflow.file = earlier->view.workflow_file();
+  }
+  auto workflow = load(options.workflow, context);
+  if (!workflow) return workflow.error();
+  prepared.workflow = std::move(*workflow);
+  config.name = prepared.workflow.name;
+  config.environments = prepared.workflow.environments;
+  config.stop_on_failure = prepared.workflow.stop_on_failure;
+  config.workflow_file = fs::absolute(options.workflow.file).lexically_normal();
+  config.workflow_dir = prepared.workflow.directory;
+  return {};
+}
+
+/// From MPI_Init to the end of the run; the exit code, and whether MPI_Finalize may be called.
+std::pair<ExitCode, bool> run_under_mpi(Options& options, Context& context) {
+  int rank = 0;
+  int size = 1;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  if (auto launcher = check_launcher(process_environment, size, mpi_library()); !launcher) {
+    context.fail(launcher.error());
+    return {context.exit_code, true};
+  }
+
+  Prepared prepared;
+  auto end = run_on(
+      MPI_COMM_WORLD, options.config,
+      [&](RunConfig& config) { return prepare(options, config, prepared, context); },
+      [&](DriverContext& driver) {
+        return driver.pilot.submit(std::move(prepared.workflow), std::move(prepared.already_done));
+      });
+  if (!end) {
+    if (rank == pilot_rank || end.error().code == ExitCode::runtime_failed) context.say(end.error().text());
+    return {end.error().code, true};
+  }
+  if (end->error) context.say(end->error->text());
+  if (rank == pilot_rank) {
+    if (options.json) context.out << end->json << std::flush;
+    if (!end->text.empty()) context.say(end->text);
+  }
+  return {end->code, end->clean};
+}
+
+void run(Options& options, Context& context) {
+  auto progress = observe::parse_progress_mode(options.progress);
+  if (!progress) return context.fail(progress.error());
+  options.config.progress = *progress;
+  options.config.run_dir = options.run_dir;
+  options.config.handle_signals = true;
+  if (!options.worker_memory.empty()) {
+    auto memory = parse_size(options.worker_memory);
+    if (!memory) return context.fail(memory.error());
+    options.config.worker_memory = *memory;
+  }
+  if (options.workflow.file.empty() && options.resume.empty()) {
+    return context.fail({"name a workflow file, or a run with --resume", "", "", ExitCode::usage});
+  }
+
+  int provided = 0;
+  if (MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS) {
+    return context.fail({"MPI_Init failed", "", "", ExitCode::runtime_failed});
+  }
+  const auto [code, clean] = run_under_mpi(options, context);
+  context.exit_code = code;
+  context.out.flush();
+  context.err.flush();
+  if (!clean) std::_Exit(to_int(code));
+  const Deadline deadline(defaults::finalize_deadline, to_int(code));
+  MPI_Finalize();
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, Context& context) {
+  auto options = std::make_shared<Options>();
+  RunConfig& config = options->config;
+  CLI::App* command = app.add_subcommand("run", "Run a workflow; start it with mpirun or srun, one rank per node, or alone");
+  add_workflow_arguments(*command, options->workflow);
+  command->get_option("FILE")->required(false);
+  command->add_option("--run-dir", options->run_dir, "where the run keeps all it writes (default: ./trireme-runs/NAME-TIME)");
+  command->add_option("--resume", options->resume, "go on with an earlier run: what is done is not done again");
+  command->add_option("--launcher", config.launcher, "how MPI tasks are started")
+      ->check(CLI::IsMember({"auto", "direct", "pmix", "pmi", "dvm", "srun", "mpiexec"}));
+  command->add_option("--progress", options->progress, "auto, bar, plain or none");
+  command->add_option("--worker-cores", config.worker_cores, "cores that each rank has to give, instead of its node's");
+  command->add_option("--worker-gpus", config.worker_gpus, "GPUs that each rank has to give");
+  command->add_option("--worker-memory", options->worker_memory, "memory that each rank has to give, e.g. 16G");
+  command->add_flag("--dedicated-pilot", config.dedicated_pilot, "rank 0 only steers and takes no work");
+  command->add_option("--log-level", config.log_level, "trace, debug, info, warn or error")
+      ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error"}));
+  command->add_flag("--json", options->json, "print the summary as JSON on stdout at the end");
+  command->callback([options, &context] { run(*options, context); });
+}
+
+}  // namespace trireme::cli

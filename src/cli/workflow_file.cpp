@@ -1,0 +1,26 @@
+#include "cli/workflow_file.hpp"
+
+namespace trireme::cli {
+
+void add_workflow_arguments(CLI::App& command, WorkflowArguments& arguments) {
+  command.add_option("FILE", arguments.file, "workflow file")->required();
+  command.add_option("--set", arguments.settings, "NAME=VALUE: sets a parameter of the workflow; may be repeated")
+      ->type_name("NAME=VALUE")
+      ->allow_extra_args(false);
+}
+
+Error as_error(const std::string& file, const std::vector<Diagnostic>& errors) {
+  std::string text;
+  for (const Diagnostic& error : errors) text += error.text() + "\n";
+  text += file + " has " + (errors.size() == 1 ? "an error" : std::to_string(errors.size()) + " errors");
+  return Error{text, "", "", ExitCode::usage};
+}
+
+Result<WorkflowDescription> load(const WorkflowArguments& arguments, Context& context) {
+  LoadResult loaded = load_workflow(arguments.file, arguments.settings);
+  for (const Diagnostic& warning : loaded.warnings) context.say("warning: " + warning.text());
+  if (!loaded.ok()) return as_error(arguments.file, loaded.errors);
+  return std::move(loaded.workflow);
+}
+
+}  // namespace trireme::cli

@@ -1,0 +1,28 @@
+// The workflow file as `run`, `validate` and `plan` take it.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "cli/command.hpp"
+#include "core/description.hpp"
+#include "workflow/load.hpp"
+
+namespace trireme::cli {
+
+struct WorkflowArguments {
+  std::string file;
+  std::vector<std::string> settings;  ///< of --set
+};
+
+/// FILE and --set.
+void add_workflow_arguments(CLI::App& command, WorkflowArguments& arguments);
+
+/// Every error on a line of its own, and how many there are.
+Error as_error(const std::string& file, const std::vector<Diagnostic>& errors);
+
+/// Loads the file; its warnings and errors are said, and an Error means that it cannot be used.
+Result<WorkflowDescription> load(const WorkflowArguments& arguments, Context& context);
+
+}  // namespace trireme::cli

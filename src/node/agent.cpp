@@ -1,0 +1,179 @@
+#include "node/agent.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <map>
+#include <utility>
+
+#include "core/defaults.hpp"
+#include "node/replica.hpp"
+#include "node/task_attempt.hpp"
+
+namespace trireme {
+
+class Agent::Impl {
+ public:
+  Impl(boost::asio::io_context& loop, AgentOptions options, AgentHooks hooks, SpawnerFactory spawner)
+      : hooks_(std::move(hooks)),
+        resources_(options.node),
+        processes_(loop, std::move(spawner), [this](const Error& trouble) { hooks_.warn(trouble.text()); }),
+        files_(loop),
+        methods_(built_launch_methods()),
+        environments_(processes_, files_, environment_options(options)),
+        context_{.loop = loop,
+                 .hooks = hooks_,
+                 .run = options.run,
+                 .paths = RunPaths(options.run.run_dir),
+                 .rank = options.rank,
+                 .node = std::move(options.node),
+                 .host = std::move(options.host),
+                 .tmp_folder = std::move(options.tmp_folder),
+                 .proxy = {options.proxy_url, options.proxy_socket, options.run.inference_token},
+                 .base = base_variables(options.base_environment),
+                 .processes = processes_,
+                 .files = files_,
+                 .resources = resources_,
+                 .environments = environments_,
+                 .ports = ports_,
+                 .methods = methods_},
+        end_deadline_(loop) {
+    for (EnvironmentDescription& environment : options.environments) environments_.define(std::move(environment));
+  }
+
+  Status start() {
+    if (auto opened = processes_.open(); !opened.ok()) return opened;
+    hooks_.send(NodeJoined{context_.host, context_.node.amount(), context_.proxy.url, context_.node.warnings});
+    return {};
+  }
+
+  void define_environment(EnvironmentDescription environment) { environments_.define(std::move(environment)); }
+  void renew_lease(std::chrono::milliseconds duration) { processes_.renew_lease(duration); }
+  bool done() const { return state_ == State::done; }
+
+  void on(StartTask&& order) {
+    const AttemptId id = order.id;
+    if (state_ != State::working) return hooks_.send(TaskEnded{id, refused()});
+    if (tasks_.contains(id)) return;  // a repeated order
+    auto attempt = std::make_shared<TaskAttempt>(context_, std::move(order), [this, id](AttemptEnd end) {
+      tasks_.erase(id);
+      hooks_.send(TaskEnded{id, std::move(end)});
+      check_end();
+    });
+    tasks_.emplace(id, attempt);
+    attempt->start();
+  }
+
+  void on(CancelTask&& order) {
+    const auto found = tasks_.find(order.id);
+    if (found == tasks_.end()) return;
+    const auto attempt = found->second;
+    attempt->cancel(order.reason.empty() ? "cancelled" : order.reason);
+  }
+
+  void on(StartReplica&& order) {
+    const ReplicaId id = order.id;
+    if (state_ != State::working) return hooks_.send(ReplicaEnded{id, refused(), false});
+    if (replicas_.contains(id)) return;
+    auto replica = std::make_shared<Replica>(context_, std::move(order), [this, id](ReplicaEnded end) {
+      replicas_.erase(id);
+      hooks_.send(std::move(end));
+      check_end();
+    });
+    replicas_.emplace(id, replica);
+    replica->start();
+  }
+
+  void on(StopReplica&& order) {
+    const auto found = replicas_.find(order.id);
+    if (found == replicas_.end()) return;
+    const auto replica = found->second;
+    replica->stop();
+  }
+
+  void on(ShutdownAgent&&) { shutdown(); }
+
+  void shutdown() {
+    if (state_ != State::working) return;
+    state_ = State::ending;
+    end_deadline_.expires_after(defaults::stop_grace + defaults::unkillable_after + defaults::agent_end_extra);
+    end_deadline_.async_wait([this](boost::system::error_code cancelled) {
+      if (!cancelled) close();
+    });
+    environments_.stop(defaults::stop_grace);
+    for (const auto& [id, attempt] : std::map(tasks_)) attempt->cancel("the run is over");
+    for (const auto& [id, replica] : std::map(replicas_)) replica->end_now();
+    check_end();
+  }
+
+ private:
+  enum class State { working, ending, closing, done };
+
+  static Environments::Options environment_options(const AgentOptions& options) {
+    const RunPaths paths(options.run.run_dir);
+    return {.base = base_variables(options.base_environment),
+            .log_folder = paths.node(options.rank) / "environments",
+            .tmp_folder = options.tmp_folder,
+            .workflow_dir = options.run.workflow_dir,
+            .lookup = [run = options.run, host = options.host](std::string_view name) -> std::optional<std::string> {
+              if (name == "run_dir") return run.run_dir;
+              if (name == "workflow_dir") return run.workflow_dir;
+              if (name == "host") return host;
+              return std::nullopt;
+            }};
+  }
+
+  static AttemptEnd refused() {
+    AttemptEnd end;
+    end.outcome = Outcome::cancelled;
+    end.reason = "the run is over";
+    end.started = end.ended = wall_now();
+    return end;
+  }
+
+  /// Goes on to the end when all is gone.
+  void check_end() {
+    if (state_ == State::ending && tasks_.empty() && replicas_.empty()) close();
+  }
+
+  void close() {
+    if (state_ != State::ending) return;
+    state_ = State::closing;
+    end_deadline_.cancel();
+    processes_.close(defaults::stop_grace, [this] {
+      state_ = State::done;
+      hooks_.send(AgentDone{});
+    });
+  }
+
+  // In this order: what is named further up outlives what is made of it.
+  AgentHooks hooks_;
+  ResourceQueue resources_;
+  PortPicker ports_;
+  Processes processes_;
+  FileWorker files_;
+  LaunchMethods methods_;
+  Environments environments_;
+  NodeContext context_;
+  std::map<AttemptId, std::shared_ptr<TaskAttempt>> tasks_;
+  std::map<ReplicaId, std::shared_ptr<Replica>> replicas_;
+  boost::asio::steady_timer end_deadline_;
+  State state_ = State::working;
+};
+
+Agent::Agent(boost::asio::io_context& loop, AgentOptions options, AgentHooks hooks, SpawnerFactory spawner)
+    : impl_(std::make_unique<Impl>(loop, std::move(options), std::move(hooks), std::move(spawner))) {}
+
+Agent::~Agent() = default;
+
+Status Agent::start() { return impl_->start(); }
+void Agent::on_message(ToAgent message) {
+  std::visit([this](auto&& order) { impl_->on(std::move(order)); }, std::move(message));
+}
+void Agent::define_environment(EnvironmentDescription environment) {
+  impl_->define_environment(std::move(environment));
+}
+void Agent::renew_lease(std::chrono::milliseconds duration) { impl_->renew_lease(duration); }
+void Agent::shutdown() { impl_->shutdown(); }
+bool Agent::done() const { return impl_->done(); }
+
+}  // namespace trireme

@@ -1,0 +1,82 @@
+// One attempt at a task, as far as it runs on this node.
+//
+//   environment -> resources -> preparing (folder, inputs) -> running -> storing (outputs) -> over
+//
+// Ranks of one part run as processes of their own; the part is over when all of them have ended, and when one fails the others
+// are stopped. Cores and GPUs are given back when the processes are gone, before outputs are stored. A cancel ends the attempt in
+// whatever state it is; file work under way is told to stop and waited for. Belongs to the agent's loop.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "node/node_context.hpp"
+#include "node/workplace.hpp"
+
+namespace trireme {
+
+class TaskAttempt final : public ProcessOwner, public std::enable_shared_from_this<TaskAttempt> {
+ public:
+  using Over = std::function<void(AttemptEnd)>;
+
+  /// `over` is called once, as the last thing.
+  TaskAttempt(NodeContext& node, StartTask part, Over over);
+  /// File work under way is told to stop.
+  ~TaskAttempt() { stop_.request_stop(); }
+  TaskAttempt(const TaskAttempt&) = delete;
+  TaskAttempt& operator=(const TaskAttempt&) = delete;
+
+  void start();
+  void cancel(const std::string& reason);
+
+  void on_process_started(ProcessId id, const spawner::Started& report) override;
+  void on_process_failed(ProcessId id, const spawner::Failed& report) override;
+  void on_process_ended(ProcessId id, const spawner::Ended& report) override;
+  void on_process_lost(ProcessId id, const Error& why) override;
+
+ private:
+  enum class Phase { environment, resources, preparing, running, storing, over };
+
+  void ask_for_resources();
+  void plan();
+  Status plan_files();
+  Status plan_processes();
+  Template::Lookup lookup(std::uint32_t rank) const;
+  Result<std::string> output_path(const Template& named, std::string_view usual, std::uint32_t rank);
+  Status add_moves(const std::vector<Staging>& stagings, bool outputs, std::vector<FileMove>& moves);
+  void run();
+  void process_over(ProcessId id, const AttemptEnd& end);
+  void all_processes_over();
+  void store();
+  void fail(const Error& error);
+  void finish();
+
+  NodeContext& node_;
+  const StartTask part_;
+  Over over_;
+  Phase phase_ = Phase::environment;
+  std::stop_source stop_;  ///< for file work
+  std::optional<std::string> cancelled_;
+
+  std::filesystem::path folder_;
+  std::filesystem::path scratch_;  ///< empty where no template names it
+  LaunchMethod* method_ = nullptr;
+  Environments::Made changes_;
+  ResourceQueue::Ticket ticket_ = 0;
+  std::vector<Allocation> allocations_;  ///< one for each rank here
+  Preparation preparation_;
+  std::vector<FileMove> outputs_;
+  std::vector<RankProcess> ranks_;
+
+  std::set<ProcessId> running_;
+  bool ending_ = false;  ///< the processes have been told to stop
+  bool told_started_ = false;
+  AttemptEnd end_;
+};
+
+}  // namespace trireme

@@ -1,0 +1,75 @@
+// Counts of requests, for /metrics (Prometheus text) and for the samples that the pilot logs.
+//
+// Pure: plain numbers, no clock. Belongs to the event loop.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/messages.hpp"
+
+namespace trireme::proxy {
+
+/// How a request of this rank's clients ended.
+struct RequestRecord {
+  ServiceIndex service;
+  std::string replica;       ///< "0", "remote-1"; empty if it reached none
+  int code = 0;              ///< that the client was given; 499 if it left before
+  bool failed = false;       ///< answered with 5xx or 429 by us, or cut short
+  double duration_s = 0;     ///< from its head to the last byte of its answer
+  double first_byte_s = -1;  ///< to the answer's head; negative: none came
+  std::uint64_t bytes_up = 0;
+  std::uint64_t bytes_down = 0;
+  std::uint32_t retries = 0;
+};
+
+/// What is so now, for a service.
+struct ServiceGauges {
+  ServiceIndex service;
+  std::string name;
+  std::uint64_t in_flight = 0;  ///< requests of this rank's clients that replicas work on
+  std::uint64_t waiting = 0;    ///< requests of this rank's clients that wait for a slot
+  std::uint64_t queued = 0;     ///< in the service's queue, where this rank is its home
+};
+
+class Metrics {
+ public:
+  void record(const RequestRecord& record);
+  /// A replica of this rank was tried for a client of whichever rank.
+  void served(const ReplicaId& replica, bool failed);
+
+  /// Prometheus text format 0.0.4.
+  std::string text(const std::vector<ServiceGauges>& services) const;
+  /// The samples of services whose numbers have changed since the last call.
+  std::vector<ServiceSample> take_samples(const std::vector<ServiceGauges>& services);
+
+ private:
+  static constexpr std::array bounds_s = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,   0.25, 0.5,
+                                          1.0,   2.5,    5.0,   10.0, 25.0,  50.0, 100.0, 250.0};
+  struct Histogram {
+    std::array<std::uint64_t, bounds_s.size()> buckets{};  ///< not cumulative
+    std::uint64_t count = 0;
+    double sum_s = 0;
+    void add(double seconds);
+  };
+  struct Service {
+    std::map<std::pair<std::string, int>, std::uint64_t> requests;  ///< by replica and code
+    Histogram duration;
+    Histogram first_byte;
+    std::uint64_t bytes_up = 0;
+    std::uint64_t bytes_down = 0;
+    std::uint64_t retries = 0;
+    ServiceSample sample;
+    ServiceSample told;
+  };
+  static void write(std::string& out, std::string_view metric, std::string_view labels, const Histogram& histogram);
+
+  std::map<ServiceIndex, Service> services_;
+};
+
+}  // namespace trireme::proxy

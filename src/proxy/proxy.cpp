@@ -1,0 +1,360 @@
+#include "proxy/proxy.hpp"
+
+#include <array>
+#include <cstdio>
+#include <random>
+#include <unordered_map>
+#include <utility>
+
+#include "core/defaults.hpp"
+#include "proxy/admission/admission.hpp"
+#include "proxy/endpoints_json.hpp"
+#include "proxy/forward/fabric_upstream.hpp"
+#include "proxy/forward/forward_server.hpp"
+#include "proxy/forward/wire.hpp"
+#include "proxy/front.hpp"
+#include "proxy/http/listener.hpp"
+#include "proxy/http/loop.hpp"
+#include "proxy/metrics.hpp"
+#include "proxy/remote/curl_loop.hpp"
+#include "proxy/request.hpp"
+#include "proxy/timer.hpp"
+#include "proxy/upstreams.hpp"
+
+namespace trireme::proxy {
+
+namespace {
+
+constexpr int client_closed_request = 499;
+
+std::uint64_t random_number() {
+  std::random_device device;
+  return (std::uint64_t{device()} << 32) | device();
+}
+
+}  // namespace
+
+class Proxy::Impl final : private http::Resident, private AdmissionOutbox, private ForwardHost, private RequestHost {
+ public:
+  Impl(http::Loop& loop, Transport& transport, const RunInfo& run)
+      : Resident(loop),
+        transport_(transport),
+        self_(transport.rank()),
+        run_(run),
+        curl_(loop.io()),
+        upstreams_(self_, loop, curl_),
+        admission_(self_, *this),
+        tick_(loop.io(), [this] { turn(); }),
+        calls_(loop.io(), transport,
+               [this](const ReplicaId& replica, const LoadReport& load) {
+                 admission_.dispatcher().on_load(replica, load, mono_now());
+               }),
+        server_(loop.io(), transport, *this),
+        request_id_prefix_(random_number()) {}
+
+  Status listen(const ProxyOptions& options) {
+    http::ListenerOptions limits;
+    limits.identify = options.identify;
+    if (!limits.identify) {
+      limits.identify = [check = std::make_shared<http::PeerCheck>()](int descriptor) { return (*check)(descriptor); };
+    }
+    const auto handler = [this](std::unique_ptr<http::Exchange> exchange) { handle(std::move(exchange)); };
+    auto port = http::Listener::on_loopback(loop(), options.port, handler, limits);
+    if (!port) return port.error();
+    listeners_.push_back(*std::move(port));
+    if (options.socket.empty()) return {};
+    auto socket = http::Listener::on_path(loop(), options.socket, handler, limits);
+    if (!socket) return socket.error();
+    listeners_.push_back(*std::move(socket));
+    return {};
+  }
+
+  std::uint16_t port() const { return listeners_.empty() ? 0 : listeners_.front()->port(); }
+
+  void on_message(Rank from, MessageKind kind, std::string_view payload) {
+    switch (kind) {
+      case MessageKind::call_open:
+      case MessageKind::call_cancel:
+        server_.on_message(from, kind, payload);
+        break;
+      case MessageKind::call_head:
+      case MessageKind::call_error:
+        calls_.on_message(from, kind, payload);
+        break;
+      case MessageKind::call_data:
+      case MessageKind::call_window:
+        server_.on_message(from, kind, payload);
+        calls_.on_message(from, kind, payload);
+        break;
+      default:
+        if (const auto message = read_admission(kind, payload)) {
+          admission_.on_message(from, *message, mono_now());
+          poke();
+        }
+    }
+    settle();
+  }
+
+  void on_endpoints(EndpointEpoch epoch) {
+    std::vector<ServiceIndex> changed;
+    for (const ServiceEndpoint& endpoint : epoch.changed) changed.push_back(endpoint.index);
+    // Upstreams first: what waits is placed as soon as admission knows of a replica.
+    EndpointTable next = admission_.table();
+    if (!next.apply(epoch)) return;
+    for (const ServiceIndex index : changed) upstreams_.apply(next, *next.find(index));
+    admission_.apply(std::move(epoch), mono_now());
+    poke();
+  }
+
+  void on_rank_lost(Rank rank) {
+    admission_.on_rank_lost(rank);
+    server_.on_rank_lost(rank);
+    calls_.on_rank_lost(rank);
+    poke();
+  }
+
+  void drain(const ReplicaId& replica, std::function<void()> done) {
+    admission_.slots().drain(replica, std::move(done));
+    settle();
+  }
+
+  std::vector<ServiceSample> take_samples() { return metrics_.take_samples(gauges()); }
+
+  void close() {
+    tick_.disarm();
+    requests_.clear();
+    listeners_.clear();
+  }
+
+ private:
+  // From the loop.
+
+  void on_tail() override { turn(); }
+
+  /// Delivers what this rank sends to itself, and does what time has made due.
+  void turn() {
+    for (auto& message : std::exchange(to_self_, {})) {
+      admission_.on_message(self_, message, mono_now());
+    }
+    if (const MonoTime next = admission_.tick(mono_now()); next != 0) tick_.arm_at(next);
+    if (!to_self_.empty()) at_tail();
+  }
+  /// Admission changed otherwise than by poke(): looks whether a turn is needed for it.
+  void settle() {
+    if (admission_.pending()) at_tail();
+  }
+
+  // AdmissionOutbox
+
+  void send(Rank to, AdmissionMessage message) override {
+    if (to == self_) {
+      to_self_.push_back(std::move(message));
+      at_tail();
+    } else {
+      transport_.send(to, MessageClass::control, kind_of(message), write(message));
+    }
+  }
+
+  // ForwardHost
+
+  bool take_slot(Rank for_rank, const ReplicaId& replica, std::uint64_t reservation) override {
+    admission_.reporter().used(for_rank, replica, mono_now());
+    return reservation == 0 ? admission_.slots().admit(replica) : admission_.slots().redeem(replica, reservation);
+  }
+  void release_slot(const ReplicaId& replica) override {
+    admission_.slots().release(replica);
+    settle();
+  }
+  LoadReport load(const ReplicaId& replica) const override { return admission_.slots().load(replica); }
+  Upstream* upstream(const ReplicaId& replica) override { return upstreams_.find(replica); }
+
+  // ForwardHost and RequestHost
+
+  void on_served(const ReplicaId& replica, const CallError* error) override {
+    metrics_.served(replica, error != nullptr);
+    if (error != nullptr && error->kind == CallError::Kind::not_delivered) {
+      admission_.slots().rest(replica, mono_now() + Duration(defaults::replica_rest).count());
+      poke();
+    }
+  }
+
+  // RequestHost
+
+  Dispatcher& dispatcher() override { return admission_.dispatcher(); }
+  const EndpointTable& table() const override { return admission_.table(); }
+  void poke() override { at_tail(); }
+
+  bool attempt(http::Relay& relay, Placement& placement) override {
+    if (placement.owner == self_) {
+      Upstream* own = upstreams_.find(placement.replica);
+      if (own != nullptr) relay.attempt(*own);
+      return own != nullptr;
+    }
+    FabricUpstream other(calls_, placement.owner, placement.replica, placement.hold.use());
+    relay.attempt(other);
+    return true;
+  }
+
+  void on_done(Request& request) override {
+    const auto& outcome = request.outcome();
+    const MonoTime now = mono_now();
+    const Demand& demand = request.demand();
+    RequestRecord record;
+    record.service = demand.service;
+    if (const auto& replica = request.replica()) record.replica = label(*replica);
+    record.code = outcome.status != 0 ? outcome.status : client_closed_request;
+    record.failed = request.failed();
+    record.duration_s = seconds(Duration(now - demand.arrived));
+    if (request.answered_at() != 0) {
+      record.first_byte_s = seconds(Duration(request.answered_at() - demand.arrived));
+    }
+    record.bytes_up = outcome.bytes_up;
+    record.bytes_down = outcome.bytes_down;
+    record.retries = request.retries();
+    metrics_.record(record);
+    const auto found = requests_.find(&request);
+    if (found != requests_.end()) {
+      loop().bury(std::move(found->second));
+      requests_.erase(found);
+    }
+    settle();
+  }
+
+  static std::string label(const ReplicaId& replica) {
+    return is_remote(replica) ? "remote-" + std::to_string(replica.replica - first_remote)
+                              : std::to_string(replica.replica);
+  }
+
+  // Clients
+
+  void handle(std::unique_ptr<http::Exchange> exchange) {
+    const http::RequestHead& head = exchange->head();
+    const Route route = route_of(head.target);
+    if (const auto denial = deny(head, exchange->peer(), route.control, run_)) {
+      http::Headers headers;
+      if (denial->status == 401) headers.push_back({"WWW-Authenticate", "Bearer"});
+      return respond_error(*exchange, denial->status, denial->what, std::move(headers));
+    }
+    const bool reading = head.method == "GET" || head.method == "HEAD";
+    if (route.kind == Route::Kind::service) return serve(std::move(exchange), route);
+    if (route.kind == Route::Kind::unknown) {
+      return respond_error(*exchange, 404, "there is nothing at this path; services are at /services/NAME/");
+    }
+    if (!reading) return respond_error(*exchange, 405, "this path is only for GET", {{"Allow", "GET, HEAD"}});
+    if (route.kind == Route::Kind::health) {
+      exchange->respond(200, "text/plain; charset=utf-8", "ok\n");
+    } else if (route.kind == Route::Kind::metrics) {
+      exchange->respond(200, "text/plain; version=0.0.4; charset=utf-8", metrics_.text(gauges()));
+    } else {
+      exchange->respond(200, "application/json", endpoints_json(admission_.table()));
+    }
+  }
+
+  void serve(std::unique_ptr<http::Exchange> exchange, const Route& route) {
+    const Service* service = admission_.table().find(route.name);
+    if (service == nullptr) {
+      return respond_error(*exchange, 404, "there is no service " + std::string(route.name) + " in this run");
+    }
+    const auto wishes = wishes_of(exchange->head().headers);
+    if (!wishes) return respond_error(*exchange, 400, wishes.error().what);
+    const MonoTime now = mono_now();
+    const Demand demand{.service = service->endpoint.index,
+                        .priority = wishes->priority,
+                        .arrived = now,
+                        .deadline = now + wishes->deadline.count()};
+    const auto given = request_id_of(exchange->head().headers);
+    std::string id = given ? std::string(*given) : new_request_id();
+    http::RequestHead head = upstream_head(exchange->head(), route, id);
+    auto owned =
+        std::make_unique<Request>(loop(), static_cast<RequestHost&>(*this), self_, demand, std::move(id), std::move(exchange), std::move(head));
+    Request& request = *owned;
+    requests_.emplace(&request, std::move(owned));
+    request.start();
+  }
+
+  void respond_error(http::Exchange& exchange, int status, std::string_view message, http::Headers headers = {}) {
+    exchange.respond(status, "application/json", error_body(status, message), std::move(headers));
+  }
+
+  std::string new_request_id() {
+    std::array<char, 40> text{};
+    const int size =
+        std::snprintf(text.data(), text.size(), "%016llx-%llx", static_cast<unsigned long long>(request_id_prefix_),
+                      static_cast<unsigned long long>(++request_count_));
+    return std::string(text.data(), static_cast<std::size_t>(size));
+  }
+
+  std::vector<ServiceGauges> gauges() const {
+    std::map<ServiceIndex, std::uint64_t> in_flight;
+    for (const auto& [key, request] : requests_) {
+      if (request->in_flight()) ++in_flight[request->demand().service];
+    }
+    std::vector<ServiceGauges> out;
+    for (const auto& [index, service] : admission_.table().services()) {
+      out.push_back({.service = index,
+                     .name = service.endpoint.name,
+                     .in_flight = in_flight[index],
+                     .waiting = admission_.dispatcher().waiting(index),
+                     .queued = admission_.queued(index)});
+    }
+    return out;
+  }
+
+  Transport& transport_;
+  const Rank self_;
+  const RunInfo run_;
+  CurlLoop curl_;
+  Upstreams upstreams_;
+  Admission admission_;
+  Timer tick_;
+  FabricCalls calls_;
+  ForwardServer server_;
+  Metrics metrics_;
+  const std::uint64_t request_id_prefix_;
+  std::uint64_t request_count_ = 0;
+  std::vector<AdmissionMessage> to_self_;
+  std::unordered_map<Request*, std::unique_ptr<Request>> requests_;
+  std::vector<std::unique_ptr<http::Listener>> listeners_;
+};
+
+Proxy::Proxy(std::unique_ptr<http::Loop> loop, std::unique_ptr<Impl> impl)
+    : loop_(std::move(loop)), impl_(std::move(impl)) {}
+Proxy::~Proxy() {
+  impl_->close();
+}
+
+Result<std::unique_ptr<Proxy>> Proxy::start(boost::asio::io_context& io, Transport& transport, const RunInfo& run,
+                                            ProxyOptions options) {
+  auto loop = std::make_unique<http::Loop>(io);
+  auto impl = std::make_unique<Impl>(*loop, transport, run);
+  if (const Status listening = impl->listen(options); !listening) return listening.error();
+  return std::unique_ptr<Proxy>(new Proxy(std::move(loop), std::move(impl)));
+}
+
+std::uint16_t Proxy::port() const {
+  return impl_->port();
+}
+std::string Proxy::url() const {
+  return "http://127.0.0.1:" + std::to_string(port());
+}
+
+void Proxy::on_message(Rank from, MessageKind kind, std::string_view payload) {
+  impl_->on_message(from, kind, payload);
+}
+void Proxy::on_endpoints(EndpointEpoch epoch) {
+  impl_->on_endpoints(std::move(epoch));
+}
+void Proxy::on_rank_lost(Rank rank) {
+  impl_->on_rank_lost(rank);
+}
+void Proxy::drain(const ReplicaId& replica, std::function<void()> done) {
+  impl_->drain(replica, std::move(done));
+}
+std::vector<ServiceSample> Proxy::take_samples() {
+  return impl_->take_samples();
+}
+void Proxy::close() {
+  impl_->close();
+}
+
+}  // namespace trireme::proxy

@@ -1,0 +1,93 @@
+// One client's request to a service, from its head to the last byte of its answer.
+//
+//   place ──► attempt ──► answered ──► done
+//     │  ▲       │ failed, and may be tried again elsewhere
+//     ▼  └───────┘
+//   wait ──► refused (429, 503, 504) ──► done
+//
+// Its deadline runs from its arrival to the first byte of an answer. The Placement with the Hold that counts it as in flight is
+// a member, so it ends with whichever exit is taken. Belongs to the event loop.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "proxy/admission/admission.hpp"
+#include "proxy/http/exchange.hpp"
+#include "proxy/http/loop.hpp"
+#include "proxy/http/relay.hpp"
+
+namespace trireme::proxy {
+
+class Request;
+
+/// What a request needs of its rank's proxy.
+class RequestHost {
+ public:
+  virtual Dispatcher& dispatcher() = 0;
+  virtual const EndpointTable& table() const = 0;
+  /// Sends the request to where it was placed. False if there is nobody any more.
+  virtual bool attempt(http::Relay& relay, Placement& placement) = 0;
+  /// An attempt at a replica of this rank has ended; `error` is null where it was answered.
+  virtual void on_served(const ReplicaId& replica, const CallError* error) = 0;
+  /// Something waits, so time matters to admission.
+  virtual void poke() = 0;
+  /// The request is over; it may be destroyed after the present turn of the loop.
+  virtual void on_done(Request& request) = 0;
+
+ protected:
+  ~RequestHost() = default;
+};
+
+class Request final : public http::Resident, private http::RelayOwner, private SlotWaiter {
+ public:
+  Request(http::Loop& loop, RequestHost& host, Rank self, const Demand& demand, std::string id,
+          std::unique_ptr<http::Exchange> exchange, http::RequestHead head);
+  ~Request() override;
+
+  void start();
+
+  /// A replica works on it, or is about to.
+  bool in_flight() const { return placement_.has_value(); }
+  // What has become of it, once it is done.
+  const Demand& demand() const { return demand_; }
+  const http::RelayOutcome& outcome() const { return outcome_; }
+  /// The last replica that it was sent to.
+  const std::optional<ReplicaId>& replica() const { return replica_; }
+  bool failed() const { return failed_; }
+  MonoTime answered_at() const { return answered_at_; }  ///< 0: never
+  std::uint32_t retries() const { return retries_; }
+
+ private:
+  void on_failed(http::Relay& relay, const CallError& error) override;
+  void on_answer(http::Relay& relay, http::ResponseHead& head) override;
+  void on_done(http::Relay& relay, const http::RelayOutcome& outcome) override;
+  void on_placed(Placement placement) override;
+  void on_refused(Refusal refusal) override;
+  void on_deadline() override;
+
+  void decide(Dispatcher::Decision decision);
+  void refuse(int status, std::string_view message, http::Headers headers = {});
+  bool may_retry(const CallError& error) const;
+  void end_attempt(const CallError* error);
+
+  RequestHost& host_;
+  const Rank self_;
+  const Demand demand_;
+  const std::string id_;
+  RetryKind retry_ = RetryKind::safe;
+  std::optional<Ticket> ticket_;
+  std::optional<Placement> placement_;  ///< of the attempt in progress
+  std::vector<ReplicaId> tried_;
+  std::optional<ReplicaId> replica_;
+  std::uint32_t retries_ = 0;
+  MonoTime answered_at_ = 0;
+  bool failed_ = false;
+  bool done_ = false;
+  http::RelayOutcome outcome_;
+  http::Relay relay_;  ///< last: its end is the first to go, and may still call
+};
+
+}  // namespace trireme::proxy

@@ -1,0 +1,56 @@
+#include "fabric/progress.hpp"
+
+#include <doctest/doctest.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <functional>
+#include <thread>
+#include <vector>
+
+using namespace trireme;
+using namespace std::chrono_literals;
+
+TEST_CASE("after activity the loop spins for a moment, then sleeps longer and longer, up to a limit") {
+  Backoff::Time now{};
+  Backoff backoff({.spin = 50us, .sleep_min = 20us, .sleep_max = 2ms}, now);
+  CHECK(backoff.idle(now + 49us) == 0us);
+  std::vector<Duration> sleeps;
+  for (int i = 0; i < 9; ++i) sleeps.push_back(backoff.idle(now + 1ms));
+  CHECK(sleeps == std::vector<Duration>{20us, 40us, 80us, 160us, 320us, 640us, 1280us, 2ms, 2ms});
+  backoff.active(now + 5ms);
+  CHECK(backoff.idle(now + 5ms + 10us) == 0us);
+  CHECK(backoff.idle(now + 6ms) == 20us);
+}
+
+TEST_CASE("another thread's post ends a sleep") {
+  boost::asio::io_context io;
+  bool posted = false;
+  // So long that the test would run into its time limit if the post did not end it.
+  const Backoff::Limits limits{.spin = 0s, .sleep_min = 1h, .sleep_max = 1h};
+  std::thread other([&] {
+    std::this_thread::sleep_for(20ms);  // the loop is most likely asleep by then
+    boost::asio::post(io, [&] { posted = true; });
+  });
+  run_until(
+      io, [] { return false; }, [&] { return posted; }, limits);
+  other.join();
+  CHECK(posted);
+}
+
+TEST_CASE("the loop can be run again, and a flood of events does not keep it from polling") {
+  boost::asio::io_context io;
+  for (int round = 0; round < 3; ++round) {
+    int polls = 0;
+    bool flooding = true;
+    std::function<void()> again = [&] {
+      if (flooding) boost::asio::post(io, again);
+    };
+    boost::asio::post(io, again);
+    run_until(
+        io, [&] { return ++polls > 0; }, [&] { return polls >= 10; });
+    CHECK(polls >= 10);
+    flooding = false;
+    io.poll();
+  }
+}

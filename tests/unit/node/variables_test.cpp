@@ -1,0 +1,84 @@
+#include "node/variables.hpp"
+
+#include <doctest/doctest.h>
+
+#include "bench.hpp"
+#include "node/end_words.hpp"
+
+using namespace trireme;
+
+TEST_CASE("what an outer run left for its own tasks is not handed on, what people set is") {
+  const std::vector<std::string> entries{"PATH=/bin", "TRIREME_TOKEN=secret", "TRIREME_SERVICE_A_URL=x", "EMPTY=", "A=b=c",
+                                         "TRIREME_TMPDIR=/scratch", "nonsense", "=C:"};
+  const auto base = base_variables(entries);
+  CHECK(base == Variables{{"PATH", "/bin"}, {"EMPTY", ""}, {"A", "b=c"}, {"TRIREME_TMPDIR", "/scratch"}});
+}
+
+TEST_CASE("what an environment's setup changed can be applied elsewhere, without what bash sets by itself") {
+  const Variables before{{"PATH", "/bin"}, {"GONE", "1"}, {"SHLVL", "1"}, {"PWD", "/a"}, {"OLDPWD", "/b"}};
+  const Variables after{{"PATH", "/venv:/bin"}, {"NEW", "2"}, {"SHLVL", "2"}, {"PWD", "/c"}, {"_", "/usr/bin/env"}};
+  const auto changes = changes_between(before, after);
+  CHECK(changes.set == Variables{{"PATH", "/venv:/bin"}, {"NEW", "2"}});
+  CHECK(changes.unset == std::vector<std::string>{"GONE"});
+  Variables other{{"PATH", "/usr/bin"}, {"GONE", "3"}, {"HOME", "/h"}};
+  apply(changes, other);
+  CHECK(other == Variables{{"PATH", "/venv:/bin"}, {"NEW", "2"}, {"HOME", "/h"}});
+}
+
+TEST_CASE("a task is told where the proxy and each service are") {
+  Variables variables;
+  const std::vector<std::string> services{"llama-3", "a b"};
+  add_proxy({"http://127.0.0.1:5", "/s", "token"}, services, variables);
+  CHECK(variables == Variables{{"TRIREME_PROXY_URL", "http://127.0.0.1:5"},
+                               {"TRIREME_SOCKET", "/s"},
+                               {"TRIREME_SERVICE_LLAMA_3_URL", "http://127.0.0.1:5/services/llama-3"},
+                               {"TRIREME_SERVICE_A_B_URL", "http://127.0.0.1:5/services/a%20b"},
+                               {"OPENAI_BASE_URL", "http://127.0.0.1:5/v1"},
+                               {"OPENAI_API_KEY", "token"},
+                               {"OLLAMA_HOST", "http://127.0.0.1:5"}});
+}
+
+TEST_CASE("loopback is appended to no_proxy and NO_PROXY, each as it was") {
+  Variables variables{{"no_proxy", "site.example"}, {"NO_PROXY", "*"}};
+  add_no_proxy(variables);
+  CHECK(variables["no_proxy"] == "site.example,127.0.0.1,localhost,::1");
+  CHECK(variables["NO_PROXY"] == "*");
+  Variables none;
+  add_no_proxy(none);
+  CHECK(none["NO_PROXY"] == "127.0.0.1,localhost,::1");
+}
+
+TEST_CASE("only the GPUs given are visible, by each vendor's own rules") {
+  Variables variables{{"CUDA_VISIBLE_DEVICES", "0,1,2,3"}};
+  add_gpus({}, variables);
+  CHECK(variables["CUDA_VISIBLE_DEVICES"] == "0,1,2,3");
+  const std::vector<NodeGpu> nvidia{{2, GpuVendor::nvidia, "2"}, {3, GpuVendor::nvidia, "GPU-x"}};
+  add_gpus(nvidia, variables);
+  CHECK(variables["CUDA_VISIBLE_DEVICES"] == "2,GPU-x");
+  const std::vector<NodeGpu> amd{{6, GpuVendor::amd, "6"}, {7, GpuVendor::amd, "7"}};
+  add_gpus(amd, variables);
+  CHECK(variables == Variables{{"ROCR_VISIBLE_DEVICES", "6,7"}, {"HIP_VISIBLE_DEVICES", "0,1"}});
+}
+
+TEST_CASE("ends are told in words and numbers") {
+  spawner::Ended ended;
+  CHECK(end_of(ended, Duration{0}).outcome == Outcome::done);
+  CHECK(end_of(ended, Duration{0}).reason.empty());
+  ended.exit_code = 3;
+  CHECK(end_of(ended, Duration{0}).reason == "exit code 3");
+  ended.signo = 11;
+  const auto crashed = end_of(ended, Duration{0});
+  CHECK(crashed.exit_code == 139);
+  CHECK(crashed.signal == 11);
+  CHECK(crashed.reason == "killed by signal 11 (SIGSEGV)");
+  ended.timed_out = true;
+  ended.signo = 15;
+  const auto late = end_of(ended, std::chrono::minutes(90));
+  CHECK(late.outcome == Outcome::timeout);
+  CHECK(late.reason == "ended after its timeout of 1h30m");
+  const auto missing = end_of(spawner::Failed{1, ENOENT, spawner::Stage::program, "cannot run 'x'"});
+  CHECK(missing.exit_code == 127);
+  CHECK(missing.reason == "cannot run 'x'");
+  CHECK(end_of(spawner::Failed{1, EACCES, spawner::Stage::program, ""}).exit_code == 126);
+  CHECK(end_of(spawner::Failed{1, ENOENT, spawner::Stage::working_folder, ""}).exit_code == 126);
+}

@@ -1,0 +1,224 @@
+// Remote endpoints over real TLS: certificates made by openssl for this run, a server in Python.
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "backend.hpp"
+#include "client.hpp"
+#include "cluster.hpp"
+#include "proxy/remote/remote_upstream.hpp"
+#include "support.hpp"
+
+using namespace trireme;
+using namespace trireme::proxy;
+using namespace trireme::proxy::test;
+
+namespace {
+
+/// A certificate authority, a certificate for "localhost" and 127.0.0.1 made by it, and a server that shows that.
+class TlsServer {
+ public:
+  TlsServer() {
+    char folder[] = "/tmp/trireme-test-XXXXXX";
+    REQUIRE(::mkdtemp(folder) != nullptr);
+    folder_ = folder;
+    make("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test-ca -keyout ca.key -out ca.pem");
+    make("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=other-ca -keyout other.key -out other.pem");
+    make("openssl req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout server.key -out server.csr");
+    std::ofstream(folder_ + "/names") << "subjectAltName=DNS:localhost,IP:127.0.0.1\n";
+    make(
+        "openssl x509 -req -days 2 -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile names -out "
+        "server.pem");
+    start();
+  }
+  ~TlsServer() {
+    ::close(to_);
+    ::close(from_);
+    ::kill(pid_, SIGTERM);
+    ::waitpid(pid_, nullptr, 0);
+    std::filesystem::remove_all(folder_);
+  }
+  std::string file(const std::string& name) const { return folder_ + "/" + name; }
+  std::string url() const { return "https://localhost:" + std::to_string(port_); }
+
+ private:
+  void make(const std::string& command) {
+    REQUIRE(std::system(("cd " + folder_ + " && " + command + " >/dev/null 2>&1").c_str()) == 0);
+  }
+  void start() {
+    int input[2];
+    int output[2];
+    REQUIRE(::pipe2(input, O_CLOEXEC) == 0);
+    REQUIRE(::pipe2(output, O_CLOEXEC) == 0);
+    const std::string script = std::string(TRIREME_SOURCE_DIR) + "/tests/unit/proxy/tls_server.py";
+    const std::string certificate = file("server.pem");
+    const std::string key = file("server.key");
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      ::dup2(input[0], STDIN_FILENO);
+      ::dup2(output[1], STDOUT_FILENO);
+      ::execl("/usr/bin/python3", "python3", script.c_str(), certificate.c_str(), key.c_str(), nullptr);
+      ::_exit(127);
+    }
+    ::close(input[0]);
+    ::close(output[1]);
+    to_ = input[1];
+    from_ = output[0];
+    char text[16] = {};
+    REQUIRE(::read(from_, text, sizeof text - 1) > 0);
+    port_ = std::atoi(text);
+    REQUIRE(port_ > 0);
+  }
+
+  std::string folder_;
+  pid_t pid_ = -1;
+  int to_ = -1;
+  int from_ = -1;
+  int port_ = 0;
+};
+
+ServiceEndpoint remote_service(const RemoteEndpoint& remote) {
+  ServiceEndpoint endpoint = service_on({});
+  endpoint.remote.push_back(remote);
+  return endpoint;
+}
+
+}  // namespace
+
+TEST_CASE("remote: paths are joined, and what they have in common is there once") {
+  CHECK(join_url("https://a.example", "/v1/models") == "https://a.example/v1/models");
+  CHECK(join_url("https://a.example/", "/v1") == "https://a.example/v1");
+  CHECK(join_url("https://a.example/v1", "/v1/models?x=1") == "https://a.example/v1/models?x=1");
+  CHECK(join_url("https://a.example/v1/", "/models") == "https://a.example/v1/models");
+  CHECK(join_url("https://a.example/v1", "/v12/models") == "https://a.example/v1/v12/models");
+  CHECK(join_url("https://a.example/v1", "/v1?x") == "https://a.example/v1?x");
+}
+
+TEST_CASE("remote: an endpoint behind TLS answers, with its key, from every rank and over a kept connection") {
+  TlsServer server;
+  ::setenv("TRIREME_TEST_KEY", "remote-key", 1);
+  Cluster cluster(2);
+  cluster.publish({remote_service(
+      {.url = server.url() + "/v1", .key_env = "TRIREME_TEST_KEY", .key_file = {}, .ca_file = server.file("ca.pem")})});
+  std::string connection;
+  for (const Rank rank : {0, 1, 0}) {
+    CAPTURE(rank);
+    const Answer answer = ask(cluster.url(rank, "/services/llama/v1/models?a=b"),
+                              {.headers = {"Authorization: Bearer inference-token", "X-Other: 1"}});
+    CHECK(answer.status == 200);
+    CHECK(answer.headers.at("x-trireme-replica") == "llama/remote-0");
+    CHECK(answer.body.starts_with("GET /v1/models?a=b\n"));
+    CHECK(answer.body.find("Authorization: Bearer remote-key\n") != std::string::npos);
+    CHECK(answer.body.find("inference-token") == std::string::npos);
+    CHECK(answer.body.find("X-Other: 1\n") != std::string::npos);
+    CHECK(answer.body.find("Host: localhost:") != std::string::npos);
+    const std::size_t at = answer.body.find("connection ");
+    const std::string used = answer.body.substr(at, answer.body.find('\n', at) - at);
+    if (connection.empty()) connection = used;
+    CHECK(used == connection);
+  }
+}
+
+TEST_CASE("remote: bodies stream both ways unchanged") {
+  TlsServer server;
+  Cluster cluster(2);
+  cluster.publish(
+      {remote_service({.url = server.url(), .key_env = {}, .key_file = {}, .ca_file = server.file("ca.pem")})});
+  for (const Rank rank : {0, 1}) {
+    for (const bool length_known : {true, false}) {
+      CAPTURE(rank);
+      CAPTURE(length_known);
+      std::string body(3u << 20, '\0');
+      for (std::size_t i = 0; i < body.size(); ++i) body[i] = Backend::pattern(i);
+      Asked asked{.method = "POST"};
+      std::size_t sent = 0;
+      if (length_known) {
+        asked.body = body;
+      } else {
+        asked.upload = [&](std::size_t room) {
+          const std::string piece = body.substr(sent, room);
+          sent += piece.size();
+          return piece;
+        };
+      }
+      const Answer answer = ask(cluster.url(rank, "/services/llama/"), asked);
+      CHECK(answer.error == "");
+      CHECK(answer.status == 201);
+      CHECK((answer.body == body));
+    }
+  }
+}
+
+TEST_CASE("remote: a certificate of an unknown authority is refused") {
+  TlsServer server;
+  Cluster cluster(1);
+  for (const std::string& ca : {server.file("other.pem"), std::string()}) {
+    cluster.publish({remote_service({.url = server.url(), .key_env = {}, .key_file = {}, .ca_file = ca})});
+    const Answer answer = ask(cluster.url(0, "/services/llama/"), {.headers = {"X-Trireme-Deadline: 5"}});
+    CHECK((answer.status == 502 || answer.status == 504));
+    CHECK(answer.headers.count("x-trireme-replica") == 0);
+  }
+}
+
+TEST_CASE("remote: what goes wrong is said, without the key") {
+  Cluster cluster(1);
+  SUBCASE("nobody listens") {
+    ::setenv("TRIREME_TEST_KEY", "remote-key", 1);
+    cluster.publish({remote_service({.url = "http://127.0.0.1:" + std::to_string(closed_port()),
+                                     .key_env = "TRIREME_TEST_KEY",
+                                     .key_file = {},
+                                     .ca_file = {}})});
+  }
+  SUBCASE("no key") {
+    cluster.publish({remote_service(
+        {.url = "http://127.0.0.1:1", .key_env = "TRIREME_NO_SUCH_KEY", .key_file = {}, .ca_file = {}})});
+  }
+  SUBCASE("no URL") {
+    cluster.publish({remote_service({.url = "::", .key_env = {}, .key_file = {}, .ca_file = {}})});
+  }
+  const Answer answer = ask(cluster.url(0, "/services/llama/"));
+  CHECK(answer.status == 502);
+  CHECK(answer.body.find("llama/remote-0") != std::string::npos);
+  CHECK(answer.body.find("remote-key") == std::string::npos);
+}
+
+TEST_CASE("remote: a server that breaks off before its answer is not asked again unless the service allows it") {
+  TlsServer server;
+  Cluster cluster(1);
+  cluster.publish(
+      {remote_service({.url = server.url(), .key_env = {}, .key_file = {}, .ca_file = server.file("ca.pem")})});
+  CHECK(ask(cluster.url(0, "/services/llama/break")).status == 502);
+  CHECK(ask(cluster.url(0, "/services/llama/")).status == 200);
+}
+
+TEST_CASE("remote: the key may come from a file, and concurrency holds over all ranks") {
+  Backend backend;
+  char path[] = "/tmp/trireme-test-XXXXXX";
+  const int file = ::mkstemp(path);
+  REQUIRE(file >= 0);
+  REQUIRE(::write(file, "file-key\n", 9) == 9);
+  ::close(file);
+  {
+    Cluster cluster(2);
+    ServiceEndpoint endpoint = remote_service({.url = "http://127.0.0.1:" + std::to_string(backend.port()),
+                                               .key_env = {},
+                                               .key_file = path,
+                                               .ca_file = {},
+                                               .concurrency = 1});
+    cluster.publish({endpoint});
+    CHECK(ask(cluster.url(1, "/services/llama/")).body.find("Authorization: Bearer file-key\n") != std::string::npos);
+    Socket blocker(cluster.port(1));
+    blocker.write("GET /services/llama/hang HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    REQUIRE(backend.wait_for_open(1));
+    CHECK(ask(cluster.url(0, "/services/llama/"), {.headers = {"X-Trireme-Deadline: 0.1"}}).status == 504);
+    blocker.close();
+    CHECK(backend.wait_for_gone(1));
+    CHECK(ask(cluster.url(0, "/services/llama/")).status == 200);
+  }
+  ::unlink(path);
+}
