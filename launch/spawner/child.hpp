@@ -4,7 +4,9 @@
 // the child has called exec or given up, and a failure reaches the spawner through the memory that both share, so that it
 // cannot be confused with what the program itself returns. All that needs memory (paths to try, argument vectors, masks) is
 // made before; between clone and exec the child makes system calls and nothing else. It inherits the spawner's default signal
-// dispositions, so only the mask has to be emptied, and every descriptor of the spawner beyond its stdio closes at exec.
+// dispositions, so only the mask has to be emptied; every descriptor of the spawner beyond its stdio closes at exec. It inherits
+// its cores too: the spawner goes to them for the moment. (A child that moved itself had to wait for its first turn on the other
+// core while the spawner waited for it: on a busy machine that was three times slower.)
 #pragma once
 
 #include <sys/types.h>
@@ -27,7 +29,7 @@ class Launcher {
   /// The pid of the process, which is also its session and process group; or why there is none.
   std::variant<pid_t, Failed> launch(const Spawn& spawn);
 
-  struct Plan;
+  struct Plan;  ///< of one child; child.cpp alone knows it
 
  private:
   pid_t make_process(Plan& plan);

@@ -86,6 +86,7 @@ constexpr std::size_t workflow_errors = 1000;            ///< beyond it they are
 // What people see.
 constexpr std::size_t summary_failures = 100;        ///< failed tasks named in summary.json
 constexpr std::size_t shown_failures = 5;            ///< failed tasks named on the terminal at the end
+constexpr std::size_t shown_reason_lines = 12;  ///< of a reason that ends with the tail of a log
 constexpr auto progress_redraw = 100ms;              ///< of the bar on a terminal
 constexpr auto progress_line = 5s;                   ///< between lines where there is no terminal
 constexpr auto progress_window = 5s;                 ///< that the rate of tasks is taken over

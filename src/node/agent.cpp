@@ -165,15 +165,23 @@ Agent::Agent(boost::asio::io_context& loop, AgentOptions options, AgentHooks hoo
 
 Agent::~Agent() = default;
 
-Status Agent::start() { return impl_->start(); }
+Status Agent::start() {
+  return impl_->start();
+}
 void Agent::on_message(ToAgent message) {
   std::visit([this](auto&& order) { impl_->on(std::move(order)); }, std::move(message));
 }
 void Agent::define_environment(EnvironmentDescription environment) {
   impl_->define_environment(std::move(environment));
 }
-void Agent::renew_lease(std::chrono::milliseconds duration) { impl_->renew_lease(duration); }
-void Agent::shutdown() { impl_->shutdown(); }
-bool Agent::done() const { return impl_->done(); }
+void Agent::renew_lease(std::chrono::milliseconds duration) {
+  impl_->renew_lease(duration);
+}
+void Agent::shutdown() {
+  impl_->shutdown();
+}
+bool Agent::done() const {
+  return impl_->done();
+}
 
 }  // namespace trireme

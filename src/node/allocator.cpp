@@ -5,15 +5,22 @@
 #include <numeric>
 
 namespace trireme {
+namespace {
+
+/// The GPUs that a request of at least one takes.
+std::uint32_t whole_gpus(MilliGpus wanted) {
+  return (wanted + whole_gpu - 1) / whole_gpu;
+}
+
+}  // namespace
 
 Allocator::Allocator(const NodeResources& node)
     : position_(node.cores.size()),
       gpus_(node.gpus.size(), whole_gpu),
       free_cores_(static_cast<std::uint32_t>(node.cores.size())) {
   std::iota(position_.begin(), position_.end(), 0u);
-  std::stable_sort(position_.begin(), position_.end(), [&](std::uint32_t a, std::uint32_t b) {
-    return node.cores[a].domain < node.cores[b].domain;
-  });
+  std::stable_sort(position_.begin(), position_.end(),
+                   [&](std::uint32_t a, std::uint32_t b) { return node.cores[a].domain < node.cores[b].domain; });
   for (const std::uint32_t i : position_) cores_.push_back({node.cores[i].domain, true});
 }
 
@@ -23,10 +30,9 @@ MilliGpus Allocator::free_gpus() const {
 
 bool Allocator::ever_fits(const Resources& each, std::uint32_t count) const {
   if (std::uint64_t{each.cores} * count > cores_.size()) return false;
-  const MilliGpus whole = each.gpus / whole_gpu;
-  const MilliGpus part = each.gpus % whole_gpu;
-  const std::uint64_t shared = part == 0 ? 0 : (count + whole_gpu / part - 1) / (whole_gpu / part);
-  return std::uint64_t{whole} * count + shared <= gpus_.size();
+  if (each.gpus == 0) return true;
+  if (each.gpus >= whole_gpu) return std::uint64_t{whole_gpus(each.gpus)} * count <= gpus_.size();
+  return count <= std::uint64_t{whole_gpu / each.gpus} * gpus_.size();
 }
 
 std::optional<std::vector<Allocation>> Allocator::take(const Resources& each, std::uint32_t count) {
@@ -107,21 +113,17 @@ bool Allocator::take_cores(std::uint32_t wanted, std::vector<std::uint32_t>& out
 }
 
 bool Allocator::take_gpus(MilliGpus wanted, std::vector<Allocation::GpuPart>& out) {
-  for (std::uint32_t i = 0; i < gpus_.size() && wanted >= whole_gpu; ++i) {
-    if (gpus_[i] < whole_gpu) continue;
-    gpus_[i] = 0;
-    out.push_back({i, whole_gpu});
-    wanted -= whole_gpu;
+  const bool share = wanted < whole_gpu;
+  const MilliGpus amount = share ? wanted : whole_gpu;
+  for (std::uint32_t left = share ? (wanted > 0 ? 1 : 0) : whole_gpus(wanted); left > 0; --left) {
+    auto fullest = gpus_.end();
+    for (auto gpu = gpus_.begin(); gpu != gpus_.end(); ++gpu) {
+      if (*gpu >= amount && (fullest == gpus_.end() || *gpu < *fullest)) fullest = gpu;
+    }
+    if (fullest == gpus_.end()) return false;
+    *fullest -= amount;
+    out.push_back({static_cast<std::uint32_t>(fullest - gpus_.begin()), amount});
   }
-  if (wanted >= whole_gpu) return false;
-  if (wanted == 0) return true;
-  auto fullest = gpus_.end();
-  for (auto it = gpus_.begin(); it != gpus_.end(); ++it) {
-    if (*it >= wanted && (fullest == gpus_.end() || *it < *fullest)) fullest = it;
-  }
-  if (fullest == gpus_.end()) return false;
-  *fullest -= wanted;
-  out.push_back({static_cast<std::uint32_t>(fullest - gpus_.begin()), wanted});
   return true;
 }
 

@@ -2,7 +2,8 @@
 //
 // The pilot counts amounts; this picks the things themselves. Cores of one process come from one NUMA domain where they fit
 // into one, and lie side by side where there is such a gap; the smallest gap that fits is used, so that wide ones stay.
-// A process that shares a GPU is packed onto the fullest one that still has room, so that whole GPUs stay whole. Nothing is
+// A process that shares a GPU is packed onto the fullest one that still has room, so that whole GPUs stay whole; more than one GPU is
+// always whole ones (the pilot's room.hpp counts in the same way). Nothing is
 // ever given out twice. Amounts that the pilot has counted can be unavailable for a while: an end is on its way, or the free
 // parts of GPUs lie on different ones. ResourceQueue then makes the attempt wait.
 #pragma once
@@ -53,7 +54,7 @@ class Allocator {
     std::uint32_t domain = 0;
     bool free = true;
   };
-  std::vector<Core> cores_;  ///< those of a domain stand together
+  std::vector<Core> cores_;              ///< those of a domain stand together
   std::vector<std::uint32_t> position_;  ///< of the n-th of cores_ in NodeResources::cores
   std::vector<MilliGpus> gpus_;          ///< what is free of each
   std::uint32_t free_cores_ = 0;
@@ -74,9 +75,7 @@ class ResourceQueue {
   void withdraw(Ticket ticket);
   void give_back(const std::vector<Allocation>& allocations);
 
-  bool ever_fits(const Resources& each, std::uint32_t count) const {
-    return allocator_.ever_fits(each, count);
-  }
+  bool ever_fits(const Resources& each, std::uint32_t count) const { return allocator_.ever_fits(each, count); }
   std::size_t waiting() const { return waiting_.size(); }
   const Allocator& allocator() const { return allocator_; }
 

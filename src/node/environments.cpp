@@ -76,9 +76,9 @@ class Environments::Setup final : public ProcessOwner, public std::enable_shared
           } else if (!reading.variables) {
             self->finish(self->failure(reading.variables.error().text(), reading.tail), true);
           } else {
-            self->finish(std::make_shared<const VariableChanges>(
-                             changes_between(self->options_.base, *reading.variables)),
-                         true);
+            self->finish(
+                std::make_shared<const VariableChanges>(changes_between(self->options_.base, *reading.variables)),
+                true);
           }
         });
     if (!posted) finish(failure("too much file work is waiting", ""), false);
@@ -95,21 +95,22 @@ class Environments::Setup final : public ProcessOwner, public std::enable_shared
 
     spawner::Spawn request;
     // The file's name comes as an argument, so that nothing in it can be taken for shell syntax.
-    request.argv = {"bash", "-c", *setup + "\ntrireme_status=$?\n[ $trireme_status = 0 ] && exec env -0 > \"$0\"\nexit $trireme_status",
-                    output_.string()};
+    request.argv = {
+        "bash", "-c",
+        *setup + "\ntrireme_status=$?\n[ $trireme_status = 0 ] && exec env -0 > \"$0\"\nexit $trireme_status",
+        output_.string()};
     request.env = to_entries(options_.base);
     request.cwd = options_.workflow_dir.string();
     request.stdout_path = request.stderr_path = log_.string();
     request.timeout_ms = static_cast<std::uint64_t>(
         std::chrono::duration_cast<std::chrono::milliseconds>(defaults::environment_timeout).count());
-    request.grace_ms = static_cast<std::uint32_t>(
-        std::chrono::duration_cast<std::chrono::milliseconds>(defaults::stop_grace).count());
+    request.grace_ms =
+        static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::milliseconds>(defaults::stop_grace).count());
     process_ = processes_.start(std::move(request), *this);
   }
 
   Error failure(const std::string& why, const std::string& tail) const {
-    Error error{"the environment '" + description_.name + "' could not be made: " + why, "", "",
-                ExitCode::failed};
+    Error error{"the environment '" + description_.name + "' could not be made: " + why, "", "", ExitCode::failed};
     if (!tail.empty()) error.what += "\n" + tail;
     return error;
   }

@@ -27,8 +27,8 @@ class Environments {
   using Callback = std::function<void(Result<Made>)>;
 
   struct Options {
-    Variables base;                      ///< what setups start from
-    std::filesystem::path log_folder;    ///< NAME.log is what a setup printed
+    Variables base;                    ///< what setups start from
+    std::filesystem::path log_folder;  ///< NAME.log is what a setup printed
     std::filesystem::path tmp_folder;
     std::filesystem::path workflow_dir;  ///< where setups run
     Template::Lookup lookup;             ///< of placeholders in a setup

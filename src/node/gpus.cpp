@@ -104,12 +104,10 @@ std::vector<NodeGpu> find_gpus(const NodeSources& sources) {
   GpuVendor vendor = GpuVendor::nvidia;
   std::vector<std::string> ids = numbers(count_nvidia(sources));
   if (!ids.empty()) {
-    ids = narrowed(std::move(ids), sources,
-                   {"CUDA_VISIBLE_DEVICES", "SLURM_STEP_GPUS", "SLURM_JOB_GPUS"});
+    ids = narrowed(std::move(ids), sources, {"CUDA_VISIBLE_DEVICES", "SLURM_STEP_GPUS", "SLURM_JOB_GPUS"});
   } else {
     vendor = GpuVendor::amd;
-    ids = narrowed(numbers(count_amd(sources)), sources,
-                   {"ROCR_VISIBLE_DEVICES", "SLURM_STEP_GPUS", "SLURM_JOB_GPUS"});
+    ids = narrowed(numbers(count_amd(sources)), sources, {"ROCR_VISIBLE_DEVICES", "SLURM_STEP_GPUS", "SLURM_JOB_GPUS"});
     // HIP numbers what ROCR leaves visible.
     ids = narrowed(std::move(ids), sources, {"HIP_VISIBLE_DEVICES"});
   }

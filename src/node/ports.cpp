@@ -48,9 +48,9 @@ struct ListeningSocket {
 
 /// Whether the address of a listening socket, in the hexadecimal of /proc/net/tcp, takes connections to 127.0.0.1.
 bool takes_loopback(std::string_view address) {
-  constexpr std::array<std::string_view, 5> taking{
-      "00000000", "0100007F", "00000000000000000000000000000000", "0000000000000000FFFF00000100007F",
-      "0000000000000000FFFF000000000000"};
+  constexpr std::array<std::string_view, 5> taking{"00000000", "0100007F", "00000000000000000000000000000000",
+                                                   "0000000000000000FFFF00000100007F",
+                                                   "0000000000000000FFFF000000000000"};
   for (const auto one : taking) {
     if (address == one) return true;
   }
@@ -146,9 +146,13 @@ Listener listener_on(std::uint16_t port, pid_t main_process) {
   bool all_readable = true;
   for (const pid_t pid : tree) {
     switch (holds_socket(pid, names)) {
-      case Holds::yes: return Listener::ours;
-      case Holds::unreadable: all_readable = false; break;
-      case Holds::no: break;
+      case Holds::yes:
+        return Listener::ours;
+      case Holds::unreadable:
+        all_readable = false;
+        break;
+      case Holds::no:
+        break;
     }
   }
   if (!all_readable) return Listener::unknown;

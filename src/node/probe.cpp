@@ -139,9 +139,8 @@ class FileLook final : public Look {
     const auto report = [wanted = wanted_, shared](std::optional<std::string> answer) {
       if (*wanted) (*shared)(std::move(answer));
     };
-    const bool posted = files.run<bool>(std::move(job), [report, why_not](bool good) {
-      report(good ? std::nullopt : std::optional(why_not));
-    });
+    const bool posted = files.run<bool>(
+        std::move(job), [report, why_not](bool good) { report(good ? std::nullopt : std::optional(why_not)); });
     if (posted) return;
     asio::post(files.loop(), [report] { report("too much file work is waiting on this node"); });
   }
@@ -203,8 +202,9 @@ bool GrowingFile::look() {
   while (at < fresh.size() && !found_) {
     const std::size_t end = fresh.find('\n', at);
     const std::size_t length = (end == std::string::npos ? fresh.size() : end) - at;
-    line_.append(fresh, at, std::min(length, longest_line - std::min(line_.size(), longest_line)));
-    found_ = std::regex_search(line_, pattern_);
+    const std::size_t fits = std::min(length, longest_line - line_.size());
+    line_.append(fresh, at, fits);
+    found_ = (fits > 0 || length == 0) && std::regex_search(line_, pattern_);
     if (end == std::string::npos) break;
     line_.clear();
     at = end + 1;

@@ -36,12 +36,11 @@ class Look {
 };
 
 /// Good when a connection is accepted.
-std::unique_ptr<Look> look_at_port(boost::asio::io_context& loop, const ListenAddress& address,
-                                   Duration deadline, Look::Callback callback);
-/// Good when GET `path` is answered with 2xx. `key` is sent as bearer token unless it is empty.
-std::unique_ptr<Look> look_at_http(boost::asio::io_context& loop, const ListenAddress& address,
-                                   const std::string& path, const std::string& key, Duration deadline,
+std::unique_ptr<Look> look_at_port(boost::asio::io_context& loop, const ListenAddress& address, Duration deadline,
                                    Look::Callback callback);
+/// Good when GET `path` is answered with 2xx. `key` is sent as bearer token unless it is empty.
+std::unique_ptr<Look> look_at_http(boost::asio::io_context& loop, const ListenAddress& address, const std::string& path,
+                                   const std::string& key, Duration deadline, Look::Callback callback);
 /// Good when the file is there.
 std::unique_ptr<Look> look_for_file(FileWorker& files, std::filesystem::path path, Look::Callback callback);
 
@@ -63,7 +62,6 @@ class GrowingFile {
 };
 
 /// Good when the pattern was found.
-std::unique_ptr<Look> look_into_file(FileWorker& files, std::shared_ptr<GrowingFile> file,
-                                     Look::Callback callback);
+std::unique_ptr<Look> look_into_file(FileWorker& files, std::shared_ptr<GrowingFile> file, Look::Callback callback);
 
 }  // namespace trireme

@@ -13,13 +13,14 @@ Processes::Processes(boost::asio::io_context& loop, SpawnerFactory factory,
                      std::function<void(const Error&)> on_trouble)
     : loop_(loop), factory_(std::move(factory)), on_trouble_(std::move(on_trouble)) {}
 
-Processes::~Processes() { *alive_ = false; }
+Processes::~Processes() {
+  *alive_ = false;
+}
 
 Status Processes::open() {
-  auto spawner = factory_({[this](const auto& report) { on_started(report); },
-                           [this](const auto& report) { on_failed(report); },
-                           [this](const auto& report) { on_ended(report); },
-                           [this](const auto& why) { on_lost(why); }});
+  auto spawner =
+      factory_({[this](const auto& report) { on_started(report); }, [this](const auto& report) { on_failed(report); },
+                [this](const auto& report) { on_ended(report); }, [this](const auto& why) { on_lost(why); }});
   if (!spawner) return std::move(spawner).error();
   spawner_ = std::move(*spawner);
   if (lease_.count() > 0) spawner_->renew_lease(lease_);

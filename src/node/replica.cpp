@@ -198,8 +198,7 @@ std::unique_ptr<Look> Replica::look(Probe::Kind kind, const std::string& argumen
     case Probe::Kind::tcp:
       return look_at_port(node_.loop, address_, deadline, std::move(callback));
     case Probe::Kind::http:
-      return look_at_http(node_.loop, address_, argument.empty() ? "/" : argument, key_, deadline,
-                          std::move(callback));
+      return look_at_http(node_.loop, address_, argument.empty() ? "/" : argument, key_, deadline, std::move(callback));
     case Probe::Kind::stdout_regex:
       return look_into_file(node_.files, output_, std::move(callback));
     case Probe::Kind::file:
@@ -366,8 +365,8 @@ void Replica::on_process_ended(ProcessId, const spawner::Ended& report) {
   }
   if (std::exchange(another_port_, false)) return prepare_start();
   end_.outcome = report.stopped && !why_ ? Outcome::lost : Outcome::failed;
-  end_.reason = why_.value_or(words_for_end(report, Duration{0}) +
-                              (was_ready_ ? " while it served" : " before it was ready"));
+  end_.reason =
+      why_.value_or(words_for_end(report, Duration{0}) + (was_ready_ ? " while it served" : " before it was ready"));
   fail_with_log(end_);
 }
 

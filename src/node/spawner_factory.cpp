@@ -1,8 +1,10 @@
 #include "node/spawner_factory.hpp"
 
+#include <filesystem>
 #include <utility>
 
 #include "node/spawner/client.hpp"
+#include "node/staging.hpp"
 
 namespace trireme {
 namespace {
@@ -26,17 +28,17 @@ class RealSpawner final : public ProcessSpawner {
 }  // namespace
 
 SpawnerFactory spawner_factory(boost::asio::io_context& loop, SpawnerSettings settings) {
-  return [&loop, settings = std::move(settings)](
-             SpawnerReports reports) -> Result<std::unique_ptr<ProcessSpawner>> {
+  return [&loop, settings = std::move(settings)](SpawnerReports reports) -> Result<std::unique_ptr<ProcessSpawner>> {
+    // Without its folder the log is lost and nothing else.
+    static_cast<void>(make_folder(std::filesystem::path(settings.log_file).parent_path()));
     SpawnerClient::Options options;
     options.program = settings.program;
     options.log_file = settings.log_file;
     options.marks = {std::string(spawner::run_variable) + "=" + settings.run_id,
                      std::string(node_variable) + "=" + std::to_string(settings.rank)};
-    auto client = SpawnerClient::start(
-        loop, std::move(options),
-        {std::move(reports.on_started), std::move(reports.on_failed), std::move(reports.on_ended),
-         std::move(reports.on_lost)});
+    auto client = SpawnerClient::start(loop, std::move(options),
+                                       {std::move(reports.on_started), std::move(reports.on_failed),
+                                        std::move(reports.on_ended), std::move(reports.on_lost)});
     if (!client) return std::move(client).error();
     return std::unique_ptr<ProcessSpawner>(std::make_unique<RealSpawner>(std::move(*client)));
   };

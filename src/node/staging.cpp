@@ -20,17 +20,22 @@ namespace fs = std::filesystem;
 constexpr std::size_t chunk_bytes = 4u << 20;
 
 Error io_error(std::string what, int code) {
-  Error error{std::move(what) + ": " + std::generic_category().message(code), "", "",
-              ExitCode::runtime_failed};
+  Error error{std::move(what) + ": " + std::generic_category().message(code), "", "", ExitCode::runtime_failed};
   if (code == ENOSPC || code == EDQUOT) error.hint = "free some space and run again with --resume";
   return error;
 }
 
-Error io_error(std::string what, const std::error_code& code) { return io_error(std::move(what), code.value()); }
+Error io_error(std::string what, const std::error_code& code) {
+  return io_error(std::move(what), code.value());
+}
 
-std::string quoted(const fs::path& path) { return "'" + path.string() + "'"; }
+std::string quoted(const fs::path& path) {
+  return "'" + path.string() + "'";
+}
 
-Error stopped() { return Error{staging_stopped, "", "", ExitCode::runtime_failed}; }
+Error stopped() {
+  return Error{staging_stopped, "", "", ExitCode::runtime_failed};
+}
 
 /// A name beside `path` that nobody else uses, here or on another node.
 fs::path name_beside(const fs::path& path) {
@@ -139,8 +144,7 @@ Status make_link(const std::string& text, const fs::path& to) {
 Status copy_entries(const fs::path& from, const fs::path& to, const std::stop_token& stop) {
   if (auto made = make_folder(to); !made.ok()) return made;
   std::error_code error;
-  for (auto it = fs::directory_iterator(from, error); !error && it != fs::directory_iterator();
-       it.increment(error)) {
+  for (auto it = fs::directory_iterator(from, error); !error && it != fs::directory_iterator(); it.increment(error)) {
     if (stop.stop_requested()) return stopped();
     const fs::path target = to / it->path().filename();
     const fs::file_status status = it->symlink_status(error);
@@ -174,8 +178,7 @@ Status copy_any(const fs::path& from, const fs::path& to, const std::stop_token&
     return copy_file(from, to, stop);
   }
   if (fs::exists(fs::symlink_status(to, error))) return copy_entries(from, to, stop);
-  Status copied =
-      put_in_place(to, [&](const fs::path& beside) { return copy_entries(from, beside, stop); });
+  Status copied = put_in_place(to, [&](const fs::path& beside) { return copy_entries(from, beside, stop); });
   // Another node may have been first.
   if (!copied.ok() && !stop.stop_requested() && fs::is_directory(to, error)) return copy_entries(from, to, stop);
   return copied;
@@ -230,8 +233,7 @@ Status bring_in(const fs::path& folder, const FileMove& input, const std::stop_t
     const fs::path name = fs::path(input.from.substr(0, input.from.find_first_of("?#"))).filename();
     const fs::path to = target_of(folder, input.to, name);
     if (auto made = make_folder(to.parent_path()); !made.ok()) return made;
-    return put_in_place(
-        to, [&](const fs::path& beside) { return transfer(input.from, beside.string(), stop); });
+    return put_in_place(to, [&](const fs::path& beside) { return transfer(input.from, beside.string(), stop); });
   }
   const fs::path from = source_of(folder, input.from);
   const fs::path to = target_of(folder, input.to, from);
@@ -274,8 +276,8 @@ Status stage_out(const fs::path& folder, const std::vector<FileMove>& outputs, c
     if (stop.stop_requested()) return stopped();
     if (output.to.empty()) continue;
     if (output.mode == StagingMode::transfer) {
-      return Error{"the output '" + output.from + "' cannot be sent to a URL", "",
-                   "use the mode copy, link or move", ExitCode::usage};
+      return Error{"the output '" + output.from + "' cannot be sent to a URL", "", "use the mode copy, link or move",
+                   ExitCode::usage};
     }
     const fs::path from = source_of(folder, output.from);
     if (auto brought = bring(from, target_of(folder, output.to, from), output.mode, stop); !brought.ok()) {

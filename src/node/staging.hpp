@@ -28,8 +28,7 @@ struct FileMove {
 inline constexpr const char* staging_stopped = "stopped";
 
 /// Brings in each; an empty `to` is the last component of `from`. `broadcast` is a copy.
-Status stage_in(const std::filesystem::path& folder, const std::vector<FileMove>& inputs,
-                const std::stop_token& stop);
+Status stage_in(const std::filesystem::path& folder, const std::vector<FileMove>& inputs, const std::stop_token& stop);
 
 /// Checks that every `from` is there, then brings each to its `to` (whose parents are made); an empty `to`, or the same path,
 /// is a promise and no more.

@@ -41,9 +41,9 @@ void TaskAttempt::start() {
 void TaskAttempt::ask_for_resources() {
   phase_ = Phase::resources;
   if (!node_.resources.ever_fits(part_.task.per_rank, part_.local_ranks)) {
-    return fail({"it asks for " + to_string(part_.task.per_rank.times(part_.local_ranks)) +
-                     ", which this node does not have",
-                 "", "", ExitCode::does_not_fit});
+    return fail(
+        {"it asks for " + to_string(part_.task.per_rank.times(part_.local_ranks)) + ", which this node does not have",
+         "", "", ExitCode::does_not_fit});
   }
   ticket_ = node_.resources.ask(part_.task.per_rank, part_.local_ranks,
                                 [weak = weak_from_this()](std::vector<Allocation> allocations) {
@@ -95,8 +95,8 @@ Status TaskAttempt::plan_files() {
   if (any_mentions(task.command, "scratch") || mentions(task.script, "scratch") || mentions(task.env, "scratch") ||
       mentions(task.cwd, "scratch") || mentions(task.stdin_from, "scratch") || mentions(task.stdout_to, "scratch") ||
       mentions(task.stderr_to, "scratch") || names_scratch(task.inputs) || names_scratch(task.outputs)) {
-    scratch_ = node_.tmp_folder / ("scratch-" + std::to_string(part_.id.task.value) + "-" +
-                                   std::to_string(part_.id.attempt));
+    scratch_ =
+        node_.tmp_folder / ("scratch-" + std::to_string(part_.id.task.value) + "-" + std::to_string(part_.id.attempt));
     preparation_.folders.push_back(scratch_);
   }
   preparation_.folder = folder_;

@@ -31,8 +31,7 @@ Result<Topology> load_topology(const NodeSources& sources) {
   if (!sources.hwloc_xml.empty() && hwloc_topology_set_xml(raw, sources.hwloc_xml.c_str()) != 0) {
     return hwloc_error("read " + sources.hwloc_xml);
   }
-  if (!sources.hwloc_synthetic.empty() &&
-      hwloc_topology_set_synthetic(raw, sources.hwloc_synthetic.c_str()) != 0) {
+  if (!sources.hwloc_synthetic.empty() && hwloc_topology_set_synthetic(raw, sources.hwloc_synthetic.c_str()) != 0) {
     return hwloc_error("understand the topology \"" + sources.hwloc_synthetic + "\"");
   }
   if (hwloc_topology_load(raw) != 0) return hwloc_error("find out about this host");
@@ -52,8 +51,7 @@ std::vector<NodeCore> allowed_cores(hwloc_topology_t topology) {
   const auto type = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE) > 0 ? HWLOC_OBJ_CORE : HWLOC_OBJ_PU;
   const bool this_host = hwloc_topology_is_thissystem(topology) != 0;
   const auto allowed = hwloc_topology_get_allowed_cpuset(topology);
-  std::unique_ptr<hwloc_bitmap_s, decltype(&hwloc_bitmap_free)> usable(hwloc_bitmap_alloc(),
-                                                                       &hwloc_bitmap_free);
+  std::unique_ptr<hwloc_bitmap_s, decltype(&hwloc_bitmap_free)> usable(hwloc_bitmap_alloc(), &hwloc_bitmap_free);
   std::vector<NodeCore> cores;
   for (hwloc_obj_t core = nullptr; (core = hwloc_get_next_obj_by_type(topology, type, core)) != nullptr;) {
     hwloc_bitmap_and(usable.get(), core->cpuset, allowed);
@@ -193,8 +191,8 @@ NodeResources share(const NodeResources& node, std::uint32_t local_index, std::u
     }
   } else if (local_count > node.cores.size()) {
     if (!node.cores.empty()) mine.cores = {node.cores[local_index % node.cores.size()]};
-    mine.warnings.push_back(std::to_string(local_count) + " ranks share " +
-                            std::to_string(node.cores.size()) + " cores of this host: each is given one");
+    mine.warnings.push_back(std::to_string(local_count) + " ranks share " + std::to_string(node.cores.size()) +
+                            " cores of this host: each is given one");
   } else {
     const auto [first, last] = part_of(node.cores.size(), local_index, local_count);
     mine.cores.assign(node.cores.begin() + static_cast<std::ptrdiff_t>(first),

@@ -54,8 +54,8 @@ struct NodeSources {
   std::string proc = "/proc";
   std::string sys = "/sys";
   std::string dev = "/dev";
-  std::string hwloc_xml;        ///< a file to take the topology from; empty: this host (or HWLOC_XMLFILE)
-  std::string hwloc_synthetic;  ///< hwloc's own notation, e.g. "numa:4 core:16 pu:2"
+  std::string hwloc_xml;          ///< a file to take the topology from; empty: this host (or HWLOC_XMLFILE)
+  std::string hwloc_synthetic;    ///< hwloc's own notation, e.g. "numa:4 core:16 pu:2"
   EnvironmentLookup environment;  ///< default: getenv
 };
 

@@ -10,8 +10,8 @@ namespace {
 // What we set for tasks ourselves; those of an outer run mean nothing in this one, and its token is not for our services.
 bool is_ours(std::string_view name) {
   constexpr std::array<std::string_view, 11> names{
-      "TRIREME_PROXY_URL", "TRIREME_SOCKET",  "TRIREME_TOKEN", "TRIREME_TASK_ID", "TRIREME_ATTEMPT", "TRIREME_RUN_ID",
-      "TRIREME_RUN_DIR",   "TRIREME_RANK",    "TRIREME_RANKS", "TRIREME_CORES",   "TRIREME_NODE"};
+      "TRIREME_PROXY_URL", "TRIREME_SOCKET", "TRIREME_TOKEN", "TRIREME_TASK_ID", "TRIREME_ATTEMPT", "TRIREME_RUN_ID",
+      "TRIREME_RUN_DIR",   "TRIREME_RANK",   "TRIREME_RANKS", "TRIREME_CORES",   "TRIREME_NODE"};
   return std::find(names.begin(), names.end(), name) != names.end() || name.starts_with("TRIREME_SERVICE_");
 }
 

@@ -40,7 +40,7 @@ void apply(const VariableChanges& changes, Variables& variables);
 
 /// How a process reaches models and other services through its node's proxy.
 struct ProxyAccess {
-  std::string url;              ///< http://127.0.0.1:PORT
+  std::string url;  ///< http://127.0.0.1:PORT
   std::string socket;
   std::string inference_token;
 };

@@ -39,8 +39,7 @@ bool any_mentions(const Texts& texts, std::string_view name) {
 bool mentions(const EnvironmentVariables& variables, std::string_view name);
 
 /// The argument list of a command. A program named with a slash is found from the workflow file's folder.
-Result<std::vector<std::string>> make_command(const std::vector<Template>& command,
-                                              const std::string& workflow_dir,
+Result<std::vector<std::string>> make_command(const std::vector<Template>& command, const std::string& workflow_dir,
                                               const Template::Lookup& lookup);
 
 /// The variables that all processes of a node share, with what `changes` (if any) changed, for one with this allocation.

@@ -118,8 +118,8 @@ std::string attempt_line(const RunView& run, const AttemptPart& part) {
   }
   out += describe_end(part);
   if (part.started > 0 && part.ended >= part.started) {
-    const Duration took(part.ended - part.started);
-    out += " after " + format_duration(std::chrono::floor<std::chrono::milliseconds>(took));
+    const auto took = std::chrono::floor<std::chrono::milliseconds>(Duration(part.ended - part.started));
+    out += took.count() > 0 ? " after " + format_duration(took) : " within a millisecond";
   }
   return out;
 }

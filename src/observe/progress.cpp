@@ -22,6 +22,9 @@ std::uint64_t finished(const RunView& run) {
          run.count(TaskState::skipped);
 }
 
+/// Whether there is nothing to tell yet.
+bool is_empty(const RunView& run) { return run.tasks().empty() && run.services().empty(); }
+
 std::string meter(std::uint64_t part, std::uint64_t all) {
   constexpr std::size_t cells = 20;
   const std::size_t full = all > 0 ? static_cast<std::size_t>(part * cells / all) : 0;
@@ -83,7 +86,7 @@ MonoTime Progress::next_deadline(MonoTime now) const {
 }
 
 void Progress::on_time(MonoTime now, const RunView& run) {
-  if (mode_ == ProgressMode::none) return;
+  if (mode_ == ProgressMode::none || is_empty(run)) return;
   if (drawn_at_ && now - *drawn_at_ < nanoseconds(interval())) return;
   drawn_at_ = now;
   draw(line(run, now), run);
@@ -97,7 +100,7 @@ void Progress::clear() {
 }
 
 void Progress::finish(MonoTime now, const RunView& run) {
-  if (mode_ == ProgressMode::none) return;
+  if (mode_ == ProgressMode::none || is_empty(run)) return;
   draw(line(run, now), run);
   if (visible_) sink_->write("\n");
   visible_ = false;

@@ -54,12 +54,14 @@ Json failure_json(const TaskRecord& task, const RunPaths& paths) {
   return json;
 }
 
-/// 3725 s is "1h02m", 12.34 s is "12.3s".
+/// 3725 s is "1h02m", 12.34 s is "12.3s", 0.0482 s is "48ms".
 std::string short_duration(Duration duration) {
   std::array<char, 48> out{};
   const double s = seconds(duration);
   const auto whole = static_cast<long long>(std::llround(s));
-  if (s < 60) {
+  if (s < 1) {
+    std::snprintf(out.data(), out.size(), "%.0fms", s * 1000);
+  } else if (s < 60) {
     std::snprintf(out.data(), out.size(), "%.1fs", s);
   } else if (whole < 3600) {
     std::snprintf(out.data(), out.size(), "%lldm%02llds", whole / 60, whole % 60);
@@ -83,6 +85,20 @@ std::string first_line(const std::string& text) {
   std::string line = text.substr(0, text.find('\n'));
   if (line.size() > longest) line = line.substr(0, longest) + "…";
   return line;
+}
+
+/// The first line of a reason and the last ones: behind the first may stand the tail of a log.
+std::vector<std::string> reason_lines(const std::string& reason) {
+  std::vector<std::string> lines;
+  for (std::size_t begin = 0; begin < reason.size();) {
+    const std::size_t end = std::min(reason.find('\n', begin), reason.size());
+    lines.push_back(first_line(reason.substr(begin, end - begin)));
+    begin = end + 1;
+  }
+  if (lines.size() > defaults::shown_reason_lines) {
+    lines.erase(lines.begin() + 1, lines.end() - (defaults::shown_reason_lines - 1));
+  }
+  return lines;
 }
 
 std::string task_counts(const RunView& run) {
@@ -117,27 +133,34 @@ std::string service_line(const RunView& run, const ServiceRecord& service) {
 }  // namespace
 
 std::string describe_end(const AttemptPart& part) {
-  std::string out;
+  std::string what;
+  std::string more;
   switch (part.outcome) {
     case Outcome::done:
       return "done";
     case Outcome::failed:
-      out = part.signal != 0
-                ? "signal " + std::to_string(part.signal) + " (" + std::string(::strsignal(part.signal)) + ")"
-                : "exit code " + std::to_string(part.exit_code);
+      if (part.signal != 0) {
+        what = "signal " + std::to_string(part.signal);
+        more = " (" + std::string(::strsignal(part.signal)) + ")";
+      } else {
+        what = "exit code " + std::to_string(part.exit_code);
+      }
       break;
     case Outcome::timeout:
-      out = "timeout";
+      what = "timeout";
       break;
     case Outcome::cancelled:
-      out = "cancelled";
+      what = "cancelled";
       break;
     case Outcome::lost:
-      out = "lost with its node";
+      what = "lost with its node";
       break;
   }
-  if (!part.reason.empty()) out += ": " + part.reason;
-  return out;
+  const std::string reason = part.reason.substr(0, part.reason.find('\n'));
+  if (reason.empty()) return what + more;
+  // Many reasons say so themselves.
+  if (reason.find(what) != std::string::npos) return reason;
+  return what + more + ": " + reason;
 }
 
 std::string summary_json(const RunView& run, const RunPaths& paths, WallTime now) {
@@ -189,7 +212,10 @@ std::string summary_text(const RunView& run, const RunPaths& paths, WallTime now
                      plural(run.ranks(), "rank");
   if (run.hosts() > 0) head += ", " + plural(run.hosts(), "node");
   out += (run.name().empty() ? "run" : run.name()) + " " + head + "\n";
-  if (!run.end_reason().empty()) line("  because", first_line(run.end_reason()));
+  if (!run.end_reason().empty()) {
+    const std::vector<std::string> lines = reason_lines(run.end_reason());
+    for (std::size_t i = 0; i < lines.size(); ++i) line(i == 0 ? "  because" : "", lines[i]);
+  }
   line("  tasks", task_counts(run));
   for (std::size_t i = 0; i < run.services().size(); ++i) {
     line(i == 0 ? "  services" : "", service_line(run, run.services()[i]));

@@ -18,7 +18,7 @@ Status write_summary(const RunView& run, const RunPaths& paths, WallTime now);
 /// The same for people: several lines without prefix or colour, each with its newline.
 std::string summary_text(const RunView& run, const RunPaths& paths, WallTime now);
 
-/// How an attempt went wrong, in words: "exit code 127: not found", "signal 9 (Killed)", "timeout after 2h".
+/// How an attempt went wrong, in one line: "exit code 127: not found", "signal 9 (Killed)", "timeout after 2h".
 std::string describe_end(const AttemptPart& part);
 
 }  // namespace trireme::observe

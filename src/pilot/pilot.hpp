@@ -1,30 +1,26 @@
 // The pilot: it decides everything in a run, and does nothing itself.
 //
-// It is a state machine without threads, clock or I/O, owned by one thread (the pilot thread of
-// rank 0). What happens is told by calls; what shall happen leaves through Output before the call
-// returns. Times are passed in, and `next_deadline` says when `on_time` wants to be called. So a
-// run can be replayed, simulated and tested without starting a process.
+// It is a state machine without threads, clock or I/O, owned by one thread (the pilot thread of rank 0). What happens is
+// told by calls; what shall happen leaves through Output before the call returns. Times are passed in, and `next_deadline`
+// says when `on_time` wants to be called. So a run can be replayed, simulated and tested without starting a process.
 //
-//   loading --start--> running --(all ended, closed)--> stopping services --> shutting down -->
-//   finished
+//   loading --start--> running --(all ended, closed)--> stopping services --> shutting down --> finished
 //      |                  |                                     ^                  ^
 //      |                  +--drain--> draining -----------------+                  |
-//      +--(start failed, drain)---------------------------------------- kill ------+
+//      +--(start failed, drain)--------------------------------------- kill -------+
 //
 // * loading: tasks and services are taken, nodes join. Nothing is started.
-// * running: services first, then tasks as they get ready and fit. Tasks may still be submitted,
-// also by tasks that run,
+// * running: services first, then tasks as they get ready and fit. Tasks may still be submitted, also by tasks that run,
 //   after `close`, which says that nobody else will: then the run ends once all tasks have ended.
-// * draining: nothing new is started. What runs may go on for a while, then it is asked to end.
-// Tasks that have not started
-//   stay as they are, for `--resume`.
+// * draining: nothing new is started. What runs may go on for a while, then it is asked to end. Tasks that have not
+//   started stay as they are, for `--resume`.
 // * stopping services: the replicas are asked to end.
 // * shutting down: the agents are asked to end.
 // * finished: RunEnded has been recorded; nothing leaves any more.
 //
-// Each step after `running` has a deadline beyond that of the agents; if it passes there is a
-// warning and the run goes on to the next. The parts are Tasks (states, retries, who waits for
-// whom), Services (replicas) and Scheduler (what runs where).
+// Each step after `running` has a deadline beyond that of the agents; if it passes there is a warning and the run goes on
+// to the next. The parts are Tasks (states, retries, who waits for whom), Services (replicas) and Scheduler (what runs
+// where).
 #pragma once
 
 #include <cstdint>

@@ -2,17 +2,16 @@
 //
 //   waiting --(its seat is free)--> starting --> ready --> draining --> ended
 //      ^                               |           |
-//      |                               +-----------+--> ended, and waiting again after a backoff,
-//      or failed
+//      |                               +-----------+--> ended, and waiting again after a backoff, or failed
 //      +------------------(elsewhere, when its node was lost)
 //
-// All replicas are started at the beginning of the run and live until `stop`. A replica keeps its
-// seat while it waits to be restarted. Restarts are counted per replica, their backoff doubles; one
-// that was ready for long (defaults::stable_backoffs of its backoffs) counts anew. The loss of a
-// node is no restart: the replica moves, if there is room.
+// All replicas are started at the beginning of the run and live until `stop`. A replica keeps its seat while it waits to
+// be restarted. Restarts are counted per replica, their backoff doubles; one that was ready for long
+// (defaults::stable_backoffs of its backoffs) counts anew. The loss of a node is no restart: the replica moves, if there
+// is room.
 //
-// Each change that proxies must know is published: first the bare service, so that requests queue,
-// then replicas as they get ready, drain and end. Changes that tasks must know are kept for
+// Each change that proxies must know is published: first the bare service, so
+// that requests queue, then replicas as they get ready, drain and end. Changes that tasks must know are kept for
 // `take_changes`.
 #pragma once
 

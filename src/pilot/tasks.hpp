@@ -1,20 +1,17 @@
 // The tasks of a run: their states, their attempts, and who waits for whom.
 //
-//   waiting --(all it comes after is done, its services are ready)--> ready --(placed)--> running
-//   --> done
+//   waiting --(all it comes after is done, its services are ready)--> ready --(placed)--> running --> done
 //      |                                                               ^  |                  |
-//      +--> skipped, cancelled                                         |  +--> cancelled,    +-->
-//      failed, cancelled
+//      +--> skipped, cancelled                                         |  +--> cancelled,    +--> failed, cancelled
 //                                                                      |       failed        |
 //                                                                      +-- a retry is left --+
 //
-// An attempt has one part on each node that it runs on. The first part that does not end well
-// decides how the attempt ended; the other parts are then cancelled, and the attempt is over when
-// all have ended. A lost node ends its parts as `lost`; such an attempt counts, but uses up a retry
-// only after defaults::node_losses of them.
+// An attempt has one part on each node that it runs on. The first part that does not end well decides how the attempt
+// ended; the other parts are then cancelled, and the attempt is over when all have ended. A lost node ends its parts as
+// `lost`; such an attempt counts, but uses up a retry only after defaults::node_losses of them.
 //
-// What is asked at each step (a few words per task) is kept apart from the descriptions, which are
-// only read when an attempt starts. Nothing but `needs` scans all tasks.
+// What is asked at each step (a few words per task) is kept apart from the descriptions, which are only read when an
+// attempt starts. Nothing but `needs` scans all tasks.
 #pragma once
 
 #include <cstdint>

@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import os
 import sys
+import threading
 import time
 from urllib.parse import urlparse
 
@@ -59,8 +60,6 @@ def large():
     connection.putheader("Content-Length", str(total))
     connection.endheaders()
     # The answer comes while the body goes: reading waits in another thread.
-    import threading
-
     received = hashlib.sha256()
     length = [0]
 
@@ -108,14 +107,14 @@ def disconnect():
 def spread():
     for _ in range(50):
         request("GET", "/")
-    # Both replicas are asked when one is busy: keep the nearer one's slots taken.
-    hanging = [connect() for _ in range(20)]
-    for connection in hanging:
-        connection.request("GET", URL.path + "/hang")
-    for _ in range(10):
-        request("GET", "/")
-    for connection in hanging:
-        connection.close()
+    if sys.argv[2] == "0":  # with the slots of the nearer replica taken, the other one answers
+        hanging = [connect() for _ in range(20)]
+        for connection in hanging:
+            connection.request("GET", URL.path + "/hang")
+        for _ in range(10):
+            request("GET", "/")
+        for connection in hanging:
+            connection.close()
 
 
 def kill():

@@ -17,9 +17,9 @@ class ExitCodes(harness.TestCase):
         summary = run.summary()
         self.assertEqual((summary["state"], summary["exit_code"]), ("failed", 1))
         self.assertEqual((summary["tasks"]["failed"], summary["tasks"]["done"]), (1, 1))
-        ends = [event for event in run.events() if event["event"] == "attempt_ended" and event["end"]["outcome"] != "done"]
-        self.assertEqual([event["end"]["exit_code"] for event in ends], [exit_code])
-        self.assertIn(words, ends[0]["end"]["reason"])
+        ends = [event for event in run.events() if event["event"] == "attempt_ended" and event["outcome"] != "done"]
+        self.assertEqual([event["exit_code"] for event in ends], [exit_code])
+        self.assertIn(words, ends[0]["reason"])
         self.assertIn("bad", run.stderr)
         self.assert_nothing_left()
         return run

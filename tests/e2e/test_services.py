@@ -55,7 +55,7 @@ class Services(harness.TestCase):
 
     def test_a_service_that_dies_while_starting_fails_loudly(self):
         run = self.run_workflow(
-            "name: t\nservices:\n  bad:\n    script: |\n      echo some last words >&2\n      exit 7\n    restart: {max: 1, backoff: 10ms}\n"
+            "name: t\nservices:\n  bad:\n    script: |\n      echo some last words >&2\n      exit 7\n    env: {PORT: '{port}'}\n    restart: {max: 1, backoff: 10ms}\n"
             "tasks:\n  never:\n    command: [/bin/true]\n    services: [bad]\n  other:\n    command: [/bin/true]\n", code=1)
         self.assertIn("some last words", run.stderr)
         summary = run.summary()
@@ -64,11 +64,11 @@ class Services(harness.TestCase):
         self.assert_nothing_left()
 
     def test_a_port_that_is_taken_is_no_readiness(self):
-        # Another server listens on the port that our service wants by name, and answers its probe happily.
+        # Our server insists on a port that another one has; what answers there is not ours.
         listener = socket.create_server(("127.0.0.1", 0))
         port = listener.getsockname()[1]
         run = self.run_workflow(
-            f"name: t\nservices:\n  web:\n    command: [/usr/bin/python3, {harness.HERE}/server.py, '{port}']\n    ready: {{tcp: true, timeout: 20s}}\n    restart: {{max: 0}}\n"
+            f"name: t\nservices:\n  web:\n    command: [/usr/bin/python3, {harness.HERE}/server.py, '{port}']\n    env: {{PORT: '{{port}}'}}\n    restart: {{max: 0}}\n"
             "tasks:\n  ask:\n    command: [/bin/true]\n    services: [web]\n", code=1)
         listener.close()
         self.assertIn("Address already in use", run.stderr)

@@ -34,7 +34,7 @@ namespace {
 using boost::system::error_code;
 using std::chrono::milliseconds;
 
-// The descriptor of the spawner's end in the spawner, and one above it that the dup2 between them never leaves as it is.
+// Which descriptor the socket is in the spawner.
 constexpr int spawner_socket = 3;
 
 // How long an exiting process may take from closing its socket to being waitable.
@@ -246,7 +246,7 @@ Result<std::unique_ptr<SpawnerClient>> SpawnerClient::start(boost::asio::io_cont
     return system_error("cannot make a socketpair for the spawner", errno);
   }
   const auto [ours, theirs] = pair;
-  // A dup2 onto itself would leave close-on-exec as it is on some systems; above 3 it never comes to that.
+  // In the child a dup2 puts it at its place; onto itself, that would leave it to be closed at exec.
   const int moved = ::fcntl(theirs, F_DUPFD_CLOEXEC, spawner_socket + 1);
   ::close(theirs);
   if (moved < 0) {

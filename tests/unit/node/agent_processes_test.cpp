@@ -15,7 +15,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
 
 /// Processes that carry this entry in their environment.
 std::size_t count_marked(const std::string& entry) {
@@ -247,9 +249,9 @@ TEST_CASE("a cancelled task is gone with all its children") {
   bench.agent->on_message(bench.script(0, "sleep 600 & setsid sleep 600 & echo go; wait"));
   REQUIRE(bench.until([&] { return read(bench.root.path() / "run/tasks/t0/0/stdout") == "go\n"; }));
   const std::string mark =
-      "TRIREME_ATTEMPT=" + std::string(procfs::value_in(procfs::environment_of(bench.sent<TaskStarted>()[0].pid),
-                                                        "TRIREME_ATTEMPT")
-                                           .value_or("?"));
+      "TRIREME_ATTEMPT=" +
+      std::string(
+          procfs::value_in(procfs::environment_of(bench.sent<TaskStarted>()[0].pid), "TRIREME_ATTEMPT").value_or("?"));
   CHECK(count_marked(mark) == 3);
   bench.agent->on_message(CancelTask{{{0}, 0}, "enough"});
   REQUIRE(bench.until_ended(0));
@@ -264,7 +266,8 @@ TEST_CASE("shutting down leaves no process") {
   bench.agent->on_message(bench.script(0, "sleep 600 & wait"));
   REQUIRE(bench.until([&] { return bench.sent<TaskStarted>().size() == 1; }));
   const std::string environment = procfs::environment_of(bench.sent<TaskStarted>()[0].pid);
-  const std::string mark = "TRIREME_RUN_ID=" + std::string(procfs::value_in(environment, "TRIREME_RUN_ID").value_or("?"));
+  const std::string mark =
+      "TRIREME_RUN_ID=" + std::string(procfs::value_in(environment, "TRIREME_RUN_ID").value_or("?"));
   REQUIRE(bench.until([&] { return count_marked(mark) == 2; }));
   bench.agent->on_message(ShutdownAgent{});
   REQUIRE(bench.until([&] { return bench.agent->done(); }));

@@ -17,8 +17,12 @@ NodeResources node_of(std::uint32_t domains, std::uint32_t cores_each, std::uint
   return node;
 }
 
-Resources cores(std::uint32_t n) { return {n, 0, 0}; }
-Resources gpus(MilliGpus n) { return {0, n, 0}; }
+Resources cores(std::uint32_t n) {
+  return {n, 0, 0};
+}
+Resources gpus(MilliGpus n) {
+  return {0, n, 0};
+}
 
 }  // namespace
 
@@ -78,6 +82,15 @@ TEST_CASE("a part is never put together from two GPUs") {
   CHECK(allocator.free_gpus() == 800);
   CHECK(!allocator.take(gpus(500), 1));
   CHECK(allocator.take(gpus(400), 2));
+}
+
+TEST_CASE("more than one GPU is whole ones") {
+  Allocator allocator(node_of(1, 1, 3));
+  const auto one_and_a_half = allocator.take(gpus(1500), 1);
+  REQUIRE(one_and_a_half);
+  CHECK(one_and_a_half->front().gpus.size() == 2);
+  CHECK(allocator.free_gpus() == whole_gpu);
+  CHECK(!allocator.ever_fits(gpus(1500), 2));
 }
 
 TEST_CASE("what does not fit as a whole takes nothing") {

@@ -133,7 +133,9 @@ Bench::Bench(SpawnerKind kind, std::vector<EnvironmentDescription> environments)
   REQUIRE_MESSAGE(started.ok(), (started.ok() ? "" : started.error().text()));
 }
 
-Bench::~Bench() { agent.reset(); }
+Bench::~Bench() {
+  agent.reset();
+}
 
 bool Bench::until(const std::function<bool()>& holds) {
   const auto deadline = std::chrono::steady_clock::now() + long_time;

@@ -15,7 +15,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
 
 StartReplica replica(std::string_view script) {
   StartReplica order;
@@ -139,8 +141,7 @@ TEST_CASE("a replica that stops answering is ended after so many failures in a r
   Bench bench(SpawnerKind::real);
   auto order = replica("touch healthy; sleep 600");
   order.service.ready = {Probe::Kind::file, test::text("healthy"), std::chrono::minutes(1)};
-  order.service.live =
-      Liveness{Probe::Kind::file, test::text("healthy"), std::chrono::milliseconds(20), 3};
+  order.service.live = Liveness{Probe::Kind::file, test::text("healthy"), std::chrono::milliseconds(20), 3};
   bench.agent->on_message(order);
   REQUIRE(until_ready(bench));
   const fs::path folder = bench.root.path() / "run/services/web/0/0";
@@ -173,9 +174,10 @@ TEST_CASE("a stranger's server on the port is not taken for the replica, which g
 
 TEST_CASE("a replica that cannot bind its port is started again with another one") {
   Bench bench(SpawnerKind::real);
-  bench.agent->on_message(replica("if [ ! -e port ]; then echo {port} > tmp; mv tmp port; until [ -e taken ]; do sleep 0.02; "
-                                  "done; echo 'Address already in use' >&2; exit 1; fi; " +
-                                  std::string(web_server)));
+  bench.agent->on_message(
+      replica("if [ ! -e port ]; then echo {port} > tmp; mv tmp port; until [ -e taken ]; do sleep 0.02; "
+              "done; echo 'Address already in use' >&2; exit 1; fi; " +
+              std::string(web_server)));
   const fs::path folder = bench.root.path() / "run/services/web/0/0";
   REQUIRE(bench.until([&] { return fs::exists(folder / "port"); }));
   const auto port = static_cast<std::uint16_t>(std::stoi(read(folder / "port")));

@@ -112,9 +112,8 @@ TEST_CASE("a folder is copied with all that is in it, links as links") {
 TEST_CASE("a promised output that is missing keeps all others from being stored") {
   Place place;
   write(place.task / "a", "a");
-  const auto status = stage_out(place.task,
-                                {{"a", (place.data / "a").string(), StagingMode::copy}, {"b", "", StagingMode::copy}},
-                                place.go);
+  const auto status = stage_out(
+      place.task, {{"a", (place.data / "a").string(), StagingMode::copy}, {"b", "", StagingMode::copy}}, place.go);
   REQUIRE(!status.ok());
   CHECK(status.error().text() == "the promised output 'b' is not there");
   CHECK(Place::names(place.data).empty());
@@ -178,8 +177,7 @@ TEST_CASE("work that is told to stop stops, and leaves no half file") {
   write(place.data / "x", std::string(1u << 20, 'x'));
   std::stop_source source;
   source.request_stop();
-  const auto status =
-      stage_in(place.task, {{(place.data / "x").string(), "x", StagingMode::copy}}, source.get_token());
+  const auto status = stage_in(place.task, {{(place.data / "x").string(), "x", StagingMode::copy}}, source.get_token());
   REQUIRE(!status.ok());
   CHECK(status.error().what == staging_stopped);
   CHECK(Place::names(place.task).empty());

@@ -39,8 +39,8 @@ struct Host {
   }
   void nvidia(int count) const {
     for (int i = 0; i < count; ++i) {
-      test::write(fs::path(sources.proc) / "driver/nvidia/gpus" / ("0000:0" + std::to_string(i) + ":00.0") / "information",
-                  "");
+      test::write(
+          fs::path(sources.proc) / "driver/nvidia/gpus" / ("0000:0" + std::to_string(i) + ":00.0") / "information", "");
       test::write(fs::path(sources.dev) / ("nvidia" + std::to_string(i)), "");
     }
     test::write(fs::path(sources.dev) / "nvidiactl", "");
@@ -61,7 +61,9 @@ std::vector<std::string> ids(const NodeResources& node) {
   return out;
 }
 
-std::string data(const char* name) { return std::string(TRIREME_SOURCE_DIR) + "/tests/unit/node/data/" + name; }
+std::string data(const char* name) {
+  return std::string(TRIREME_SOURCE_DIR) + "/tests/unit/node/data/" + name;
+}
 
 }  // namespace
 

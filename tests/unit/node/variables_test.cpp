@@ -8,8 +8,14 @@
 using namespace trireme;
 
 TEST_CASE("what an outer run left for its own tasks is not handed on, what people set is") {
-  const std::vector<std::string> entries{"PATH=/bin", "TRIREME_TOKEN=secret", "TRIREME_SERVICE_A_URL=x", "EMPTY=", "A=b=c",
-                                         "TRIREME_TMPDIR=/scratch", "nonsense", "=C:"};
+  const std::vector<std::string> entries{"PATH=/bin",
+                                         "TRIREME_TOKEN=secret",
+                                         "TRIREME_SERVICE_A_URL=x",
+                                         "EMPTY=",
+                                         "A=b=c",
+                                         "TRIREME_TMPDIR=/scratch",
+                                         "nonsense",
+                                         "=C:"};
   const auto base = base_variables(entries);
   CHECK(base == Variables{{"PATH", "/bin"}, {"EMPTY", ""}, {"A", "b=c"}, {"TRIREME_TMPDIR", "/scratch"}});
 }

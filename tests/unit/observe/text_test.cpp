@@ -161,6 +161,12 @@ TEST_CASE("a signal is told with its name") {
   part.outcome = Outcome::failed;
   part.signal = 9;
   CHECK(describe_end(part) == "signal 9 (Killed)");
+  part.reason = "the kernel's memory limit";
+  CHECK(describe_end(part) == "signal 9 (Killed): the kernel's memory limit");
+  part.reason = "ended by signal 9";
+  CHECK(describe_end(part) == "ended by signal 9");
+  part.reason = "ended by signal 9\nand the tail of a log";
+  CHECK(describe_end(part) == "ended by signal 9");
 }
 
 class StringSink final : public TextSink {

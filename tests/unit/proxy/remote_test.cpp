@@ -27,9 +27,15 @@ class TlsServer {
     char folder[] = "/tmp/trireme-test-XXXXXX";
     REQUIRE(::mkdtemp(folder) != nullptr);
     folder_ = folder;
-    make("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test-ca -keyout ca.key -out ca.pem");
-    make("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=other-ca -keyout other.key -out other.pem");
-    make("openssl req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout server.key -out server.csr");
+    make(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test-ca -keyout "
+        "ca.key -out ca.pem");
+    make(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=other-ca -keyout "
+        "other.key -out other.pem");
+    make(
+        "openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -keyout server.key "
+        "-out server.csr");
     std::ofstream(folder_ + "/names") << "subjectAltName=DNS:localhost,IP:127.0.0.1\n";
     make(
         "openssl x509 -req -days 2 -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile names -out "
@@ -159,8 +165,9 @@ TEST_CASE("remote: a certificate of an unknown authority is refused") {
   Cluster cluster(1);
   for (const std::string& ca : {server.file("other.pem"), std::string()}) {
     cluster.publish({remote_service({.url = server.url(), .key_env = {}, .key_file = {}, .ca_file = ca})});
-    const Answer answer = ask(cluster.url(0, "/services/llama/"), {.headers = {"X-Trireme-Deadline: 5"}});
-    CHECK((answer.status == 502 || answer.status == 504));
+    const Answer answer = ask(cluster.url(0, "/services/llama/"));
+    CHECK(answer.status == 502);
+    CHECK_MESSAGE(answer.body.find("certificate") != std::string::npos, answer.body);
     CHECK(answer.headers.count("x-trireme-replica") == 0);
   }
 }

@@ -45,7 +45,7 @@ TEST_CASE("wire: body bytes arrive as they were sent, and only from the side tha
 TEST_CASE("wire: garbage is no message and does no harm") {
   std::mt19937 random(1);
   int read = 0;
-  for (int i = 0; i < 20'000; ++i) {
+  for (int i = 0; i < 3'000; ++i) {
     std::string bytes(random() % 64, '\0');
     for (char& c : bytes) c = static_cast<char>(random());
     for (int kind = 32; kind < 39; ++kind) read += read_admission(static_cast<MessageKind>(kind), bytes).has_value();
@@ -54,7 +54,7 @@ TEST_CASE("wire: garbage is no message and does no harm") {
     (void)read_window(bytes, CallSide::owner);
     (void)read_cancel(bytes);
   }
-  CHECK(read < 20'000);
+  CHECK(read < 3'000);
   CHECK_FALSE(read_data("short", CallSide::ingress).has_value());
   CHECK_FALSE(read_open("").has_value());
   SlotAsk ask;

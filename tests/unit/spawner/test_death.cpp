@@ -208,16 +208,3 @@ TEST_CASE("a spawner that was frozen beyond its lease ends its tasks before it r
   REQUIRE(rank.until([&] { return rank.failed.contains(2) && rank.ended.contains(1); }));
   CHECK(rank.failed[2].stage == spawner::Stage::refused);
 }
-
-TEST_CASE("reports that the rank does not read pile up within bounds, and none is lost") {
-  Rank rank;
-  // Far more reports than the socket holds; the loop does not run, so nobody reads them.
-  const std::uint64_t count = 3000;
-  for (std::uint64_t id = 1; id <= count; ++id) {
-    auto request = rank.shell(id, "");
-    request.argv = {"/no/such/program/" + std::string(3000, 'x')};
-    request.env.clear();
-    rank.spawn(request);
-  }
-  REQUIRE(rank.until([&] { return rank.failed.size() == count; }));
-}

@@ -1,11 +1,20 @@
 // The frames: what is written is read, and nothing that is not a frame is believed.
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <array>
 #include <cstring>
 
 #include "launch/spawner/protocol.hpp"
 
 using namespace trireme::spawner;
+
+extern "C" char** environ;
 
 namespace {
 
@@ -104,4 +113,62 @@ TEST_CASE("a body cut short, padded, or with a count that lies is refused withou
   std::string lie = body;
   std::memset(lie.data() + 8, 0xff, 4);  // the number of arguments
   CHECK_FALSE(decode_request({0, lie}));
+}
+
+TEST_CASE("a rank that does not read its reports is not read from either, and none of them is lost") {
+  std::array<int, 2> pair{};
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) == 0);
+  const auto [ours, theirs] = pair;
+  const int moved = ::fcntl(theirs, F_DUPFD, 10);
+  ::close(theirs);
+  std::array<std::string, 7> words{
+      TRIREME_TEST_SPAWNER, "--socket", std::to_string(moved), "--rank", std::to_string(::getpid()), "--log",
+      "/dev/null"};
+  std::array<char*, 8> argv{};
+  for (std::size_t i = 0; i < words.size(); ++i) argv[i] = words[i].data();
+  pid_t pid = 0;
+  REQUIRE(::posix_spawn(&pid, argv[0], nullptr, nullptr, argv.data(), environ) == 0);
+  ::close(moved);
+
+  // Requests whose answers are as large as they are, until the spawner has taken none for a while.
+  Spawn request;
+  request.argv = {"/no/such/program/" + std::string(3000, 'x')};
+  request.env = {"TRIREME_ATTEMPT=x"};
+  std::string frame;
+  std::size_t whole = 0;
+  std::size_t sent = 0;
+  pollfd writable{ours, POLLOUT, 0};
+  constexpr std::size_t far_too_much = 64u << 20;
+  while (sent < far_too_much && ::poll(&writable, 1, 1000) == 1) {
+    if (frame.empty()) {
+      request.id = ++whole;
+      REQUIRE(encode(request, frame));
+    }
+    const auto put = ::send(ours, frame.data(), frame.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    REQUIRE(put > 0);
+    sent += static_cast<std::size_t>(put);
+    frame.erase(0, static_cast<std::size_t>(put));
+  }
+  CHECK(sent < far_too_much);
+  if (!frame.empty()) --whole;  // the last one was only begun
+
+  FrameReader reader;
+  std::string chunk(1u << 16, '\0');
+  std::size_t answered = 0;
+  pollfd readable{ours, POLLIN, 0};
+  while (answered < whole && ::poll(&readable, 1, 60'000) == 1) {
+    const auto got = ::recv(ours, chunk.data(), chunk.size(), 0);
+    REQUIRE(got > 0);
+    reader.feed(std::string_view(chunk).substr(0, static_cast<std::size_t>(got)));
+    while (const auto report = reader.next()) {
+      const auto failed = decode_report(*report);
+      REQUIRE(failed);
+      CHECK(std::get<Failed>(*failed).id == ++answered);
+    }
+  }
+  CHECK(answered == whole);
+  ::close(ours);
+  int status = 0;
+  REQUIRE(::waitpid(pid, &status, 0) == pid);
+  CHECK(status == 0);
 }
