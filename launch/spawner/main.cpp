@@ -17,7 +17,9 @@
 #include <climits>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <span>
+#include <system_error>
 #include <utility>
 
 #include "launch/spawner/startup.hpp"
@@ -57,6 +59,8 @@ class Loop {
     pollfd writable{rank_.socket(), POLLOUT, 0};
     while (rank_.wants_to_write() && ::poll(&writable, 1, last_words_ms) > 0) rank_.flush();
   }
+  /// Whether the rank died before it asked for a shutdown.
+  bool rank_was_lost() const { return !watching_rank_; }
 
  private:
   void turn() {
@@ -144,6 +148,13 @@ int main(int argc, char** argv) {
   const auto options = trireme::spawner::parse_options(argc, argv);
   if (!options) return 2;
   trireme::spawner::become_spawner(*options);
-  trireme::spawner::Loop(*options).run();
+  trireme::spawner::Loop loop(*options);
+  loop.run();
+  if (loop.rank_was_lost() && !options->remove.empty()) {
+    // Sockets and scratch of tasks that are gone now; the rank can no longer do it.
+    std::error_code error;
+    std::filesystem::remove_all(options->remove, error);
+    if (error) std::fprintf(stderr, "cannot remove %s: %s\n", options->remove.c_str(), error.message().c_str());
+  }
   return 0;
 }

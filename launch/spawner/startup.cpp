@@ -74,12 +74,15 @@ std::optional<Options> parse_options(int argc, char** argv) {
       ok = parse_number(value, options.rank);
     } else if (name == "--log") {
       options.log_file = value;
+    } else if (name == "--remove") {
+      options.remove = value;
+      ok = value.starts_with('/');
     } else {
       ok = false;
     }
   }
   if (ok && options.socket > 2 && options.rank > 0 && !options.log_file.empty()) return options;
-  std::fputs("trireme-spawner is started by trireme: trireme-spawner --socket FD --rank PID --log FILE\n", stderr);
+  std::fputs("trireme-spawner is started by trireme: trireme-spawner --socket FD --rank PID --log FILE [--remove FOLDER]\n", stderr);
   return std::nullopt;
 }
 

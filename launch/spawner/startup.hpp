@@ -12,9 +12,10 @@ struct Options {
   int socket = -1;       ///< our end of the socketpair
   pid_t rank = 0;        ///< the process that started us
   std::string log_file;  ///< for our stdout and stderr
+  std::string remove;    ///< folder that a dead rank leaves to us to remove, or empty
 };
 
-/// The command line, `--socket FD --rank PID --log FILE`; none, after a word on stderr, if it is wrong.
+/// The command line, `--socket FD --rank PID --log FILE [--remove FOLDER]`; none, after a word on stderr, if it is wrong.
 std::optional<Options> parse_options(int argc, char** argv);
 
 /// Leaves nothing of the rank but its environment and its limits: a session of our own; no descriptor but the socket; stdio to

@@ -2,10 +2,10 @@
 //
 // The pilot counts amounts; this picks the things themselves. Cores of one process come from one NUMA domain where they fit
 // into one, and lie side by side where there is such a gap; the smallest gap that fits is used, so that wide ones stay.
-// A process that shares a GPU is packed onto the fullest one that still has room, so that whole GPUs stay whole; more than one GPU is
-// always whole ones (the pilot's room.hpp counts in the same way). Nothing is
-// ever given out twice. Amounts that the pilot has counted can be unavailable for a while: an end is on its way, or the free
-// parts of GPUs lie on different ones. ResourceQueue then makes the attempt wait.
+// A process that shares a GPU is packed onto the fullest one that still has room, so that whole GPUs stay whole; a request
+// above one GPU is rounded up to whole ones (the pilot counts in the same way, pilot/room.hpp). Nothing is ever given out
+// twice. What the pilot has counted can be unavailable for a while: an end is on its way, or the free parts of GPUs lie on
+// different ones. ResourceQueue then makes the attempt wait.
 #pragma once
 
 #include <cstdint>

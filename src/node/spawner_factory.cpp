@@ -34,6 +34,7 @@ SpawnerFactory spawner_factory(boost::asio::io_context& loop, SpawnerSettings se
     SpawnerClient::Options options;
     options.program = settings.program;
     options.log_file = settings.log_file;
+    options.remove = settings.remove;
     options.marks = {std::string(spawner::run_variable) + "=" + settings.run_id,
                      std::string(node_variable) + "=" + std::to_string(settings.rank)};
     auto client = SpawnerClient::start(loop, std::move(options),

@@ -16,6 +16,7 @@ inline constexpr std::string_view node_variable = "TRIREME_NODE";
 struct SpawnerSettings {
   std::string program;  ///< empty: found by itself
   std::string log_file = "/dev/null";
+  std::string remove;  ///< the rank's private folder, which the spawner removes if the rank dies
   std::string run_id;
   Rank rank = 0;
 };

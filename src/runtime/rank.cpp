@@ -155,7 +155,7 @@ Status RankLoop::Impl::start_agent() {
   const auto spawner_log = RunPaths(info_.run_dir).node(place_.rank) / "spawner.log";
   agent_ = std::make_unique<Agent>(
       io_, std::move(options), std::move(hooks),
-      spawner_factory(io_, {.log_file = spawner_log, .run_id = info_.run_id, .rank = place_.rank}));
+      spawner_factory(io_, {.log_file = spawner_log, .remove = tmp_->path(), .run_id = info_.run_id, .rank = place_.rank}));
   return agent_->start();
 }
 

@@ -70,7 +70,8 @@ std::string words_for(std::optional<int> status) {
 }
 
 // Starts the program with `socket` as its descriptor 3, in a session of its own.
-Result<pid_t> start_program(const std::string& program, const std::string& log_file, int socket) {
+Result<pid_t> start_program(const std::string& program, const std::string& log_file, const std::string& remove,
+                            int socket) {
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);
   ::posix_spawn_file_actions_adddup2(&actions, socket, spawner_socket);
@@ -79,8 +80,9 @@ Result<pid_t> start_program(const std::string& program, const std::string& log_f
   ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
   const std::string fd = std::to_string(spawner_socket);
   const std::string rank = std::to_string(::getpid());
-  const std::array<const char*, 8> argv{program.c_str(), "--socket", fd.c_str(),       "--rank",
-                                        rank.c_str(),    "--log",    log_file.c_str(), nullptr};
+  std::vector<const char*> argv{program.c_str(), "--socket", fd.c_str(), "--rank", rank.c_str(), "--log", log_file.c_str()};
+  if (!remove.empty()) argv.insert(argv.end(), {"--remove", remove.c_str()});
+  argv.push_back(nullptr);
   pid_t pid = 0;
   const int failed =
       ::posix_spawn(&pid, program.c_str(), &actions, &attributes, const_cast<char* const*>(argv.data()), environ);
@@ -253,7 +255,7 @@ Result<std::unique_ptr<SpawnerClient>> SpawnerClient::start(boost::asio::io_cont
     ::close(ours);
     return system_error("cannot make a socketpair for the spawner", errno);
   }
-  auto pid = start_program(options.program, options.log_file, moved);
+  auto pid = start_program(options.program, options.log_file, options.remove, moved);
   ::close(moved);
   if (!pid) {
     ::close(ours);

@@ -33,6 +33,7 @@ class SpawnerClient {
   struct Options {
     std::string program;                 ///< empty: TRIREME_SPAWNER, or found near the running program
     std::string log_file = "/dev/null";  ///< the spawner's words, appended
+    std::string remove;                  ///< an absolute folder that it removes if this process dies, or empty
     /// NAME=value that stand together in the environment of this rank's tasks and of no one else's, TRIREME_RUN_ID first:
     /// what is ended if the spawner dies. Empty: nothing.
     std::vector<std::string> marks;

@@ -43,6 +43,9 @@ struct LocalUpstream::Pool {
   LocalUpstreamOptions options;
   bool closed = false;
   std::vector<std::unique_ptr<UpstreamConnection>> idle;  ///< the one used last is at the end
+
+  /// An idle connection that is not known to be closed, or nothing.
+  std::unique_ptr<UpstreamConnection> take();
 };
 
 /// The caller's handle on a connection at work.
@@ -504,17 +507,22 @@ LocalUpstream::~LocalUpstream() {
 
 std::unique_ptr<Call> LocalUpstream::open(const RequestHead& head, std::string_view first, bool complete,
                                           CallObserver& observer) {
-  std::unique_ptr<UpstreamConnection> connection;
-  while (!pool_->idle.empty() && !connection) {
-    connection = std::move(pool_->idle.back());
-    pool_->idle.pop_back();
-    if (!connection->usable()) UpstreamConnection::bury(std::move(connection));
-  }
+  std::unique_ptr<UpstreamConnection> connection = pool_->take();
   if (!connection) connection = std::make_unique<UpstreamConnection>(pool_->loop, pool_);
   UpstreamConnection& working = *connection;
   auto call = std::make_unique<LocalCall>(std::move(connection));
   working.begin(head, first, complete, observer);
   return call;
+}
+
+std::unique_ptr<UpstreamConnection> LocalUpstream::Pool::take() {
+  while (!idle.empty()) {
+    auto connection = std::move(idle.back());
+    idle.pop_back();
+    if (connection->usable()) return connection;
+    UpstreamConnection::bury(std::move(connection));
+  }
+  return nullptr;
 }
 
 std::size_t LocalUpstream::idle() const {

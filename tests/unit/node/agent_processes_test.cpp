@@ -28,6 +28,19 @@ std::size_t count_marked(const std::string& entry) {
   return count;
 }
 
+/// "NAME=value" from the environment of the first task's process. The kernel shows it a moment after the exec.
+std::string entry_of_first(Bench& bench, std::string_view name) {
+  std::string entry;
+  REQUIRE(bench.until([&] {
+    if (bench.sent<TaskStarted>().empty()) return false;
+    const std::string block = procfs::environment_of(bench.sent<TaskStarted>()[0].pid);
+    const auto value = procfs::value_in(block, name);
+    if (value) entry = std::string(name) + "=" + std::string(*value);
+    return value.has_value();
+  }));
+  return entry;
+}
+
 }  // namespace
 
 TEST_CASE("a task that ends well is done, with its output in its folder and its usage counted") {
@@ -248,10 +261,7 @@ TEST_CASE("a cancelled task is gone with all its children") {
   Bench bench(SpawnerKind::real);
   bench.agent->on_message(bench.script(0, "sleep 600 & setsid sleep 600 & echo go; wait"));
   REQUIRE(bench.until([&] { return read(bench.root.path() / "run/tasks/t0/0/stdout") == "go\n"; }));
-  const std::string mark =
-      "TRIREME_ATTEMPT=" +
-      std::string(
-          procfs::value_in(procfs::environment_of(bench.sent<TaskStarted>()[0].pid), "TRIREME_ATTEMPT").value_or("?"));
+  const std::string mark = entry_of_first(bench, "TRIREME_ATTEMPT");
   CHECK(count_marked(mark) == 3);
   bench.agent->on_message(CancelTask{{{0}, 0}, "enough"});
   REQUIRE(bench.until_ended(0));
@@ -264,10 +274,7 @@ TEST_CASE("a cancelled task is gone with all its children") {
 TEST_CASE("shutting down leaves no process") {
   Bench bench(SpawnerKind::real);
   bench.agent->on_message(bench.script(0, "sleep 600 & wait"));
-  REQUIRE(bench.until([&] { return bench.sent<TaskStarted>().size() == 1; }));
-  const std::string environment = procfs::environment_of(bench.sent<TaskStarted>()[0].pid);
-  const std::string mark =
-      "TRIREME_RUN_ID=" + std::string(procfs::value_in(environment, "TRIREME_RUN_ID").value_or("?"));
+  const std::string mark = entry_of_first(bench, "TRIREME_RUN_ID");
   REQUIRE(bench.until([&] { return count_marked(mark) == 2; }));
   bench.agent->on_message(ShutdownAgent{});
   REQUIRE(bench.until([&] { return bench.agent->done(); }));
@@ -296,9 +303,7 @@ TEST_CASE("an agent that is let go leaves no process") {
   {
     Bench bench(SpawnerKind::real);
     bench.agent->on_message(bench.command(0, {"sleep", "600"}));
-    REQUIRE(bench.until([&] { return bench.sent<TaskStarted>().size() == 1; }));
-    const std::string environment = procfs::environment_of(bench.sent<TaskStarted>()[0].pid);
-    mark = "TRIREME_RUN_ID=" + std::string(procfs::value_in(environment, "TRIREME_RUN_ID").value_or("?"));
+    mark = entry_of_first(bench, "TRIREME_RUN_ID");
     CHECK(count_marked(mark) == 1);
   }
   CHECK(count_marked(mark) == 0);

@@ -175,7 +175,7 @@ TEST_CASE("what could be read in two ways, or is no HTTP, is refused") {
       {400, get + "A(: b\r\n\r\n"},
       {400, get + "A: b\nB: c\r\n\r\n"},
       {400, get + "A: b\rB: c\r\n\r\n"},
-      {400, get + std::string("A: b\0c\r\n\r\n", 11)},
+      {400, get + std::string("A: b\0c\r\n\r\n", 10)},
       {400, get + "A: b\x01\r\n\r\n"},
       {400, get + "A: b\x7f\r\n\r\n"},
       {400, get + "\n"},

@@ -4,9 +4,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include <map>
-#include <set>
-
 #include "harness.hpp"
 #include "proxy/http/listener.hpp"
 
@@ -129,7 +126,11 @@ TEST_CASE("what is no proper request is answered with its status, and the connec
   LoopBeside beside;
   auto listener = listen(beside, echo);
   beside.run([&] {
-    const std::map<std::string, int> cases = {
+    struct Case {
+      std::string text;
+      int status;
+    };
+    const std::vector<Case> cases = {
         {"nonsense\r\n\r\n", 400},
         {"GET / HTTP/1.1\r\n\r\n", 400},
         {"GET / HTTP/3.0\r\nHost: h\r\n\r\n", 505},
@@ -137,14 +138,14 @@ TEST_CASE("what is no proper request is answered with its status, and the connec
         {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400},
         {"GET / HTTP/1.1\r\nHost: h\r\nA: " + std::string(100'000, 'a'), 431},
     };
-    for (const auto& [text, status] : cases) {
-      CAPTURE(text.substr(0, 80));
+    for (const Case& c : cases) {
+      CAPTURE(c.text.substr(0, 80));
       TestSocket client = TestSocket::to_port(listener->port());
-      client.send(text);
+      client.send(c.text);
       const Answer answer = take_answer(client);
-      CHECK(answer.head.status == status);
+      CHECK(answer.head.status == c.status);
       CHECK_FALSE(answer.head.keep_alive);
-      CHECK(answer.body.starts_with(std::to_string(status)));
+      CHECK(answer.body.starts_with(std::to_string(c.status)));
       CHECK(client.receive_until_closed());
       CHECK_FALSE(client.reset_seen);
     }
