@@ -37,9 +37,7 @@ namespace trireme::archive {
 class Output : public cereal::OutputArchive<Output, cereal::AllowEmptyClassElision> {
  public:
   explicit Output(std::string& out) : OutputArchive(this), out_(out) {}
-  void write(const void* data, std::size_t size) {
-    out_.append(static_cast<const char*>(data), size);
-  }
+  void write(const void* data, std::size_t size) { out_.append(static_cast<const char*>(data), size); }
 
  private:
   std::string& out_;

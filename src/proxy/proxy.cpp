@@ -123,6 +123,7 @@ class Proxy::Impl final : private http::Resident, private AdmissionOutbox, priva
   void close() {
     tick_.disarm();
     requests_.clear();
+    server_.clear();
     listeners_.clear();
   }
 

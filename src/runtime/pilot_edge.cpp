@@ -194,11 +194,6 @@ void PilotEdge::handle(Input input) {
     pilot_.on_node_lost(lost->rank, lost->reason, now);
   } else {
     auto& report = std::get<Report>(input);
-    if (auto* joined = std::get_if<NodeJoined>(&report.message)) {
-      for (const std::string& warning : joined->warnings) {
-        record(events::Warning{"node " + std::to_string(report.from) + " (" + joined->host + "): " + warning});
-      }
-    }
     pilot_.on_message(report.from, report.message, now);
     if (pilot_.all_joined()) {
       for (auto& waiter : std::exchange(node_waiters_, {})) waiter->set_value({});

@@ -155,16 +155,18 @@ void FabricCalls::on_message(Rank from, MessageKind kind, std::string_view paylo
       call = find(from, message->call);
     }
     if (call == nullptr || !message->end) return;
-    on_load_(call->replica_, message->load);
+    const ReplicaId replica = call->replica_;
     call->retire();
     call->observer_.on_end();
+    on_load_(replica, message->load);  // it does not count this call any more, and nor do we now
   } else if (kind == MessageKind::call_error) {
     auto message = read_failure(payload);
     FabricCall* call = message ? find(from, message->call) : nullptr;
     if (call == nullptr) return;
-    on_load_(call->replica_, message->load);
+    const ReplicaId replica = call->replica_;
     call->retire();
     call->observer_.on_error({message->kind, std::move(message->what)});
+    on_load_(replica, message->load);
   } else if (kind == MessageKind::call_window) {
     const auto message = read_window(payload, CallSide::owner);
     FabricCall* call = message ? find(from, message->call) : nullptr;

@@ -45,6 +45,8 @@ class ForwardServer {
   /// call_open, call_cancel, and call_data and call_window of calls of other ranks.
   void on_message(Rank from, MessageKind kind, std::string_view payload);
   void on_rank_lost(Rank rank);
+  /// Breaks all calls off; their ingresses are not told.
+  void clear();
   std::size_t size() const { return calls_.size(); }
 
  private:
