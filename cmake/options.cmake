@@ -8,6 +8,9 @@ target_compile_options(trireme_options INTERFACE -Wall -Wextra -Wpedantic -Wshad
 if(TRIREME_WERROR)
   target_compile_options(trireme_options INTERFACE -Werror)
 endif()
+if(TRIREME_SANITIZE MATCHES thread)
+  target_compile_options(trireme_options INTERFACE -Wno-tsan)  # Asio's fences are not instrumented
+endif()
 if(TRIREME_SANITIZE)
   add_compile_options(-fsanitize=${TRIREME_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${TRIREME_SANITIZE})

@@ -61,16 +61,17 @@ class Session {
   virtual const std::string& run_dir() const = 0;
 };
 
-/// How a run ended, on every rank of the communicator.
+/// How a run ended.
 struct RunSummary {
-  ExitCode exit_code = ExitCode::done;
+  ExitCode exit_code = ExitCode::done;  ///< on the first rank; the others do not know of tasks that failed
   std::string run_dir;  ///< holds summary.json and the event log
 };
 
 using Driver = std::function<Status(Session&)>;
 
 /// Collective over `comm`. Returns when the driver has returned and all that it submitted has ended. The driver's error, if
-/// any, becomes the run's.
+/// any, becomes the run's. An Error says that the runtime itself failed, on this rank or with its peers: other ranks may be
+/// gone or stuck, so that a program should then end with MPI_Abort rather than MPI_Finalize.
 Result<RunSummary> run(MPI_Comm comm, const RuntimeOptions& options, const Driver& driver);
 
 }  // namespace trireme

@@ -33,7 +33,10 @@ int main(int argc, char** argv) {
     }
     return {};
   });
+  if (!summary) {
+    std::fprintf(stderr, "%s\n", summary.error().text().c_str());
+    MPI_Abort(MPI_COMM_WORLD, trireme::to_int(summary.error().code));
+  }
   MPI_Finalize();
-  if (!summary) std::fprintf(stderr, "%s\n", summary.error().text().c_str());
-  return summary ? trireme::to_int(summary->exit_code) : trireme::to_int(summary.error().code);
+  return trireme::to_int(summary->exit_code);
 }

@@ -23,7 +23,9 @@ std::uint64_t finished(const RunView& run) {
 }
 
 /// Whether there is nothing to tell yet.
-bool is_empty(const RunView& run) { return run.tasks().empty() && run.services().empty(); }
+bool is_empty(const RunView& run) {
+  return run.tasks().empty() && run.services().empty();
+}
 
 std::string meter(std::uint64_t part, std::uint64_t all) {
   constexpr std::size_t cells = 20;

@@ -1,13 +1,14 @@
 // One attempt at a request on one upstream, seen from both of its ends.
 //
-// Whatever answers requests (a replica on this node, a replica on another node reached over the fabric, a remote endpoint)
-// is an Upstream. Opening a request on it gives a Call; what comes back goes to a CallObserver. Bodies stream both ways under
-// credit: nobody holds more than a window of bytes that the other side has not taken, so a slow reader slows its writer and
-// nothing else. Everything here lives on the rank's event loop; there are no locks.
+// Whatever answers requests (a replica on this node, a replica on another node reached over the fabric, a remote
+// endpoint) is an Upstream. Opening a request on it gives a Call; what comes back goes to a CallObserver. Bodies stream
+// both ways under credit: nobody holds more than a window of bytes that the other side has not taken, so a slow reader
+// slows its writer and nothing else. Everything here lives on the rank's event loop; there are no locks.
 //
-// Order of callbacks: on_head once (informational 1xx heads are not passed on), on_body any number of times, then exactly one
-// of on_end or on_error. on_error may come at any time and is the last. No callback is made from inside open(), send() or
-// send_end(), and none after the Call is destroyed. Destroying a Call before its end cancels the request all the way down.
+// Order of callbacks: on_head once (informational 1xx heads are not passed on), on_body any number of times, then
+// exactly one of on_end or on_error. on_error may come at any time and is the last. No callback is made from inside
+// open(), send() or send_end(), and none after the Call is destroyed. Destroying a Call before its end cancels the
+// request all the way down.
 #pragma once
 
 #include <cstddef>
@@ -65,9 +66,9 @@ class Call {
 class Upstream {
  public:
   virtual ~Upstream() = default;
-  /// Starts a request. `head` is already what the upstream shall see (credentials and hop-by-hop headers replaced); `first` is
-  /// the beginning of the body, written together with the head; `complete` says that `first` is all of it. The observer must
-  /// outlive the call.
+  /// Starts a request. `head` is already what the upstream shall see (credentials and hop-by-hop headers replaced);
+  /// `first` is the beginning of the body, written together with the head; `complete` says that `first` is all of it.
+  /// The observer must outlive the call.
   virtual std::unique_ptr<Call> open(const http::RequestHead& head, std::string_view first, bool complete,
                                      CallObserver& observer) = 0;
 };

@@ -1,7 +1,8 @@
 // What this rank knows of every service: the endpoint epochs, applied.
 //
-// A Site is a place that answers for a service and has slots: a replica, or a remote endpoint, which counts as a replica whose
-// owner is the service's home rank (docs/spec/admission.md). Belongs to the event loop; applying an epoch again does no harm.
+// A Site is a place that answers for a service and has slots: a replica, or a remote endpoint, which counts as a
+// replica whose owner is the service's home rank (docs/spec/admission.md). Belongs to the event loop; applying an epoch
+// again does no harm.
 #pragma once
 
 #include <cstdint>

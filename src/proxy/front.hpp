@@ -32,8 +32,8 @@ struct Denial {
   int status = 403;
   std::string_view what;
 };
-/// Nothing if the client may. Ours may use the models, a client that we cannot tell needs one of the tokens, and what is under
-/// /runtime needs the control token, a Host that is this node's loopback and no Origin but that.
+/// Nothing if the client may. Ours may use the models, a client that we cannot tell needs one of the tokens, and what
+/// is under /runtime needs the control token, a Host that is this node's loopback and no Origin but that.
 std::optional<Denial> deny(const http::RequestHead& head, http::Peer peer, bool control, const RunInfo& run);
 
 /// What the client asks of us in headers.
@@ -50,7 +50,8 @@ std::optional<std::string_view> request_id_of(const http::Headers& headers);
 /// The head as an upstream shall see it: without credentials, our own headers and what is for one hop.
 http::RequestHead upstream_head(const http::RequestHead& head, const Route& route, std::string_view request_id);
 
-/// The body of our own refusals: {"error": {"message": …, "type": …, "code": …}}, which clients of OpenAI's API can read.
+/// The body of our own refusals: {"error": {"message": …, "type": …, "code": …}}, which clients of OpenAI's API can
+/// read.
 std::string error_body(int status, std::string_view message);
 
 }  // namespace trireme::proxy

@@ -266,8 +266,8 @@ class Proxy::Impl final : private http::Resident, private AdmissionOutbox, priva
     const auto given = request_id_of(exchange->head().headers);
     std::string id = given ? std::string(*given) : new_request_id();
     http::RequestHead head = upstream_head(exchange->head(), route, id);
-    auto owned =
-        std::make_unique<Request>(loop(), static_cast<RequestHost&>(*this), self_, demand, std::move(id), std::move(exchange), std::move(head));
+    auto owned = std::make_unique<Request>(loop(), static_cast<RequestHost&>(*this), self_, demand, std::move(id),
+                                           std::move(exchange), std::move(head));
     Request& request = *owned;
     requests_.emplace(&request, std::move(owned));
     request.start();

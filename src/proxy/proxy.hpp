@@ -1,8 +1,8 @@
-// A rank's front door: requests of this node's tasks come in, and each finds a replica on this node, on another one, or at a
-// remote endpoint (DESIGN section 7; docs/spec/http.md and docs/spec/admission.md).
+// A rank's front door: requests of this node's tasks come in, and each finds a replica on this node, on another one, or
+// at a remote endpoint (DESIGN section 7; docs/spec/http.md and docs/spec/admission.md).
 //
-// Everything runs on the thread of the io_context that it is given; the functions here are called on that thread too. Work
-// that a call leads to may be done at the io_context's next turn.
+// Everything runs on the thread of the io_context that it is given; the functions here are called on that thread too.
+// Work that a call leads to may be done at the io_context's next turn.
 #pragma once
 
 #include <cstdint>

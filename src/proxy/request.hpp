@@ -5,8 +5,8 @@
 //     ▼  └───────┘
 //   wait ──► refused (429, 503, 504) ──► done
 //
-// Its deadline runs from its arrival to the first byte of an answer. The Placement with the Hold that counts it as in flight is
-// a member, so it ends with whichever exit is taken. Belongs to the event loop.
+// Its deadline runs from its arrival to the first byte of an answer. The Placement with the Hold that counts it as in
+// flight is a member, so it ends with whichever exit is taken. Belongs to the event loop.
 #pragma once
 
 #include <memory>

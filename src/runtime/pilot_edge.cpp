@@ -36,7 +36,10 @@ PilotEdge::PilotEdge(const RunConfig& config, const RunInfo& info, Rank ranks,
 }
 
 PilotEdge::~PilotEdge() {
-  if (thread_.joinable()) thread_.join();
+  if (!thread_.joinable()) return;
+  // The run never began, since this rank could not: there is nobody to end it in order.
+  push([this] { abandoned_ = true; });
+  thread_.join();
 }
 
 std::uint32_t PilotEdge::expected_nodes() const {
@@ -167,7 +170,7 @@ void PilotEdge::record(EventBody body) {
 // --- the pilot's thread ----------------------------------------------------------------------------------------------
 
 void PilotEdge::main() {
-  while (!pilot_.finished()) {
+  while (!pilot_.finished() && !abandoned_) {
     const MonoTime now = mono_now();
     const MonoTime next =
         std::min({pilot_.next_deadline().value_or(next_look_), next_look_, progress_.next_deadline(now)});

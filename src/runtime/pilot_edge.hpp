@@ -126,6 +126,7 @@ class PilotEdge final : private pilot::Output {
   std::vector<std::shared_ptr<std::promise<Status>>> node_waiters_;
   std::optional<Error> error_;  ///< why the run cannot go on
   bool interrupted_ = false;
+  bool abandoned_ = false;
   MonoTime next_look_ = 0;
 
   std::thread thread_;

@@ -51,6 +51,7 @@ Result<RunSummary> run(MPI_Comm comm, const RuntimeOptions& options, const Drive
         return driver(session);
       });
   if (!end) return end.error();
+  if (end->error) return *end->error;
   return RunSummary{end->code, end->run_dir};
 }
 

@@ -88,7 +88,7 @@ struct Rehearsal {
     for (int i = 0; i < 3; ++i) fabric.poll(handler);
     if (mode == "overflow") {
       pause();
-    } else if (mode == "kill") {
+    } else if (mode == "kill" || mode == "quiet") {
       raise(SIGKILL);
     }
     raise(SIGSTOP);
@@ -103,7 +103,7 @@ struct Rehearsal {
                    fabric.send(victim, MessageClass::control, MessageKind::load, std::string(100000, 'c'));
                  }
                  // What the dead do not take is on its way when they die, too.
-                 if (mode != "overflow" && fabric.backlog(victim, MessageClass::bulk) < (1u << 20)) {
+                 if (mode != "overflow" && mode != "quiet" && fabric.backlog(victim, MessageClass::bulk) < (1u << 20)) {
                    fabric.send(victim, MessageClass::bulk, MessageKind::call_data, std::string(200000, 'l'));
                  }
                  return fabric.is_lost(victim) && losses == 1;

@@ -1,6 +1,7 @@
 // All of admission on one rank: the table, the slots it owns, the queues that it is home of, and its dispatcher.
 //
-// Pure, and so the whole protocol can be run over a made-up network (docs/spec/admission.md). Belongs to the event loop.
+// Pure, and so the whole protocol can be run over a made-up network (docs/spec/admission.md). Belongs to the event
+// loop.
 #pragma once
 
 #include <map>

@@ -1,8 +1,9 @@
-// Where requests that came in at this rank go: chosen directly while a replica is believed free, else by the service's queue.
+// Where requests that came in at this rank go: chosen directly while a replica is believed free, else by the service's
+// queue.
 //
-// A caller asks place(). It gets a Placement at once, or a Refusal, or waits: then exactly one of on_placed() and on_refused()
-// comes later, unless the Ticket is destroyed before. A Placement carries a Hold, which keeps the request counted as in flight
-// until it is destroyed, at whatever exit.
+// A caller asks place(). It gets a Placement at once, or a Refusal, or waits: then exactly one of on_placed() and
+// on_refused() comes later, unless the Ticket is destroyed before. A Placement carries a Hold, which keeps the request
+// counted as in flight until it is destroyed, at whatever exit.
 //
 // Pure: messages go to an AdmissionOutbox, time is an argument. Belongs to the event loop.
 #pragma once
@@ -25,8 +26,8 @@ namespace trireme::proxy {
 
 class Dispatcher;
 
-/// A request in flight on a replica, as its ingress counts it. On the own rank it holds the slot; on another it may hold a
-/// reservation, which is returned to the owner if use() was never called.
+/// A request in flight on a replica, as its ingress counts it. On the own rank it holds the slot; on another it may
+/// hold a reservation, which is returned to the owner if use() was never called.
 class Hold {
  public:
   Hold() = default;

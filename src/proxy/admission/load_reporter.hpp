@@ -1,5 +1,5 @@
-// Tells other ranks how loaded this rank's replicas are: those that used a replica lately, when its load has changed, at most
-// one message per rank in an interval.
+// Tells other ranks how loaded this rank's replicas are: those that used a replica lately, when its load has changed,
+// at most one message per rank in an interval.
 //
 // Pure: messages go to an AdmissionOutbox, time is an argument. Belongs to the event loop.
 #pragma once

@@ -118,8 +118,8 @@ struct Load {
 
 using AdmissionMessage = std::variant<SlotAsk, SlotCancel, SlotGrant, SlotWant, SlotOffer, SlotReturn, Load>;
 
-/// Where messages go; to the own rank too, where they are delivered later, never from inside send(). Messages from one rank to
-/// another arrive in order, each once, unless one of the two is lost.
+/// Where messages go; to the own rank too, where they are delivered later, never from inside send(). Messages from one
+/// rank to another arrive in order, each once, unless one of the two is lost.
 class AdmissionOutbox {
  public:
   virtual void send(Rank to, AdmissionMessage message) = 0;

@@ -1,7 +1,7 @@
 // The one queue of a service, on its home rank: who waits, in which order, and who gets the next free slot.
 //
-// Strict priority classes; within a class the oldest first, where age counts from when the request came in at its ingress. An
-// offered slot is granted or returned at once: the home never holds one. Bounded by the service's `queue`.
+// Strict priority classes; within a class the oldest first, where age counts from when the request came in at its
+// ingress. An offered slot is granted or returned at once: the home never holds one. Bounded by the service's `queue`.
 //
 // Pure: messages go to an AdmissionOutbox, time is an argument. Belongs to the event loop.
 #pragma once

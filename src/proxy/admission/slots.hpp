@@ -1,8 +1,8 @@
 // The slots of the replicas that this rank owns: the truth about how many requests each has in flight.
 //
-// A slot is free, in use, or reserved (offered to the service's home, which grants or returns it). Invariants: in use plus
-// reserved never exceed the replica's concurrency; while a replica is contended and open, none of its slots is free, because
-// each is offered as it becomes free. So nobody who comes directly overtakes those who wait at the home.
+// A slot is free, in use, or reserved (offered to the service's home, which grants or returns it). Invariants: in use
+// plus reserved never exceed the replica's concurrency; while a replica is contended and open, none of its slots is
+// free, because each is offered as it becomes free. So nobody who comes directly overtakes those who wait at the home.
 //
 // Pure: messages go to an AdmissionOutbox, time is an argument. Belongs to the event loop.
 #pragma once

@@ -1,9 +1,10 @@
 // Requests of this rank's clients that replicas of other ranks answer: the ingress side of forwarding
 // (docs/spec/admission.md, "Forwarded requests").
 //
-// FabricCalls gives calls their numbers and brings messages to them; a FabricUpstream opens calls to one replica. Request
-// bytes go out as far as the owner has given window and the fabric does not hold too many for the peer already; what a call
-// holds itself is at most the beginning of a body that was larger than a message. Belongs to the event loop.
+// FabricCalls gives calls their numbers and brings messages to them; a FabricUpstream opens calls to one replica.
+// Request bytes go out as far as the owner has given window and the fabric does not hold too many for the peer already;
+// what a call holds itself is at most the beginning of a body that was larger than a message. Belongs to the event
+// loop.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +35,6 @@ class FabricCalls {
   /// call_head, call_error, and call_data and call_window of calls of this rank.
   void on_message(Rank from, MessageKind kind, std::string_view payload);
   void on_rank_lost(Rank rank);
-  std::size_t size() const { return calls_.size(); }
 
  private:
   friend class FabricCall;

@@ -140,9 +140,13 @@ class ForwardServer::Served final : public CallObserver {
 ForwardServer::ForwardServer(boost::asio::io_context& io, Transport& transport, ForwardHost& host)
     : transport_(transport), host_(host), retry_(io, [this] { flush_all(); }) {}
 
-ForwardServer::~ForwardServer() { clear(); }
+ForwardServer::~ForwardServer() {
+  clear();
+}
 
-void ForwardServer::clear() { calls_.clear(); }
+void ForwardServer::clear() {
+  calls_.clear();
+}
 
 void ForwardServer::on_message(Rank from, MessageKind kind, std::string_view payload) {
   if (kind == MessageKind::call_open) return open(from, payload);

@@ -1,10 +1,10 @@
 // Requests of other ranks' clients that replicas of this rank answer: the owner side of forwarding
 // (docs/spec/admission.md, "Forwarded requests").
 //
-// Each call holds a slot from its admission until the replica has given the last byte of its answer, or the call is broken off.
-// Answer bytes go out as far as the ingress has given window and the fabric does not hold too many for it already; the rest,
-// at most a window per call, is held here, because the replica is told that bytes are consumed only when the ingress says so.
-// Belongs to the event loop.
+// Each call holds a slot from its admission until the replica has given the last byte of its answer, or the call is
+// broken off. Answer bytes go out as far as the ingress has given window and the fabric does not hold too many for it
+// already; the rest, at most a window per call, is held here, because the replica is told that bytes are consumed only
+// when the ingress says so. Belongs to the event loop.
 #pragma once
 
 #include <cstdint>
@@ -47,7 +47,6 @@ class ForwardServer {
   void on_rank_lost(Rank rank);
   /// Breaks all calls off; their ingresses are not told.
   void clear();
-  std::size_t size() const { return calls_.size(); }
 
  private:
   class Served;

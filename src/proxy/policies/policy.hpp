@@ -1,7 +1,8 @@
 // Which replica a request goes to. One file per policy; make_policy() is the only place that lists them.
 //
-// A policy is asked when a request comes in and nothing of its service waits at this rank. It sees every replica that is ready,
-// says which it takes, or none: then the request waits in the service's queue. Policies keep what they need of their own.
+// A policy is asked when a request comes in and nothing of its service waits at this rank. It sees every replica that
+// is ready, says which it takes, or none: then the request waits in the service's queue. Policies keep what they need
+// of their own.
 #pragma once
 
 #include <cstdint>

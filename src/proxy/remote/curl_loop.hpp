@@ -1,7 +1,7 @@
 // libcurl's multi interface on the event loop: it says which sockets and times it waits for, Asio waits.
 //
-// All transfers to remote endpoints share one CurlLoop and so its pool of connections. A transfer is a curl easy handle that
-// its owner has set up; the owner hears of its end from CurlTransfer::on_finished(). Belongs to the event loop.
+// All transfers to remote endpoints share one CurlLoop and so its pool of connections. A transfer is a curl easy handle
+// that its owner has set up; the owner hears of its end from CurlTransfer::on_finished(). Belongs to the event loop.
 #pragma once
 
 #include <memory>

@@ -1,9 +1,10 @@
 // A remote endpoint as an Upstream: a server that is not ours, reached by URL through libcurl.
 //
-// HTTP/2 where the server speaks it, connections shared and reused, TLS verified against the system's certificates or the
-// endpoint's `ca_file`. The endpoint's key comes from its environment variable or file when the upstream is made, is sent as a
-// bearer token and nowhere else; whatever the client sent as Authorization has been removed before. The environment's HTTP
-// proxies are honoured, never for loopback. Redirects are passed on and not followed. Belongs to the event loop.
+// HTTP/2 where the server speaks it, connections shared and reused, TLS verified against the system's certificates or
+// the endpoint's `ca_file`. The endpoint's key comes from its environment variable or file when the upstream is made,
+// is sent as a bearer token and nowhere else; whatever the client sent as Authorization has been removed before. The
+// environment's HTTP proxies are honoured, never for loopback. Redirects are passed on and not followed. Belongs to the
+// event loop.
 #pragma once
 
 #include <memory>

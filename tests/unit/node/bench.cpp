@@ -119,11 +119,10 @@ Bench::Bench(SpawnerKind kind, std::vector<EnvironmentDescription> environments)
 
   SpawnerFactory factory;
   if (kind == SpawnerKind::real) {
-    factory = spawner_factory(
-        loop, {.program = TRIREME_SPAWNER_PROGRAM,
-               .log_file = (root.path() / "spawner.log").string(),
-               .run_id = options.run.run_id,
-               .rank = options.rank});
+    factory = spawner_factory(loop, {.program = TRIREME_SPAWNER_PROGRAM,
+                                     .log_file = (root.path() / "spawner.log").string(),
+                                     .run_id = options.run.run_id,
+                                     .rank = options.rank});
   } else {
     factory = [this](SpawnerReports reports) -> Result<std::unique_ptr<ProcessSpawner>> {
       fake->reports = std::move(reports);

@@ -1,5 +1,6 @@
-// The whole admission protocol on several ranks over a made-up network: messages between two ranks keep their order within
-// their class and are otherwise delayed at random, so everything that can cross does. Seeds are fixed; a failure names its own.
+// The whole admission protocol on several ranks over a made-up network: messages between two ranks keep their order
+// within their class and are otherwise delayed at random, so everything that can cross does. Seeds are fixed; a failure
+// names its own.
 #include <algorithm>
 #include <functional>
 #include <map>

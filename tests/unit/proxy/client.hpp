@@ -1,4 +1,5 @@
-// Blocking HTTP clients for the tests: libcurl for whole exchanges, a plain socket for what must be seen piece by piece.
+// Blocking HTTP clients for the tests: libcurl for whole exchanges, a plain socket for what must be seen piece by
+// piece.
 #pragma once
 
 #include <cstdint>

@@ -180,6 +180,7 @@ TEST_CASE("proxy: a client that goes away is seen by the replica, and its slot c
       Socket client(cluster.port(ingress));
       client.write("GET /services/llama" + path + " HTTP/1.1\r\nHost: localhost\r\n\r\n");
       REQUIRE(backend.wait_for_open(path == "/hang" ? 1 : 2));
+      if (path == "/events") client.read_until("\r\n\r\n");
       client.close();
       REQUIRE(backend.wait_for_gone(path == "/hang" ? 1 : 2));
     }
