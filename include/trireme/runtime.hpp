@@ -52,7 +52,8 @@ class Session {
   /// Hands a task to the pilot; it starts as soon as what it needs is there.
   virtual Result<TaskHandle> submit(const Task& task) = 0;
   /// Waits until the task is final; an Error when that takes longer than `deadline` or the run ends before.
-  virtual Result<TaskResult> wait(TaskHandle task, std::chrono::nanoseconds deadline = std::chrono::hours(24 * 365)) = 0;
+  virtual Result<TaskResult> wait(TaskHandle task,
+                                  std::chrono::nanoseconds deadline = std::chrono::hours(24 * 365)) = 0;
   virtual Status cancel(TaskHandle task) = 0;
   /// Starts a service and returns at once; tasks that name it wait until it is ready, and so do requests.
   virtual Status start(const Service& service) = 0;
@@ -64,7 +65,7 @@ class Session {
 /// How a run ended.
 struct RunSummary {
   ExitCode exit_code = ExitCode::done;  ///< on the first rank; the others do not know of tasks that failed
-  std::string run_dir;  ///< holds summary.json and the event log
+  std::string run_dir;                  ///< holds summary.json and the event log
 };
 
 using Driver = std::function<Status(Session&)>;

@@ -15,10 +15,10 @@ struct Service {
   std::string script;                ///< a bash script
   std::map<std::string, std::string> env;
   unsigned replicas = 1;
-  unsigned cores = 1;       ///< per replica; 0 for services that mostly wait
-  double gpus = 0;          ///< per replica; a fraction shares a GPU
+  unsigned cores = 1;  ///< per replica; 0 for services that mostly wait
+  double gpus = 0;     ///< per replica; a fraction shares a GPU
   std::uint64_t memory = 0;
-  std::string ready_http;   ///< path that answers 2xx once a replica is ready; empty: ready when its port accepts
+  std::string ready_http;  ///< path that answers 2xx once a replica is ready; empty: ready when its port accepts
   std::chrono::nanoseconds ready_timeout = std::chrono::minutes(5);
   unsigned concurrency = 16;  ///< requests in flight per replica; the rest queue
   unsigned queue = 1024;      ///< beyond it requests are refused

@@ -21,11 +21,11 @@ struct Task {
   std::vector<std::string> command;  ///< program and arguments; or
   std::string script;                ///< a bash script
   std::map<std::string, std::string> env;
-  std::string cwd;         ///< default: a folder of its own in the run directory
-  unsigned ranks = 1;      ///< processes
-  unsigned cores = 1;      ///< per rank
-  double gpus = 0;         ///< per rank
-  std::uint64_t memory = 0;  ///< bytes per rank; 0: none in particular
+  std::string cwd;                    ///< default: a folder of its own in the run directory
+  unsigned ranks = 1;                 ///< processes
+  unsigned cores = 1;                 ///< per rank
+  double gpus = 0;                    ///< per rank
+  std::uint64_t memory = 0;           ///< bytes per rank; 0: none in particular
   std::vector<std::string> after;     ///< ids of tasks that must be done first
   std::vector<std::string> services;  ///< names of services that must be ready first
   std::vector<File> inputs;
@@ -39,10 +39,10 @@ struct Task {
 struct TaskResult {
   enum class State { done, failed, cancelled, skipped };
   State state = State::done;
-  int exit_code = 0;    ///< of its last attempt; 127: not found, 128+n: signal n
+  int exit_code = 0;  ///< of its last attempt; 127: not found, 128+n: signal n
   unsigned attempts = 0;
-  std::string reason;   ///< in words, where it is not done
-  std::string folder;   ///< of its last attempt: `stdout` and `stderr` are in it
+  std::string reason;  ///< in words, where it is not done
+  std::string folder;  ///< of its last attempt: `stdout` and `stderr` are in it
 
   bool ok() const { return state == State::done; }
 };

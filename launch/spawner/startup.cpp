@@ -82,7 +82,9 @@ std::optional<Options> parse_options(int argc, char** argv) {
     }
   }
   if (ok && options.socket > 2 && options.rank > 0 && !options.log_file.empty()) return options;
-  std::fputs("trireme-spawner is started by trireme: trireme-spawner --socket FD --rank PID --log FILE [--remove FOLDER]\n", stderr);
+  std::fputs(
+      "trireme-spawner is started by trireme: trireme-spawner --socket FD --rank PID --log FILE [--remove FOLDER]\n",
+      stderr);
   return std::nullopt;
 }
 

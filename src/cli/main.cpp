@@ -11,7 +11,8 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
 
   cli::Context context{std::cout, std::cerr};
-  CLI::App app{"Trireme: tasks, MPI tasks and model services in one workflow, started by one mpirun or srun", "trireme"};
+  CLI::App app{"Trireme: tasks, MPI tasks and model services in one workflow, started by one mpirun or srun",
+               "trireme"};
   app.set_version_flag("--version", "trireme " TRIREME_VERSION);
   app.require_subcommand(1);
   cli::add_run(app, context);

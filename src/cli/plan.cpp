@@ -1,4 +1,6 @@
 // trireme plan FILE: what would run where, by the real pilot over made-up nodes like this one.
+#include "pilot/plan.hpp"
+
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <ostream>
@@ -7,7 +9,6 @@
 #include "cli/workflow_file.hpp"
 #include "core/units.hpp"
 #include "node/topology.hpp"
-#include "pilot/plan.hpp"
 
 namespace trireme::cli {
 namespace {

@@ -1,4 +1,6 @@
 // trireme run FILE: the only command that calls MPI. Everything else about a run is in the library.
+#include "runtime/run.hpp"
+
 #include <mpi.h>
 
 #include <condition_variable>
@@ -17,7 +19,6 @@
 #include "observe/progress.hpp"
 #include "observe/summary.hpp"
 #include "runtime/launcher.hpp"
-#include "runtime/run.hpp"
 
 namespace trireme::cli {
 namespace {
@@ -38,10 +39,11 @@ struct Options {
 /// is done.
 class Deadline {
  public:
-  Deadline(Duration limit, int code) : thread_([this, limit, code] {
-    std::unique_lock lock(mutex_);
-    if (!over_.wait_for(lock, limit, [this] { return done_; })) std::_Exit(code);
-  }) {}
+  Deadline(Duration limit, int code)
+      : thread_([this, limit, code] {
+          std::unique_lock lock(mutex_);
+          if (!over_.wait_for(lock, limit, [this] { return done_; })) std::_Exit(code);
+        }) {}
   ~Deadline() {
     {
       const std::scoped_lock lock(mutex_);
@@ -113,8 +115,7 @@ std::pair<ExitCode, bool> run_under_mpi(Options& options, Context& context) {
 
   Prepared prepared;
   auto end = run_on(
-      MPI_COMM_WORLD, options.config,
-      [&](RunConfig& config) { return prepare(options, config, prepared, context); },
+      MPI_COMM_WORLD, options.config, [&](RunConfig& config) { return prepare(options, config, prepared, context); },
       [&](DriverContext& driver) {
         return driver.pilot.submit(std::move(prepared.workflow), std::move(prepared.already_done));
       });
@@ -163,10 +164,12 @@ void run(Options& options, Context& context) {
 void add_run(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   RunConfig& config = options->config;
-  CLI::App* command = app.add_subcommand("run", "Run a workflow; start it with mpirun or srun, one rank per node, or alone");
+  CLI::App* command =
+      app.add_subcommand("run", "Run a workflow; start it with mpirun or srun, one rank per node, or alone");
   add_workflow_arguments(*command, options->workflow);
   command->get_option("FILE")->required(false);
-  command->add_option("--run-dir", options->run_dir, "where the run keeps all it writes (default: ./trireme-runs/NAME-TIME)");
+  command->add_option("--run-dir", options->run_dir,
+                      "where the run keeps all it writes (default: ./trireme-runs/NAME-TIME)");
   command->add_option("--resume", options->resume, "go on with an earlier run: what is done is not done again");
   command->add_option("--launcher", config.launcher, "how MPI tasks are started")
       ->check(CLI::IsMember({"auto", "direct", "pmix", "pmi", "dvm", "srun", "mpiexec"}));

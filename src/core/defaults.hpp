@@ -11,20 +11,20 @@ using namespace std::chrono_literals;
 
 // Tasks.
 constexpr std::uint32_t cores_per_rank = 1;
-constexpr auto stop_grace = 5s;     ///< between TERM and KILL when an attempt is ended
-constexpr auto drain_grace = 30s;   ///< how long running tasks may go on after the first Ctrl-C or a SIGTERM
+constexpr auto stop_grace = 5s;    ///< between TERM and KILL when an attempt is ended
+constexpr auto drain_grace = 30s;  ///< how long running tasks may go on after the first Ctrl-C or a SIGTERM
 
 // Services.
 constexpr std::uint32_t service_cores = 1;
-constexpr std::uint32_t concurrency = 16;     ///< requests in flight per replica
-constexpr std::uint32_t queue = 1024;         ///< waiting requests per service; beyond it: 429
+constexpr std::uint32_t concurrency = 16;  ///< requests in flight per replica
+constexpr std::uint32_t queue = 1024;      ///< waiting requests per service; beyond it: 429
 constexpr auto ready_timeout = 5min;
-constexpr auto probe_interval = 50ms;         ///< between readiness probes of a starting replica
-constexpr auto probe_timeout = 5s;            ///< one probe
+constexpr auto probe_interval = 50ms;  ///< between readiness probes of a starting replica
+constexpr auto probe_timeout = 5s;     ///< one probe
 constexpr auto live_every = 10s;
 constexpr std::uint32_t live_failures = 3;
 constexpr std::uint32_t restart_max = 3;
-constexpr auto restart_backoff = 1s;          ///< doubles with each restart, up to restart_backoff_max
+constexpr auto restart_backoff = 1s;  ///< doubles with each restart, up to restart_backoff_max
 constexpr auto restart_backoff_max = 1min;
 constexpr auto drain = 30s;
 
@@ -33,35 +33,36 @@ constexpr std::size_t max_request_held = 32u << 20;  ///< bytes of a body held t
 constexpr std::size_t stream_window = 256u << 10;    ///< bytes in flight per direction of one exchange
 constexpr std::size_t replay_limit = 1u << 20;       ///< bytes of a request body kept for a retry
 constexpr auto affinity_wait = 50ms;
-constexpr auto request_deadline = 10min;             ///< from arrival to the first byte of the answer
-constexpr auto longest_deadline = 24h * 7;           ///< that a client may ask for
-constexpr std::size_t forward_chunk = 32u << 10;      ///< of a body, in one message between proxies
-constexpr auto forward_retry = 1ms;                  ///< after the fabric was too full to take more of a body
-constexpr std::uint32_t request_attempts = 3;        ///< on different replicas, before the first byte of an answer
-constexpr auto replica_rest = 500ms;                 ///< a replica that could not be reached is not offered for so long
-constexpr auto load_belief = 1s;                     ///< how long another rank's word on a load is believed
-constexpr auto load_interest = 10s;                  ///< a rank that used a replica within this is told its load
-constexpr auto load_interval = 5ms;                  ///< between two such messages to one rank
+constexpr auto request_deadline = 10min;          ///< from arrival to the first byte of the answer
+constexpr auto longest_deadline = 24h * 7;        ///< that a client may ask for
+constexpr std::size_t forward_chunk = 32u << 10;  ///< of a body, in one message between proxies
+constexpr auto forward_retry = 1ms;               ///< after the fabric was too full to take more of a body
+constexpr std::uint32_t request_attempts = 3;     ///< on different replicas, before the first byte of an answer
+constexpr auto replica_rest = 500ms;              ///< a replica that could not be reached is not offered for so long
+constexpr auto load_belief = 1s;                  ///< how long another rank's word on a load is believed
+constexpr auto load_interest = 10s;               ///< a rank that used a replica within this is told its load
+constexpr auto load_interval = 5ms;               ///< between two such messages to one rank
 
 // HTTP.
-constexpr std::size_t http_head_bytes = 64u << 10;   ///< of a request or response head; beyond: 431
-constexpr std::size_t http_headers = 128;            ///< header lines of a head; beyond: 431
-constexpr std::size_t http_chunk_line = 4u << 10;    ///< of a chunk's size line with its extensions
-constexpr std::size_t http_drain_bytes = 1u << 20;   ///< of an unread request body, taken so that the connection lives on
-constexpr std::size_t http_connections = 8192;       ///< open client connections per listener
-constexpr auto http_head_timeout = 30s;              ///< from a request's first byte to the end of its head
-constexpr auto http_idle_timeout = 2min;             ///< of a client's connection between requests
-constexpr auto http_stall_timeout = 5min;            ///< a client that neither sends what is awaited nor takes the answer
-constexpr auto http_linger = 2s;                     ///< for a client to read an answer that ends its connection
-constexpr auto http_accept_backoff = 100ms;          ///< after accept found no descriptor or memory
+constexpr std::size_t http_head_bytes = 64u << 10;  ///< of a request or response head; beyond: 431
+constexpr std::size_t http_headers = 128;           ///< header lines of a head; beyond: 431
+constexpr std::size_t http_chunk_line = 4u << 10;   ///< of a chunk's size line with its extensions
+constexpr std::size_t http_drain_bytes = 1u
+                                         << 20;  ///< of an unread request body, taken so that the connection lives on
+constexpr std::size_t http_connections = 8192;   ///< open client connections per listener
+constexpr auto http_head_timeout = 30s;          ///< from a request's first byte to the end of its head
+constexpr auto http_idle_timeout = 2min;         ///< of a client's connection between requests
+constexpr auto http_stall_timeout = 5min;        ///< a client that neither sends what is awaited nor takes the answer
+constexpr auto http_linger = 2s;                 ///< for a client to read an answer that ends its connection
+constexpr auto http_accept_backoff = 100ms;      ///< after accept found no descriptor or memory
 constexpr auto upstream_connect_timeout = 5s;
-constexpr auto upstream_idle_timeout = 30s;          ///< of a pooled connection to a server
-constexpr std::size_t upstream_idle = 64;            ///< pooled connections per server
-constexpr auto upstream_stale = 1s;                  ///< a reused connection that ends within this had been closed before
+constexpr auto upstream_idle_timeout = 30s;  ///< of a pooled connection to a server
+constexpr std::size_t upstream_idle = 64;    ///< pooled connections per server
+constexpr auto upstream_stale = 1s;          ///< a reused connection that ends within this had been closed before
 
 // Fabric.
-constexpr std::size_t frame_bytes = 64u << 10;       ///< one MPI message at most
-constexpr std::uint32_t frame_credits = 32;          ///< frames per peer and class that may be unacknowledged
+constexpr std::size_t frame_bytes = 60u << 10;  ///< one MPI message at most; eager over Open MPI's TCP (64 KiB)
+constexpr std::uint32_t frame_credits = 32;     ///< frames per peer and class that may be unacknowledged
 constexpr auto heartbeat_every = 1s;
 constexpr auto heartbeat_lost = 30s;                 ///< silence after which a rank is lost
 constexpr std::size_t max_message = 64u << 20;       ///< bytes of one message between ranks
@@ -74,7 +75,7 @@ constexpr std::uint32_t polls_per_wake = 4;          ///< of MPI, when a sleep e
 constexpr auto spin = 50us;                          ///< after activity, before the rank sleeps
 constexpr auto sleep_min = 20us;
 constexpr auto sleep_max = 2ms;
-constexpr auto finalize_deadline = 5s;               ///< for MPI_Finalize; then the process ends without it
+constexpr auto finalize_deadline = 5s;  ///< for MPI_Finalize; then the process ends without it
 
 // Workflow file.
 constexpr std::size_t workflow_bytes = 256u << 20;       ///< longer files are refused
@@ -84,49 +85,49 @@ constexpr std::size_t workflow_tasks = 10'000'000;       ///< instances of all t
 constexpr std::size_t workflow_errors = 1000;            ///< beyond it they are not collected any more
 
 // What people see.
-constexpr std::size_t summary_failures = 100;        ///< failed tasks named in summary.json
-constexpr std::size_t shown_failures = 5;            ///< failed tasks named on the terminal at the end
+constexpr std::size_t summary_failures = 100;   ///< failed tasks named in summary.json
+constexpr std::size_t shown_failures = 5;       ///< failed tasks named on the terminal at the end
 constexpr std::size_t shown_reason_lines = 12;  ///< of a reason that ends with the tail of a log
-constexpr auto progress_redraw = 100ms;              ///< of the bar on a terminal
-constexpr auto progress_line = 5s;                   ///< between lines where there is no terminal
-constexpr auto progress_window = 5s;                 ///< that the rate of tasks is taken over
+constexpr auto progress_redraw = 100ms;         ///< of the bar on a terminal
+constexpr auto progress_line = 5s;              ///< between lines where there is no terminal
+constexpr auto progress_window = 5s;            ///< that the rate of tasks is taken over
 
 // Event log.
 constexpr std::size_t segment_bytes = 64u << 20;
-constexpr auto commit_every = 20ms;                  ///< group commit: an event is on its way to disk within this
-constexpr std::size_t record_bytes = 16u << 20;      ///< one record at most; a longer one is damage
+constexpr auto commit_every = 20ms;                     ///< group commit: an event is on its way to disk within this
+constexpr std::size_t record_bytes = 16u << 20;         ///< one record at most; a longer one is damage
 constexpr std::size_t journal_queue_bytes = 32u << 20;  ///< of records that wait for the disk
-constexpr auto journal_wait = 30s;                   ///< for room in that queue; then the log has failed
-constexpr auto journal_poll = 100ms;                 ///< between looks at a log that is followed
-constexpr auto journal_settle = 2s;                  ///< how long a hole in a live log may stay before it is damage
+constexpr auto journal_wait = 30s;                      ///< for room in that queue; then the log has failed
+constexpr auto journal_poll = 100ms;                    ///< between looks at a log that is followed
+constexpr auto journal_settle = 2s;                     ///< how long a hole in a live log may stay before it is damage
 
 // Spawner.
-constexpr auto death_grace = 1s;                     ///< between TERM and KILL once the rank is dead or its lease over
-constexpr auto unkillable_after = 10s;               ///< after KILL; then a process stuck in the kernel is given up
-constexpr char task_oom_score[] = "300";             ///< oom_score_adj of tasks: they go before the runtime does
-constexpr auto sweep_deadline = 5s;                  ///< for KILLing what a dead spawner left behind
-constexpr std::size_t spawner_backlog = 16u << 20;   ///< bytes of requests waiting for the spawner; beyond: refused
+constexpr auto death_grace = 1s;                    ///< between TERM and KILL once the rank is dead or its lease over
+constexpr auto unkillable_after = 10s;              ///< after KILL; then a process stuck in the kernel is given up
+constexpr char task_oom_score[] = "300";            ///< oom_score_adj of tasks: they go before the runtime does
+constexpr auto sweep_deadline = 5s;                 ///< for KILLing what a dead spawner left behind
+constexpr std::size_t spawner_backlog = 16u << 20;  ///< bytes of requests waiting for the spawner; beyond: refused
 
 // Pilot.
 constexpr std::uint32_t coreless_per_node = 1024;  ///< attempts without a core of their own that a node holds at once
-constexpr std::uint32_t overtakes = 32;       ///< how often a blocked request is overtaken before it reserves its place
-constexpr std::uint32_t node_losses = 3;      ///< lost attempts of a task that do not use up its retries
-constexpr std::uint32_t stable_backoffs = 10; ///< a replica ready for this many backoffs starts to count anew
-constexpr auto patience = 30s;                ///< beyond an agent's own deadline, before the pilot goes on without its answer
-constexpr std::size_t command_shown = 200;    ///< characters of a command line in events
+constexpr std::uint32_t overtakes = 32;   ///< how often a blocked request is overtaken before it reserves its place
+constexpr std::uint32_t node_losses = 3;  ///< lost attempts of a task that do not use up its retries
+constexpr std::uint32_t stable_backoffs = 10;  ///< a replica ready for this many backoffs starts to count anew
+constexpr auto patience = 30s;  ///< beyond an agent's own deadline, before the pilot goes on without its answer
+constexpr std::size_t command_shown = 200;  ///< characters of a command line in events
 
 // Node.
-constexpr unsigned file_threads = 4;                 ///< that stage files and read logs
-constexpr std::size_t file_queue = 64u << 10;        ///< file jobs waiting for them; beyond: refused
-constexpr auto transfer_connect = 30s;               ///< of a staged URL
-constexpr auto transfer_stall = 60s;                 ///< without a byte
-constexpr auto environment_timeout = 10min;          ///< for an environment's setup
-constexpr auto probe_interval_max = 1s;              ///< readiness probes become rarer as the start goes on
-constexpr std::uint32_t probe_share = 20;            ///< … by this share of the time that has passed
-constexpr std::uint32_t port_tries = 5;              ///< for a replica whose port somebody else takes
-constexpr auto port_rest = 1min;                     ///< before a port is handed out again
-constexpr std::size_t log_tail_lines = 20;           ///< of a failed service's log, in its reason
+constexpr unsigned file_threads = 4;           ///< that stage files and read logs
+constexpr std::size_t file_queue = 64u << 10;  ///< file jobs waiting for them; beyond: refused
+constexpr auto transfer_connect = 30s;         ///< of a staged URL
+constexpr auto transfer_stall = 60s;           ///< without a byte
+constexpr auto environment_timeout = 10min;    ///< for an environment's setup
+constexpr auto probe_interval_max = 1s;        ///< readiness probes become rarer as the start goes on
+constexpr std::uint32_t probe_share = 20;      ///< … by this share of the time that has passed
+constexpr std::uint32_t port_tries = 5;        ///< for a replica whose port somebody else takes
+constexpr auto port_rest = 1min;               ///< before a port is handed out again
+constexpr std::size_t log_tail_lines = 20;     ///< of a failed service's log, in its reason
 constexpr std::size_t log_tail_bytes = 4u << 10;
-constexpr auto agent_end_extra = 5s;                 ///< at the end of a run, beyond what the spawner may need
+constexpr auto agent_end_extra = 5s;  ///< at the end of a run, beyond what the spawner may need
 
 }  // namespace trireme::defaults

@@ -36,8 +36,8 @@ struct Staging {
 };
 
 struct TaskDescription {
-  std::string id;    ///< "train[seed=1,method=lora]"; unique in the run
-  std::string name;  ///< "train": what `after` of other tasks may name for all instances
+  std::string id;                 ///< "train[seed=1,method=lora]"; unique in the run
+  std::string name;               ///< "train": what `after` of other tasks may name for all instances
   std::vector<Template> command;  ///< argument list; empty when there is a script
   Template script;                ///< bash; empty when there is a command
   EnvironmentVariables env;

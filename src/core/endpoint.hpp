@@ -16,9 +16,9 @@ struct ReplicaEndpoint {
   ReplicaId id;
   Rank rank = 0;  ///< whose node it runs on, and whose proxy owns its slots
   ReplicaState state = ReplicaState::starting;
-  std::uint16_t port = 0;   ///< on loopback of its node; 0 where it listens on a unix socket
-  std::string socket;       ///< path of its unix socket, or empty
-  std::string key;          ///< bearer key that it asks for, or empty
+  std::uint16_t port = 0;  ///< on loopback of its node; 0 where it listens on a unix socket
+  std::string socket;      ///< path of its unix socket, or empty
+  std::string key;         ///< bearer key that it asks for, or empty
   bool operator==(const ReplicaEndpoint&) const = default;
   template <typename Archive>
   void serialize(Archive& archive) {

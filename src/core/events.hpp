@@ -127,10 +127,10 @@ struct ReplicaChanged {
   ReplicaId replica;
   ReplicaState state = ReplicaState::waiting;
   Rank rank = -1;
-  std::int32_t pid = 0;    ///< with state `starting`, once its process runs
-  std::string endpoint;    ///< with state `ready`: "127.0.0.1:4711" or a socket's path
-  std::string reason;      ///< with `ended` and `failed`
-  Duration took{0};        ///< with `starting` and a pid: launch time; with `ready`: init time
+  std::int32_t pid = 0;  ///< with state `starting`, once its process runs
+  std::string endpoint;  ///< with state `ready`: "127.0.0.1:4711" or a socket's path
+  std::string reason;    ///< with `ended` and `failed`
+  Duration took{0};      ///< with `starting` and a pid: launch time; with `ready`: init time
   template <typename Archive>
   void serialize(Archive& archive) {
     archive(replica, state, rank, pid, endpoint, reason, took);
@@ -140,7 +140,7 @@ struct ReplicaChanged {
 /// An endpoint epoch reached every living rank.
 struct EpochPublished {
   std::uint64_t number = 0;
-  Duration took{0};  ///< from handing it to the fabric to the last acknowledgement
+  Duration took{0};              ///< from handing it to the fabric to the last acknowledgement
   std::vector<ReplicaId> ready;  ///< replicas that it made known
   template <typename Archive>
   void serialize(Archive& archive) {
@@ -189,11 +189,10 @@ struct RunEnded {
 namespace trireme {
 
 /// Alternatives are in the order of their kind numbers in docs/spec/events.md, from 1; new ones are appended.
-using EventBody =
-    std::variant<events::RunStarted, events::NodeJoined, events::NodeLost, events::TaskSubmitted, events::TaskChanged,
-                 events::AttemptPlaced, events::AttemptStarted, events::AttemptEnded, events::ServiceDeclared,
-                 events::ReplicaChanged, events::EpochPublished, events::RequestsCounted, events::Warning,
-                 events::RunDraining, events::RunEnded>;
+using EventBody = std::variant<events::RunStarted, events::NodeJoined, events::NodeLost, events::TaskSubmitted,
+                               events::TaskChanged, events::AttemptPlaced, events::AttemptStarted, events::AttemptEnded,
+                               events::ServiceDeclared, events::ReplicaChanged, events::EpochPublished,
+                               events::RequestsCounted, events::Warning, events::RunDraining, events::RunEnded>;
 
 struct Event {
   WallTime time = 0;

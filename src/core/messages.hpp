@@ -159,9 +159,9 @@ struct ServiceSample {
     bool operator==(const PerReplica&) const = default;
   };
   ServiceIndex service;
-  std::uint64_t requests = 0;  ///< that came in at this rank
-  std::uint64_t failed = 0;    ///< answered with 5xx by us, cut short, or refused
-  std::uint32_t queued = 0;    ///< waiting now, where this rank is the service's home
+  std::uint64_t requests = 0;        ///< that came in at this rank
+  std::uint64_t failed = 0;          ///< answered with 5xx by us, cut short, or refused
+  std::uint32_t queued = 0;          ///< waiting now, where this rank is the service's home
   std::vector<PerReplica> replicas;  ///< that replicas on this rank answered
   bool operator==(const ServiceSample&) const = default;
   template <typename Archive>

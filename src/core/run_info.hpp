@@ -9,12 +9,12 @@
 namespace trireme {
 
 struct RunInfo {
-  std::string run_id;            ///< unique; carried as TRIREME_RUN_ID by every process of the run
-  std::string name;              ///< of the workflow
-  std::string run_dir;           ///< absolute path, seen by all nodes
-  std::string workflow_dir;      ///< absolute path of the workflow file's folder
-  std::string inference_token;   ///< OPENAI_API_KEY of tasks: opens the models
-  std::string control_token;     ///< TRIREME_TOKEN of tasks: opens /runtime too
+  std::string run_id;                                ///< unique; carried as TRIREME_RUN_ID by every process of the run
+  std::string name;                                  ///< of the workflow
+  std::string run_dir;                               ///< absolute path, seen by all nodes
+  std::string workflow_dir;                          ///< absolute path of the workflow file's folder
+  std::string inference_token;                       ///< OPENAI_API_KEY of tasks: opens the models
+  std::string control_token;                         ///< TRIREME_TOKEN of tasks: opens /runtime too
   std::vector<EnvironmentDescription> environments;  ///< of the workflow
   template <typename Archive>
   void serialize(Archive& archive) {

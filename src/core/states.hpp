@@ -12,16 +12,18 @@ namespace trireme {
 /// waiting -> ready -> running -> done | failed | cancelled; skipped when something it needs did not end well. A failed
 /// attempt with retries left puts a task back to ready.
 enum class TaskState : std::uint8_t {
-  waiting,    ///< for tasks that it comes after, or for services
-  ready,      ///< for resources
-  running,    ///< an attempt is on a node
+  waiting,  ///< for tasks that it comes after, or for services
+  ready,    ///< for resources
+  running,  ///< an attempt is on a node
   done,
   failed,
   cancelled,
   skipped,
 };
 std::string_view to_string(TaskState state);
-constexpr bool is_final(TaskState state) { return state >= TaskState::done; }
+constexpr bool is_final(TaskState state) {
+  return state >= TaskState::done;
+}
 
 /// starting -> ready -> draining -> ended; failed when it is not restarted any more.
 enum class ReplicaState : std::uint8_t { waiting, starting, ready, draining, ended, failed };

@@ -20,7 +20,9 @@ using MonoTime = std::int64_t;
 WallTime wall_now();
 MonoTime mono_now();
 
-constexpr double seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
+constexpr double seconds(Duration d) {
+  return std::chrono::duration<double>(d).count();
+}
 /// Seconds since the epoch, to the microsecond that a double still holds.
 constexpr double epoch_seconds(WallTime t) {
   return static_cast<double>(t / 1'000'000'000) + static_cast<double>(t % 1'000'000'000) / 1e9;

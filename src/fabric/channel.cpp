@@ -8,6 +8,7 @@ namespace trireme::fabric {
 namespace {
 
 constexpr std::size_t spare_buffers = 64;
+constexpr int unused_tag = 9;
 
 int tag_of(MessageClass message_class) {
   return static_cast<int>(index_of(message_class)) + 1;
@@ -87,10 +88,10 @@ FrameChannel::Buffer FrameChannel::buffer() {
   return buffer;
 }
 
-bool FrameChannel::send(Rank to, MessageClass message_class, Buffer buffer, std::size_t length, bool synchronous) {
+bool FrameChannel::send(Rank to, MessageClass message_class, Buffer buffer, std::size_t length) {
   MPI_Request request = MPI_REQUEST_NULL;
-  const auto start = synchronous ? MPI_Issend : MPI_Isend;
-  const int rc = start(buffer.get(), static_cast<int>(length), MPI_BYTE, to, tag_of(message_class), comm_, &request);
+  const int rc =
+      MPI_Isend(buffer.get(), static_cast<int>(length), MPI_BYTE, to, tag_of(message_class), comm_, &request);
   if (rc != MPI_SUCCESS) {
     ++errors_;
     abandoned_.push_back(std::move(buffer));
@@ -99,6 +100,11 @@ bool FrameChannel::send(Rank to, MessageClass message_class, Buffer buffer, std:
   send_requests_.push_back(request);
   sends_.push_back({to, std::move(buffer)});
   return true;
+}
+
+void FrameChannel::progress() {
+  int found = 0;
+  MPI_Iprobe(MPI_ANY_SOURCE, unused_tag, comm_, &found, MPI_STATUS_IGNORE);
 }
 
 std::size_t FrameChannel::reap(std::vector<Rank>& failed) {

@@ -54,9 +54,12 @@ class FrameChannel {
   /// A buffer of frame_bytes for send().
   Buffer buffer();
   std::size_t frame_bytes() const { return frame_bytes_; }
-  /// Starts sending. A synchronous send is over when the receiver has matched it. False if MPI
-  /// reports an error for `to`.
-  [[nodiscard]] bool send(Rank to, MessageClass message_class, Buffer buffer, std::size_t length, bool synchronous);
+  /// Starts sending. False if MPI reports an error for `to`. Between two sends to one rank there must be a progress().
+  [[nodiscard]] bool send(Rank to, MessageClass message_class, Buffer buffer, std::size_t length);
+  /// Lets MPI work, whatever is complete already (a test that finds something complete may not). When a connection breaks
+  /// under a send, the TCP of Open MPI 4 leaves an event behind that its next progress clears away; a second send before
+  /// that ties its list of events into a ring, in which this rank would be caught for ever.
+  void progress();
   /// Gives back the buffers of finished sends; ranks for which MPI reported an error are added to
   /// `failed`. Returns how many have finished.
   std::size_t reap(std::vector<Rank>& failed);

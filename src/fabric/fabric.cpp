@@ -472,30 +472,35 @@ bool Fabric::Impl::flush() {
   // Nobody is always last when there is more bulk than one poll may send.
   std::rotate(ranks.begin(), ranks.begin() + (ranks.empty() ? 0 : 1), ranks.end());
   bool active = false;
-  for (const Rank rank : ranks) {
-    while (send_frame(rank, MessageClass::control)) active = true;
-  }
   std::uint32_t budget = defaults::bulk_frames_per_poll;
-  for (bool more = true; more && budget > 0;) {
+  for (bool more = true; more;) {
     more = false;
     for (const Rank rank : ranks) {
-      if (budget == 0 || !send_frame(rank, MessageClass::bulk)) continue;
-      --budget;
-      more = active = true;
+      if (send_frame(rank, MessageClass::control)) {
+        more = true;
+      } else if (budget > 0 && send_frame(rank, MessageClass::bulk)) {
+        --budget;
+        more = true;
+      }
     }
+    if (more) channel_.progress();
+    active |= more;
   }
-  const std::uint32_t owed_limit = stage_ == Stage::open ? config_.frame_credits / 2 : 1;
+  const std::uint32_t owed_limit = stage_ == Stage::open ? std::max(config_.frame_credits / 2, 1u) : 1;
+  bool credit_sent = false;
   for (const Rank rank : ranks) {
     Peer& flushed = peer(rank);
     flushed.listed = false;
     if (std::any_of(flushed.in.begin(), flushed.in.end(),
-                    [owed_limit](const InLane& lane) { return lane.owed() >= std::max(owed_limit, 1u); })) {
+                    [owed_limit](const InLane& lane) { return lane.owed() >= owed_limit; })) {
       send_credit(rank);
+      credit_sent = true;
     }
     if (std::any_of(flushed.out.begin(), flushed.out.end(), [](const OutLane& lane) { return lane.can_send(); })) {
       list(rank);
     }
   }
+  if (credit_sent) channel_.progress();
   return active;
 }
 
@@ -527,11 +532,10 @@ void Fabric::Impl::start_frame(Rank to, FrameWriter& frame, FrameChannel::Buffer
     header.taken[c] = to_peer.in[c].taken();
     to_peer.in[c].tell();
   }
-  const bool synchronous = (header.flags & FrameHeader::credited) == 0;
   const std::size_t length = frame.finish(header);
   ++stats_.frames_sent;
   stats_.bytes_sent += length;
-  if (!channel_.send(to, header.message_class, std::move(buffer), length, synchronous)) {
+  if (!channel_.send(to, header.message_class, std::move(buffer), length)) {
     break_with(to, "MPI cannot send to it");
   }
 }

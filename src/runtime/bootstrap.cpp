@@ -50,7 +50,8 @@ struct Announcement {
 std::string pack(const Result<RunInfo>& result) {
   if (result) return archive::write(Announcement{.ok = true, .info = *result});
   const Error& error = result.error();
-  return archive::write(Announcement{.what = error.what, .where = error.where, .hint = error.hint, .code = to_int(error.code)});
+  return archive::write(
+      Announcement{.what = error.what, .where = error.where, .hint = error.hint, .code = to_int(error.code)});
 }
 
 Result<RunInfo> unpack(std::string_view bytes) {
@@ -92,8 +93,12 @@ Result<RunInfo> share_run_info(MPI_Comm comm, Rank rank, const std::function<Res
   return unpack(packed);
 }
 
-std::string make_run_id() { return std::to_string(wall_now() / 1'000'000) + "-" + random_hex(6); }
+std::string make_run_id() {
+  return std::to_string(wall_now() / 1'000'000) + "-" + random_hex(6);
+}
 
-std::string make_token() { return random_hex(16); }
+std::string make_token() {
+  return random_hex(16);
+}
 
 }  // namespace trireme

@@ -34,7 +34,8 @@ class Connection {
   Status open(const std::string& path) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
-    if (path.size() >= sizeof address.sun_path) return failure("the proxy's socket path is too long: " + path, service_);
+    if (path.size() >= sizeof address.sun_path)
+      return failure("the proxy's socket path is too long: " + path, service_);
     std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
     fd_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     // A unix socket connects at once, or says EAGAIN while the listener's backlog is full.
@@ -89,7 +90,9 @@ class Connection {
       if (ready < 0 && errno != EINTR) return system_failure("cannot wait for the proxy");
     }
   }
-  Error system_failure(std::string what) const { return failure(std::move(what) + ": " + std::strerror(errno), service_); }
+  Error system_failure(std::string what) const {
+    return failure(std::move(what) + ": " + std::strerror(errno), service_);
+  }
 
   std::string service_;
   Clock::time_point deadline_;

@@ -23,10 +23,10 @@ struct RunConfig {
   std::optional<std::uint32_t> worker_cores;
   std::optional<std::uint32_t> worker_gpus;
   std::optional<std::uint64_t> worker_memory;
-  bool dedicated_pilot = false;      ///< rank 0 takes no work
+  bool dedicated_pilot = false;  ///< rank 0 takes no work
   std::string launcher = "auto";
   observe::ProgressMode progress = observe::ProgressMode::none;
-  bool handle_signals = false;       ///< SIGINT, SIGTERM and SIGUSR1 drain the run
+  bool handle_signals = false;  ///< SIGINT, SIGTERM and SIGUSR1 drain the run
   std::string log_level = "warn";
 };
 

@@ -18,8 +18,8 @@ std::optional<std::string> process_environment(std::string_view name);
 
 /// What the launcher's variables say.
 struct LauncherTraces {
-  std::string name;         ///< "Open MPI's mpirun", "a hydra mpiexec (MPICH)", "Slurm's srun"
-  unsigned processes = 1;   ///< how many it started
+  std::string name;                 ///< "Open MPI's mpirun", "a hydra mpiexec (MPICH)", "Slurm's srun"
+  unsigned processes = 1;           ///< how many it started
   bool signals_dead_ranks = false;  ///< with SIGUSR1, which is then no walltime warning
 };
 

@@ -16,12 +16,14 @@ constexpr std::size_t inbox_capacity = 1 << 20;
 constexpr auto inbox_deadline = std::chrono::seconds(10);
 constexpr Duration look_every = std::chrono::milliseconds(500);
 
-Error run_over() { return {"the run is over", "", "", ExitCode::failed}; }
+Error run_over() {
+  return {"the run is over", "", "", ExitCode::failed};
+}
 
 }  // namespace
 
-PilotEdge::PilotEdge(const RunConfig& config, const RunInfo& info, Rank ranks,
-                     std::unique_ptr<JournalWriter> journal, std::function<void(PilotBatch)> deliver)
+PilotEdge::PilotEdge(const RunConfig& config, const RunInfo& info, Rank ranks, std::unique_ptr<JournalWriter> journal,
+                     std::function<void(PilotBatch)> deliver)
     : config_(config),
       info_(info),
       ranks_(ranks),
@@ -55,9 +57,13 @@ void PilotEdge::push(Input input) {
   }
 }
 
-void PilotEdge::on_message(Rank from, FromAgent message) { push(Report{from, std::move(message)}); }
+void PilotEdge::on_message(Rank from, FromAgent message) {
+  push(Report{from, std::move(message)});
+}
 
-void PilotEdge::on_rank_lost(Rank rank, std::string reason) { push(Lost{rank, std::move(reason)}); }
+void PilotEdge::on_rank_lost(Rank rank, std::string reason) {
+  push(Lost{rank, std::move(reason)});
+}
 
 void PilotEdge::on_epoch_acknowledged(std::uint64_t number, Duration took, std::vector<ReplicaId> ready) {
   push([this, number, took, ready = std::move(ready)] { record(events::EpochPublished{number, took, ready}); });
@@ -118,7 +124,8 @@ Status PilotEdge::declare(ServiceDescription service) {
 }
 
 Status PilotEdge::cancel(TaskIndex task) {
-  return ask<void>([this, task] { return pilot_.cancel(task, "cancelled by the program that submitted it", mono_now()); });
+  return ask<void>(
+      [this, task] { return pilot_.cancel(task, "cancelled by the program that submitted it", mono_now()); });
 }
 
 Result<TaskResult> PilotEdge::wait(TaskIndex task, Duration deadline) {
@@ -153,16 +160,21 @@ void PilotEdge::interrupt(ExitCode code, std::string reason) {
 
 // --- the pilot's output ----------------------------------------------------------------------------------------------
 
-void PilotEdge::send(Rank to, ToAgent message) { batch_.messages.emplace_back(to, std::move(message)); }
+void PilotEdge::send(Rank to, ToAgent message) {
+  batch_.messages.emplace_back(to, std::move(message));
+}
 
-void PilotEdge::publish(ServiceEndpoint service) { batch_.endpoints.push_back(std::move(service)); }
+void PilotEdge::publish(ServiceEndpoint service) {
+  batch_.endpoints.push_back(std::move(service));
+}
 
 void PilotEdge::record(EventBody body) {
   const Event event{wall_now(), std::move(body)};
   // A log that fails ends the run; it says so once, in status().
   static_cast<void>(journal_->record(event.body, event.time));
   view_.apply(event);
-  if (const auto* changed = std::get_if<events::TaskChanged>(&event.body); changed != nullptr && is_final(changed->state)) {
+  if (const auto* changed = std::get_if<events::TaskChanged>(&event.body);
+      changed != nullptr && is_final(changed->state)) {
     newly_final_.push_back(changed->task.value);
   }
 }
@@ -255,10 +267,18 @@ TaskResult PilotEdge::result_of(TaskIndex task) const {
   TaskResult result;
   const std::string& id = pilot_.task(task).id;
   switch (pilot_.task_state(task)) {
-    case TaskState::failed: result.state = TaskResult::State::failed; break;
-    case TaskState::cancelled: result.state = TaskResult::State::cancelled; break;
-    case TaskState::skipped: result.state = TaskResult::State::skipped; break;
-    default: result.state = TaskResult::State::done; break;
+    case TaskState::failed:
+      result.state = TaskResult::State::failed;
+      break;
+    case TaskState::cancelled:
+      result.state = TaskResult::State::cancelled;
+      break;
+    case TaskState::skipped:
+      result.state = TaskResult::State::skipped;
+      break;
+    default:
+      result.state = TaskResult::State::done;
+      break;
   }
   const observe::TaskRecord* record = view_.find_task(id);
   if (record == nullptr) return result;

@@ -155,7 +155,8 @@ Status RankLoop::Impl::start_agent() {
   const auto spawner_log = RunPaths(info_.run_dir).node(place_.rank) / "spawner.log";
   agent_ = std::make_unique<Agent>(
       io_, std::move(options), std::move(hooks),
-      spawner_factory(io_, {.log_file = spawner_log, .remove = tmp_->path(), .run_id = info_.run_id, .rank = place_.rank}));
+      spawner_factory(io_,
+                      {.log_file = spawner_log, .remove = tmp_->path(), .run_id = info_.run_id, .rank = place_.rank}));
   return agent_->start();
 }
 
@@ -318,8 +319,14 @@ Result<std::unique_ptr<RankLoop>> RankLoop::create(MPI_Comm comm, const Place& p
   return std::unique_ptr<RankLoop>(new RankLoop(std::move(impl)));
 }
 
-PilotEdge* RankLoop::pilot() { return impl_->pilot(); }
-const std::string& RankLoop::proxy_socket() const { return impl_->proxy_socket(); }
-RankEnd RankLoop::serve() { return impl_->serve(); }
+PilotEdge* RankLoop::pilot() {
+  return impl_->pilot();
+}
+const std::string& RankLoop::proxy_socket() const {
+  return impl_->proxy_socket();
+}
+RankEnd RankLoop::serve() {
+  return impl_->serve();
+}
 
 }  // namespace trireme

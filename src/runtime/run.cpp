@@ -1,8 +1,8 @@
 #include "runtime/run.hpp"
 
-#include <ctime>
 #include <array>
 #include <cstdio>
+#include <ctime>
 #include <filesystem>
 #include <thread>
 
@@ -66,7 +66,8 @@ Result<Begun> begin(RunConfig& config) {
   info.control_token = make_token();
 
   const auto events = RunPaths(config.run_dir).events();
-  auto journal = config.resume ? JournalWriter::resume(events, info.run_id) : JournalWriter::create(events, info.run_id);
+  auto journal =
+      config.resume ? JournalWriter::resume(events, info.run_id) : JournalWriter::create(events, info.run_id);
   if (!journal) return journal.error();
   begun.journal = std::move(*journal);
   return begun;

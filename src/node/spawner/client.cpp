@@ -80,7 +80,8 @@ Result<pid_t> start_program(const std::string& program, const std::string& log_f
   ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
   const std::string fd = std::to_string(spawner_socket);
   const std::string rank = std::to_string(::getpid());
-  std::vector<const char*> argv{program.c_str(), "--socket", fd.c_str(), "--rank", rank.c_str(), "--log", log_file.c_str()};
+  std::vector<const char*> argv{program.c_str(), "--socket", fd.c_str(),      "--rank",
+                                rank.c_str(),    "--log",    log_file.c_str()};
   if (!remove.empty()) argv.insert(argv.end(), {"--remove", remove.c_str()});
   argv.push_back(nullptr);
   pid_t pid = 0;
