@@ -28,7 +28,7 @@ install_packages() {
       as_root="sudo"
     else
       say "these packages are missing; install them and run this again:"
-      say "  sudo $install"
+      say "  sudo apt-get update && sudo $install"
       exit 2
     fi
   fi

@@ -66,6 +66,7 @@ class Session {
 struct RunSummary {
   ExitCode exit_code = ExitCode::done;  ///< on the first rank; the others do not know of tasks that failed
   std::string run_dir;                  ///< holds summary.json and the event log
+  bool may_finalize = true;             ///< false: a rank was lost, and MPI_Finalize may hang
 };
 
 using Driver = std::function<Status(Session&)>;

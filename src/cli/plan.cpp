@@ -8,6 +8,7 @@
 #include "cli/command.hpp"
 #include "cli/workflow_file.hpp"
 #include "core/units.hpp"
+#include "node/launch_method.hpp"
 #include "node/topology.hpp"
 
 namespace trireme::cli {
@@ -21,11 +22,12 @@ struct Options {
   bool json = false;
 };
 
-#ifdef TRIREME_HAS_PMIX
-constexpr bool has_pmix = true;
-#else
-constexpr bool has_pmix = false;
-#endif
+/// The launch methods that this build has.
+std::string methods_text() {
+  std::string out;
+  for (const auto& method : built_launch_methods()) out += (out.empty() ? "" : ", ") + std::string(method->name());
+  return out;
+}
 
 std::string ranks_text(const pilot::PlannedTask& task) {
   std::string out;
@@ -44,14 +46,14 @@ void print(const pilot::Plan& plan, const Options& options, const Resources& nod
   for (const auto& task : plan.tasks) {
     context.out << "wave " << task.wave + 1 << "   " << task.id << "  " << ranks_text(task) << '\n';
   }
-  if (!has_pmix) context.out << "built without PMIx: the launch methods pmix and dvm are absent\n";
+  context.out << "launch methods of this build: " << methods_text() << '\n';
 }
 
 nlohmann::json to_json(const pilot::Plan& plan, const Options& options, const Resources& node) {
   nlohmann::json out{{"nodes", options.nodes},
                      {"node", {{"cores", node.cores}, {"gpus", node.gpus / 1000.0}, {"memory", node.memory}}},
                      {"waves", plan.waves},
-                     {"pmix", has_pmix},
+                     {"launch_methods", methods_text()},
                      {"replicas", nlohmann::json::array()},
                      {"tasks", nlohmann::json::array()}};
   for (const auto& replica : plan.replicas) {

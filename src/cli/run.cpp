@@ -3,6 +3,7 @@
 
 #include <mpi.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstdlib>
 #include <filesystem>
@@ -77,7 +78,7 @@ std::string mpi_library() {
 /// On rank 0: the workflow and what an earlier run has done of it.
 struct Prepared {
   WorkflowDescription workflow;
-  std::vector<std::string> already_done;
+  std::vector<FormerTask> former;
 };
 
 Status prepare(Options& options, RunConfig& config, Prepared& prepared, Context& context) {
@@ -85,7 +86,9 @@ Status prepare(Options& options, RunConfig& config, Prepared& prepared, Context&
     auto earlier = load_run(options.resume, context);
     if (!earlier) return earlier.error();
     for (const observe::TaskRecord& task : earlier->view.tasks()) {
-      if (task.state == TaskState::done) prepared.already_done.push_back(task.id);
+      FormerTask former{task.id, task.state == TaskState::done};
+      for (const observe::AttemptPart& part : task.parts) former.attempts = std::max(former.attempts, part.attempt + 1);
+      prepared.former.push_back(std::move(former));
     }
     config.resume = true;
     config.run_dir = earlier->paths.root();
@@ -117,7 +120,7 @@ std::pair<ExitCode, bool> run_under_mpi(Options& options, Context& context) {
   auto end = run_on(
       MPI_COMM_WORLD, options.config, [&](RunConfig& config) { return prepare(options, config, prepared, context); },
       [&](DriverContext& driver) {
-        return driver.pilot.submit(std::move(prepared.workflow), std::move(prepared.already_done));
+        return driver.pilot.submit(std::move(prepared.workflow), std::move(prepared.former));
       });
   if (!end) {
     if (rank == pilot_rank || end.error().code == ExitCode::runtime_failed) context.say(end.error().text());
@@ -172,7 +175,7 @@ void add_run(CLI::App& app, Context& context) {
                       "where the run keeps all it writes (default: ./trireme-runs/NAME-TIME)");
   command->add_option("--resume", options->resume, "go on with an earlier run: what is done is not done again");
   command->add_option("--launcher", config.launcher, "how MPI tasks are started")
-      ->check(CLI::IsMember({"auto", "direct", "pmix", "pmi", "dvm", "srun", "mpiexec"}));
+      ->check(CLI::IsMember({"auto", "direct"}));
   command->add_option("--progress", options->progress, "auto, bar, plain or none");
   command->add_option("--worker-cores", config.worker_cores, "cores that each rank has to give, instead of its node's");
   command->add_option("--worker-gpus", config.worker_gpus, "GPUs that each rank has to give");

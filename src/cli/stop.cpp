@@ -23,6 +23,9 @@ void add_stop(CLI::App& app, Context& context) {
   command->callback([options, &context] {
     auto run_dir = find_run(options->run);
     if (!run_dir) return context.fail(run_dir.error());
+    if (auto claim = read_claim(*run_dir); claim && pilot_life(*claim) == PilotLife::gone) {
+      return context.fail({"the run is not on any more", run_dir->string(), "", ExitCode::usage});
+    }
     const auto kind = options->kill ? RunRequest::Kind::kill : RunRequest::Kind::drain;
     if (auto left = leave_request(*run_dir, {kind, "trireme stop"}); !left) return context.fail(left.error());
     if (options->json) {

@@ -73,6 +73,7 @@ constexpr std::size_t epoch_inline = 4u << 10;       ///< of an endpoint epoch i
 constexpr auto epoch_repair_after = 2s;              ///< an epoch not held by then is sent again point to point
 constexpr std::uint32_t polls_per_wake = 4;          ///< of MPI, when a sleep ends
 constexpr auto spin = 50us;                          ///< after activity, before the rank sleeps
+constexpr auto spin_contended = 100ms;               ///< no spinning for so long on a core that others want
 constexpr auto sleep_min = 20us;
 constexpr auto sleep_max = 2ms;
 constexpr auto finalize_deadline = 5s;  ///< for MPI_Finalize; then the process ends without it

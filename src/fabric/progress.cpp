@@ -63,7 +63,9 @@ void run_until(boost::asio::io_context& io, const std::function<bool()>& poll, c
     }
     const Duration pause = backoff.idle(Clock::now());
     if (pause == Duration::zero()) {
+      const auto before = Clock::now();
       sched_yield();
+      backoff.yielded(before, Clock::now());
       continue;
     }
     if (sleeper.sleep(pause)) backoff.active(Clock::now());

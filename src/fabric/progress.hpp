@@ -2,7 +2,7 @@
 // MPI, which has no descriptor to wait on.
 //
 // After activity the loop spins for a moment, yielding; then it sleeps in the io_context, at first for 20 µs and doubling
-// to 2 ms. Whatever concerns the io_context ends a sleep at once (boost::asio::post from any thread, a socket, a timer);
+// to 2 ms; on a core that others want it does not spin. Whatever concerns the io_context ends a sleep at once (boost::asio::post from any thread, a socket, a timer);
 // MPI is looked at when a sleep ends, several times, because over TCP one look may only bring the half of a message. (Two,
 // five and ten looks gave the same cold round trip, 1.5 ms at p50; each look more costs an idle rank.) Use `stop` to end the
 // loop; io_context::stop() would make it spin.
@@ -33,13 +33,21 @@ class Backoff {
     Duration spin = defaults::spin;
     Duration sleep_min = defaults::sleep_min;
     Duration sleep_max = defaults::sleep_max;
+    Duration contended = defaults::spin_contended;
   };
   Backoff(const Limits& limits, Time now) : limits_(limits), spin_until_(now + limits.spin) {}
 
   /// Something happened.
   void active(Time now) {
-    spin_until_ = now + limits_.spin;
+    spin_until_ = now < contended_until_ ? now : now + limits_.spin;
     next_ = limits_.sleep_min;
+  }
+  /// A yield took from `before` to `now`. If that is long, others want this core: who yields to a busy process gets the core
+  /// back milliseconds later, who sleeps wakes in time. So there is no spinning for a while.
+  void yielded(Time before, Time now) {
+    if (now - before <= limits_.spin) return;
+    contended_until_ = now + limits_.contended;
+    spin_until_ = now;
   }
   /// Nothing happened: zero means to yield and look again, else to sleep that long.
   Duration idle(Time now) {
@@ -52,6 +60,7 @@ class Backoff {
  private:
   Limits limits_;
   Time spin_until_;
+  Time contended_until_{};
   Duration next_ = limits_.sleep_min;
 };
 

@@ -151,6 +151,8 @@ Status TaskAttempt::plan_processes() {
                                 std::to_string(part_.id.attempt) + "/" + std::to_string(rank);
     process.variables = make_variables(node_, changes_, allocations_[i], attempt);
     add_proxy(node_.proxy, node_.hooks.service_names(), process.variables);
+    // The order to start may overtake the epoch that makes a service known here.
+    add_proxy(node_.proxy, task.services, process.variables);
     process.variables.insert_or_assign("TRIREME_TOKEN", node_.run.control_token);
     process.variables.insert_or_assign("TRIREME_TASK_ID", task.id);
     process.variables.insert_or_assign("PWD", spawn.cwd);

@@ -73,6 +73,8 @@ class Pilot {
   Result<ServiceIndex> declare(ServiceDescription service, MonoTime now);
   /// Before `start`: a former run has done this task. False if there is no such task.
   bool mark_done(std::string_view task_id);
+  /// Before `start`: a former run has made that many attempts at a task that is not done.
+  void continue_attempts(std::string_view task_id, std::uint32_t made) { tasks_.continue_attempts(task_id, made); }
   /// Nobody but running tasks will submit any more.
   void close(MonoTime now);
   /// What has not started never will; what runs is asked to end. Tasks that come after it are

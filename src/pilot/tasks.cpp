@@ -167,6 +167,11 @@ bool Tasks::mark_done(std::string_view id) {
   return true;
 }
 
+void Tasks::continue_attempts(std::string_view id, std::uint32_t made) {
+  const auto task = find(id);
+  if (task && state(*task) != TaskState::running && !is_final(state(*task))) tasks_[task->value].attempt = made;
+}
+
 std::vector<TaskNeed> Tasks::needs() const {
   std::vector<TaskNeed> needs;
   std::vector<bool> seen;

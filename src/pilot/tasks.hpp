@@ -59,6 +59,8 @@ class Tasks {
   /// A former run has done this task: it counts as done. False if there is no such task or it has
   /// started or ended.
   bool mark_done(std::string_view id);
+  /// A former run has made that many attempts at this task: numbers go on from there, so that each keeps its own folder.
+  void continue_attempts(std::string_view id, std::uint32_t made);
   Status cancel(TaskIndex task, const std::string& reason);
 
   /// Starts whatever can start, and fails what can never start any more.

@@ -93,6 +93,8 @@ Status PilotEdge::wait_for_nodes() {
   push([this, promise = std::move(promise)] {
     if (pilot_.all_joined()) {
       promise->set_value({});
+    } else if (never_joined_) {
+      promise->set_value(*never_joined_);
     } else {
       node_waiters_.push_back(promise);
     }
@@ -100,10 +102,16 @@ Status PilotEdge::wait_for_nodes() {
   return await(std::move(future));
 }
 
-Status PilotEdge::submit(WorkflowDescription workflow, std::vector<std::string> already_done) {
-  return ask<void>([this, workflow = std::move(workflow), already_done = std::move(already_done)]() -> Status {
+Status PilotEdge::submit(WorkflowDescription workflow, std::vector<FormerTask> former) {
+  return ask<void>([this, workflow = std::move(workflow), former = std::move(former)]() -> Status {
     if (auto submitted = pilot_.submit_all(workflow); !submitted) return submitted;
-    for (const std::string& id : already_done) pilot_.mark_done(id);
+    for (const FormerTask& task : former) {
+      if (task.done) {
+        pilot_.mark_done(task.id);
+      } else {
+        pilot_.continue_attempts(task.id, task.attempts);
+      }
+    }
     return pilot_.start(mono_now());
   });
 }
@@ -206,6 +214,12 @@ void PilotEdge::handle(Input input) {
   if (auto* command = std::get_if<Command>(&input)) {
     (*command)();
   } else if (auto* lost = std::get_if<Lost>(&input)) {
+    if (!pilot_.all_joined()) {
+      never_joined_ =
+          Error{"rank " + std::to_string(lost->rank) + " was lost before all nodes had joined: " + lost->reason, "", "",
+                ExitCode::runtime_failed};
+      for (auto& waiter : std::exchange(node_waiters_, {})) waiter->set_value(*never_joined_);
+    }
     pilot_.on_node_lost(lost->rank, lost->reason, now);
   } else {
     auto& report = std::get<Report>(input);
@@ -296,6 +310,8 @@ PilotEnd PilotEdge::finish() {
   const RunPaths paths(info_.run_dir);
   progress_.finish(mono_now(), view_);
   PilotEnd end{pilot_.result().code, error_};
+  // The runtime may fail when the run has been judged already: its log could not be closed, say.
+  if (error_ && (end.code == ExitCode::done || error_->code == ExitCode::runtime_failed)) end.code = error_->code;
   if (auto written = observe::write_summary(view_, paths, wall_now()); !written && !end.error) {
     end.error = written.error();
     end.code = ExitCode::runtime_failed;

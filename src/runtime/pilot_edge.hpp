@@ -30,6 +30,13 @@
 
 namespace trireme {
 
+/// What an earlier part of a resumed run made of a task.
+struct FormerTask {
+  std::string id;
+  bool done = false;
+  std::uint32_t attempts = 0;
+};
+
 /// How the run ended.
 struct PilotEnd {
   ExitCode code = ExitCode::done;
@@ -63,7 +70,7 @@ class PilotEdge final : private pilot::Output {
   /// Waits until every rank has joined; fails when one does not come, or the run ends before.
   Status wait_for_nodes();
   /// Declares and submits a whole workflow and starts it.
-  Status submit(WorkflowDescription workflow, std::vector<std::string> already_done);
+  Status submit(WorkflowDescription workflow, std::vector<FormerTask> former);
   /// Starts a run to which tasks are submitted one by one.
   Status start();
   Result<TaskIndex> submit(TaskDescription task);
@@ -124,7 +131,8 @@ class PilotEdge final : private pilot::Output {
   std::multimap<std::uint32_t, std::shared_ptr<std::promise<Result<TaskResult>>>> waiters_;
   std::vector<std::uint32_t> newly_final_;
   std::vector<std::shared_ptr<std::promise<Status>>> node_waiters_;
-  std::optional<Error> error_;  ///< why the run cannot go on
+  std::optional<Error> error_;         ///< why the run cannot go on
+  std::optional<Error> never_joined_;  ///< why not all nodes will ever join
   bool interrupted_ = false;
   bool abandoned_ = false;
   MonoTime next_look_ = 0;

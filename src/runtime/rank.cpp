@@ -296,7 +296,7 @@ RankEnd RankLoop::Impl::serve() {
   });
   end_.clean = closing_ && fabric_->clean();
   proxy_->close();
-  agent_.reset();
+  // The summary first: what follows may take long, and the other ranks wait in MPI_Finalize for a few seconds only.
   if (pilot_) {
     PilotEnd end = pilot_->finish();
     end_.code = end.code;
@@ -304,6 +304,7 @@ RankEnd RankLoop::Impl::serve() {
     end_.json = std::move(end.json);
     end_.error = std::move(end.error);
   }
+  agent_.reset();
   return end_;
 }
 

@@ -10,6 +10,7 @@
 #include "journal/claim.hpp"
 #include "runtime/bootstrap.hpp"
 #include "runtime/rank.hpp"
+#include "runtime/request_folder.hpp"
 
 namespace trireme {
 namespace {
@@ -55,6 +56,9 @@ Result<Begun> begin(RunConfig& config) {
     if (auto claimed = reclaim_run_dir(config.run_dir, this_process(info.run_id, config.name)); !claimed) {
       return claimed.error();
     }
+    // What was asked of the earlier part of the run is not meant for this one.
+    std::vector<std::string> rejected;
+    take_requests(config.run_dir, rejected);
   } else if (auto claimed = claim(config, info); !claimed) {
     return claimed.error();
   }

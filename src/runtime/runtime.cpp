@@ -52,7 +52,7 @@ Result<RunSummary> run(MPI_Comm comm, const RuntimeOptions& options, const Drive
       });
   if (!end) return end.error();
   if (end->error) return *end->error;
-  return RunSummary{end->code, end->run_dir};
+  return RunSummary{end->code, end->run_dir, end->clean};
 }
 
 }  // namespace trireme

@@ -70,6 +70,17 @@ class Commands(harness.TestCase):
         self.assertEqual(len(placed), 1, "what was done is not done again")
         self.assertEqual(run.summary()["tasks"]["failed"], 1)
 
+    def test_a_task_that_was_cut_off_is_run_again_in_a_folder_of_its_own(self):
+        run = self.running()
+        run.process.kill()
+        run.finish()
+        self.end(run)  # its spawner ends the task, and this waits for nothing that outlives it
+        open(os.path.join(run.run_dir, "go"), "w").close()
+        resumed = harness.subprocess.run([harness.TRIREME, "run", "--resume", run.run_dir], capture_output=True, text=True, env=self.environment(), timeout=harness.DEADLINE)
+        self.assertEqual(resumed.returncode, 1, resumed.stderr)
+        self.assertEqual(run.stdout_of("first", attempt=1), "words\n")
+        self.assertEqual(run.summary()["tasks"]["done"], 1)
+
     def test_validate_and_plan(self):
         path = self.workflow(FLOW)
         self.trireme("validate", path)

@@ -73,7 +73,8 @@ class ExitCodes(harness.TestCase):
     def test_a_full_disk_under_the_run_directory_is_exit_4_in_words(self):
         disk = os.path.join(self.folder, "disk")
         os.mkdir(disk)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], check=True)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk]).returncode != 0:
+            self.skipTest("this root may not mount (a container)")
         try:
             flow = "name: t\ntasks:\n  fill:\n    script: |\n      head -c 1000000 /dev/zero > big\n  many:\n    foreach: {i: [%s]}\n    command: [/bin/true]\n    after: []\n" % ", ".join(map(str, range(500)))
             run = self.run_workflow(flow, run_dir=os.path.join(disk, "run"), code=4)

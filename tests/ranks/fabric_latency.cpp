@@ -1,13 +1,14 @@
 // Prints what the fabric costs between two ranks: round trips while both poll (hot), round trips
 // between ranks that sleep (cold), and the processor time of an idle rank. `--quick` measures
 // briefly; `--full` also holds the figures against the design's, with room for slow machines.
-#include <sys/resource.h>
 #include <time.h>
 
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <functional>
 #include <random>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -29,15 +30,6 @@ double microseconds(Clock::duration duration) {
   return std::chrono::duration<double, std::micro>(duration).count();
 }
 
-struct Percentiles {
-  double p50 = 0;
-  double p99 = 0;
-};
-Percentiles percentiles(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return {values[values.size() / 2], values[values.size() * 99 / 100]};
-}
-
 class Pair {
  public:
   explicit Pair(Fabric& fabric) : fabric_(fabric) {
@@ -46,79 +38,59 @@ class Pair {
         fabric_.send(from, MessageClass::control, MessageKind::slot_grant, std::string(payload));
       } else if (kind == MessageKind::to_agent) {
         over_ = true;
-      } else {
-        ++answers_;
+      } else if (kind == MessageKind::slot_grant) {
+        times_.push_back(microseconds(Clock::now() - asked_));
+        if (on_answer_) on_answer_();
       }
     };
   }
 
-  void hot(std::size_t size, int count) {
-    phase(
-        [&] {
-          std::vector<double> times;
-          for (int i = 0; i < count; ++i) {
-            const auto start = Clock::now();
-            ask(size);
-            while (answers_ <= i) poll_once(fabric_, handler_);
-            times.push_back(microseconds(Clock::now() - start));
-          }
-          const Percentiles result = percentiles(times);
-          std::printf("hot round trip, %zu bytes: p50 %.1f us, p99 %.1f us\n", size, result.p50, result.p99);
-        },
-        [&] {
-          while (!over_) poll_once(fabric_, handler_);
-        });
+  void hot(std::size_t size, std::size_t count) {
+    phase([&] {
+      on_answer_ = [&] {
+        if (times_.size() < count) ask(size);
+      };
+      ask(size);
+      run([&] { return times_.size() == count; });
+      report("hot round trip, " + std::to_string(size) + " bytes");
+    });
   }
 
   void bulk(int mebibytes) {
-    phase(
-        [&] {
-          const auto start = Clock::now();
-          for (int sent = 0; sent < mebibytes || fabric_.backlog(1, MessageClass::bulk) > 0;) {
-            if (sent < mebibytes && fabric_.backlog(1, MessageClass::bulk) < (1u << 20)) {
-              fabric_.send(1, MessageClass::bulk, MessageKind::call_data, std::string(1u << 20, 'b'));
-              ++sent;
-            }
-            poll_once(fabric_, handler_);
-          }
-          ask(8);
-          while (answers_ < 1) poll_once(fabric_, handler_);
-          const double seconds = 1e-6 * microseconds(Clock::now() - start);
-          std::printf("bulk one way: %.0f MiB/s\n", mebibytes / seconds);
-        },
-        [&] {
-          while (!over_) poll_once(fabric_, handler_);
-        });
+    phase([&] {
+      const auto start = Clock::now();
+      int sent = 0;
+      run([&] {
+        while (sent < mebibytes && fabric_.backlog(1, MessageClass::bulk) < (1u << 20)) {
+          fabric_.send(1, MessageClass::bulk, MessageKind::call_data, std::string(1u << 20, 'b'));
+          ++sent;
+        }
+        return sent == mebibytes && fabric_.backlog(1, MessageClass::bulk) == 0;
+      });
+      ask(8);
+      run([&] { return !times_.empty(); });
+      std::printf("bulk one way: %.0f MiB/s\n", mebibytes / (1e-6 * microseconds(Clock::now() - start)));
+    });
   }
 
-  double cold(int count) {
+  double cold(std::size_t count) {
     double p50 = 0;
-    phase(
-        [&] {
-          std::vector<double> times;
-          std::mt19937 random(1);
-          boost::asio::io_context io;
-          boost::asio::steady_timer timer(io);
-          for (int i = 0; i < count; ++i) {
-            bool asked = false;
-            Clock::time_point start;
-            timer.expires_after(std::chrono::microseconds(15000 + random() % 5000));
-            timer.async_wait([&](const boost::system::error_code&) {
-              start = Clock::now();
-              asked = true;
-              ask(8);
-            });
-            run_until(io, fabric_, handler_, [&] { return asked && answers_ > i; });
-            times.push_back(microseconds(Clock::now() - start));
-          }
-          const Percentiles result = percentiles(times);
-          p50 = result.p50;
-          std::printf("cold round trip: p50 %.0f us, p99 %.0f us\n", result.p50, result.p99);
-        },
-        [&] {
-          boost::asio::io_context io;
-          run_until(io, fabric_, handler_, [&] { return over_; });
+    phase([&] {
+      std::mt19937 random(1);
+      boost::asio::steady_timer timer(io_);
+      const auto ask_later = [&] {
+        timer.expires_after(std::chrono::microseconds(15000 + random() % 5000));
+        timer.async_wait([this](const boost::system::error_code& cancelled) {
+          if (!cancelled) ask(8);
         });
+      };
+      on_answer_ = [&] {
+        if (times_.size() < count) ask_later();
+      };
+      ask_later();
+      run([&] { return times_.size() == count; });
+      p50 = report("cold round trip");
+    });
     return p50;
   }
 
@@ -129,13 +101,12 @@ class Pair {
     while (Clock::now() < bare_end) std::this_thread::sleep_for(defaults::sleep_max);
     const double bare = processor_seconds() - bare_before;
 
-    boost::asio::io_context io;
-    boost::asio::steady_timer timer(io);
+    boost::asio::steady_timer timer(io_);
     bool done = false;
     timer.expires_after(duration);
     timer.async_wait([&](const boost::system::error_code&) { done = true; });
     const double before = processor_seconds();
-    run_until(io, fabric_, handler_, [&] { return done; });
+    run([&] { return done; });
     const double ours = processor_seconds() - before;
     const auto percent = 100.0 / static_cast<double>(duration.count());
     std::printf("rank %d idle for %d s: %.2f %% of a core; a bare loop of sleeps %.2f %%\n", fabric_.rank(),
@@ -146,23 +117,36 @@ class Pair {
   bool close() { return ranks::close(fabric_, handler_); }
 
  private:
-  void ask(std::size_t size) { fabric_.send(1, MessageClass::control, MessageKind::slot_ask, std::string(size, 'q')); }
-  template <typename Ask, typename Answer>
-  void phase(Ask&& ask, Answer&& answer) {
-    answers_ = 0;
+  void ask(std::size_t size) {
+    asked_ = Clock::now();
+    fabric_.send(1, MessageClass::control, MessageKind::slot_ask, std::string(size, 'q'));
+  }
+  void run(const std::function<bool()>& stop) { run_until(io_, fabric_, handler_, stop); }
+  double report(const std::string& what) {
+    std::sort(times_.begin(), times_.end());
+    const double p50 = times_[times_.size() / 2];
+    std::printf("%s: p50 %.1f us, p99 %.1f us\n", what.c_str(), p50, times_[times_.size() * 99 / 100]);
+    return p50;
+  }
+  /// Rank 0 asks, rank 1 answers until it hears that it is over.
+  void phase(const std::function<void()>& ask_all) {
+    times_.clear();
+    on_answer_ = nullptr;
     over_ = false;
-    if (fabric_.rank() == 0) {
-      ask();
-      fabric_.send(1, MessageClass::control, MessageKind::to_agent, {});
-      poll_once(fabric_, handler_);
-    } else if (fabric_.rank() == 1) {
-      answer();
-    }
+    if (fabric_.rank() == 1) return run([&] { return over_; });
+    if (fabric_.rank() != 0) return;
+    ask_all();
+    on_answer_ = nullptr;
+    fabric_.send(1, MessageClass::control, MessageKind::to_agent, {});
+    poll_once(fabric_, handler_);
   }
 
   Fabric& fabric_;
   Handler handler_;
-  int answers_ = 0;
+  boost::asio::io_context io_;
+  std::function<void()> on_answer_;
+  std::vector<double> times_;
+  Clock::time_point asked_;
   bool over_ = false;
 };
 

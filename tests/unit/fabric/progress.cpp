@@ -23,6 +23,20 @@ TEST_CASE("after activity the loop spins for a moment, then sleeps longer and lo
   CHECK(backoff.idle(now + 6ms) == 20us);
 }
 
+TEST_CASE("on a core that others want it sleeps instead of yielding to them") {
+  Backoff::Time now{};
+  now += 1s;
+  Backoff backoff({.spin = 50us, .sleep_min = 20us, .sleep_max = 2ms, .contended = 100ms}, now);
+  backoff.yielded(now, now + 10us);
+  CHECK(backoff.idle(now + 10us) == 0us);
+  backoff.yielded(now + 10us, now + 4ms);
+  CHECK(backoff.idle(now + 4ms) == 20us);
+  backoff.active(now + 50ms);
+  CHECK(backoff.idle(now + 50ms) == 20us);
+  backoff.active(now + 200ms);
+  CHECK(backoff.idle(now + 200ms) == 0us);
+}
+
 TEST_CASE("another thread's post ends a sleep") {
   boost::asio::io_context io;
   bool posted = false;

@@ -327,6 +327,17 @@ TEST_SUITE("tasks") {
     CHECK(w.pilot.counts().done == 2);
   }
 
+  TEST_CASE("attempts of a former run keep their numbers: the next one comes after them") {
+    World w;
+    w.submit(task("a"));
+    w.pilot.continue_attempts("a", 2);
+    w.pilot.continue_attempts("nobody", 1);
+    w.nodes(1, 1);
+    w.out.take();
+    w.start();
+    CHECK(w.out.take() == Lines{"log: t0.2 placed on 0 x1", "to 0: start t0.2 ranks 0-0"});
+  }
+
   TEST_CASE("the command in the log is what a person would type, and short") {
     struct Last final : Recorder {
       std::string command;

@@ -106,7 +106,7 @@ TEST_CASE("a timeout is KILL after the grace to what is deaf to TERM, in the gro
 TEST_CASE("a task that ends in time is not bothered by its timeout") {
   Rank rank;
   auto request = rank.shell(1, "exit 0");
-  request.timeout_ms = 50;
+  request.timeout_ms = 60000;
   rank.spawn(request);
   REQUIRE(rank.until_ended(1));
   CHECK_FALSE(rank.ended[1].timed_out);
