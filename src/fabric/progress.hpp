@@ -1,11 +1,11 @@
-// Progress of a rank's event loop: one thread for Asio's events (sockets, timers, posts) and for
-// MPI, which has no descriptor to wait on.
+// Progress of a rank's event loop: one thread for Asio's events (sockets, timers, posts) and for MPI, which has no descriptor
+// to wait on.
 //
-// After activity the loop spins for a moment, yielding; then it sleeps in the io_context, at first for 20 µs and doubling
-// to 2 ms; on a core that others want it does not spin. Whatever concerns the io_context ends a sleep at once (boost::asio::post from any thread, a socket, a timer);
-// MPI is looked at when a sleep ends, several times, because over TCP one look may only bring the half of a message. (Two,
-// five and ten looks gave the same cold round trip, 1.5 ms at p50; each look more costs an idle rank.) Use `stop` to end the
-// loop; io_context::stop() would make it spin.
+// After activity the loop spins for a moment, yielding; then it sleeps in the io_context, at first for 20 µs and doubling to
+// 2 ms. On a core that others want it does not spin. Whatever concerns the io_context ends a sleep at once
+// (boost::asio::post from any thread, a socket, a timer); MPI is looked at when a sleep ends, several times, because over TCP
+// one look may only bring half of a message. (Two, five and ten looks gave the same cold round trip, 1.5 ms at p50; each look
+// more costs an idle rank.) Use `stop` to end the loop; io_context::stop() would make it spin.
 #pragma once
 
 #include <algorithm>

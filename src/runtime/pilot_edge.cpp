@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "core/defaults.hpp"
 #include "core/run_paths.hpp"
 #include "observe/summary.hpp"
 #include "runtime/request_folder.hpp"
@@ -34,6 +35,8 @@ PilotEdge::PilotEdge(const RunConfig& config, const RunInfo& info, Rank ranks, s
       pilot_(pilot::Options{.expected_nodes = expected_nodes(), .stop_on_failure = config.stop_on_failure}, *this) {
   record(events::RunStarted{info_.run_id, info_.name, TRIREME_VERSION, config_.workflow_file,
                             static_cast<std::uint32_t>(ranks_)});
+  // Whatever becomes of this process, the log says whose run it is; a failure shows in the journal's status.
+  static_cast<void>(journal_->flush(defaults::journal_wait));
   thread_ = std::thread([this] { main(); });
 }
 

@@ -72,6 +72,7 @@ class Commands(harness.TestCase):
 
     def test_a_task_that_was_cut_off_is_run_again_in_a_folder_of_its_own(self):
         run = self.running()
+        harness.wait_until(lambda: any(event["event"] == "attempt_started" for event in run.events()), "the log knows of the attempt")
         run.process.kill()
         run.finish()
         self.end(run)  # its spawner ends the task, and this waits for nothing that outlives it
