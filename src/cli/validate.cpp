@@ -25,8 +25,11 @@ void add_validate(CLI::App& app, Context& context) {
     }
     auto workflow = load(options->workflow, context);
     if (!workflow) return context.fail(workflow.error());
-    context.out << options->workflow.file << ": " << workflow->tasks.size() << " tasks and "
-                << workflow->services.size() << " services, no errors\n";
+    const auto count = [](std::size_t n, const std::string& what) {
+      return std::to_string(n) + " " + what + (n == 1 ? "" : "s");
+    };
+    context.out << options->workflow.file << ": " << count(workflow->tasks.size(), "task") << " and "
+                << count(workflow->services.size(), "service") << ", no errors\n";
   });
 }
 
