@@ -1,0 +1,258 @@
+"""What the measurements of the proxy put side by side: mock servers, Trireme, nginx and haproxy, all on loopback.
+
+Each is a context manager with `url`, where the service is reached, and `pids`, the processes that carry its requests. nginx
+and haproxy are one process with one thread, as a rank's proxy is, keep connections to the server open and log nothing.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "common"))
+import report  # noqa: E402
+
+LOAD = os.path.join(report.RELEASE, "scaling", "http_load")
+MOCK = os.path.join(report.RELEASE, "trireme-mock")
+TRIREME = os.path.join(report.RELEASE, "trireme")
+START_TIMEOUT = 120
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def program(name):
+    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+    if path is None:
+        sys.exit(f"scaling/proxy: {name} is missing: apt-get install $(sed 's/ .*//' tools/packages-scaling)")
+    return path
+
+
+def load(targets, **options):
+    """One run of http_load; options as on its command line. Returns what it prints."""
+    return finish(start_load(targets, **options))
+
+
+def start_load(targets, **options):
+    command = [LOAD]
+    for target in [targets] if isinstance(targets, str) else targets:
+        command += ["--target", target]
+    for name, value in options.items():
+        command += ["--" + name.replace("_", "-")] + ([] if value is True else [str(value)])
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def finish(process):
+    out, _ = process.communicate()
+    if process.returncode != 0:
+        raise RuntimeError(f"http_load ended with {process.returncode}")
+    return json.loads(out)
+
+
+def cpu_seconds(pids):
+    total = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/stat") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / TICK
+
+
+def resident_bytes(pids):
+    total = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/status") as file:
+            total += next(int(line.split()[1]) for line in file if line.startswith("VmRSS:")) * 1024
+    return total
+
+
+def wait_for(condition, what, processes=()):
+    until = time.monotonic() + START_TIMEOUT
+    while not condition():
+        if any(process.poll() is not None for process in processes):
+            raise RuntimeError(f"{what}: the program ended")
+        if time.monotonic() > until:
+            raise RuntimeError(f"{what}: not within {START_TIMEOUT} s")
+        time.sleep(0.02)
+
+
+def listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Running:
+    """Processes in a folder of their own; both are gone at the end."""
+
+    def __enter__(self):
+        self.folder = tempfile.mkdtemp(prefix="trireme-scaling-")
+        self.processes = []
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        for process in self.processes:
+            process.send_signal(signal.SIGTERM)
+        for process in self.processes:
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def spawn(self, command, **options):
+        log = open(os.path.join(self.folder, "log"), "ab")
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, **options)
+        log.close()
+        self.processes.append(process)
+        return process
+
+    @property
+    def pids(self):
+        return [process.pid for process in self.processes]
+
+
+class Mock(Running):
+    """Mock servers in one process: `urls`, and `url` of the first."""
+
+    def __init__(self, servers=1, *options):
+        self.command = [MOCK, "--servers", str(servers), *options]
+
+    def start(self):
+        addresses = os.path.join(self.folder, "addresses")
+        self.spawn(self.command + ["--addresses", addresses])
+        wait_for(lambda: os.path.exists(addresses), "trireme-mock", self.processes)
+        with open(addresses) as file:
+            self.urls = file.read().split()
+        self.url = self.urls[0]
+
+
+class Nginx(Running):
+    CONFIG = """
+daemon off; master_process off; worker_processes 1; pid nginx.pid; error_log stderr crit; worker_rlimit_nofile 8192;
+events { worker_connections 4096; }
+http {
+  access_log off; keepalive_requests 1000000000; client_max_body_size 0; client_body_buffer_size 64k;
+  client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+  upstream mock { server 127.0.0.1:UPSTREAM; keepalive 1024; keepalive_requests 1000000000; }
+  server {
+    listen 127.0.0.1:PORT;
+    location / { proxy_pass http://mock; proxy_http_version 1.1; proxy_set_header Connection ""; }
+  }
+}
+"""
+
+    def __init__(self, upstream):
+        self.upstream = upstream
+
+    def start(self):
+        port = free_port()
+        path = os.path.join(self.folder, "nginx.conf")
+        with open(path, "w") as file:
+            file.write(self.CONFIG.replace("UPSTREAM", self.upstream.rsplit(":", 1)[1]).replace("PORT", str(port)))
+        self.spawn([program("nginx"), "-p", self.folder, "-c", path, "-e", "stderr"])
+        wait_for(lambda: listens(port), "nginx", self.processes)
+        self.url = f"http://127.0.0.1:{port}"
+
+
+class Haproxy(Running):
+    CONFIG = """
+global
+  nbthread 1
+  maxconn 8192
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 5m
+  timeout server 5m
+  http-reuse always
+frontend in
+  bind 127.0.0.1:PORT
+  default_backend mock
+backend mock
+  server mock 127.0.0.1:UPSTREAM pool-max-conn 1024
+"""
+
+    def __init__(self, upstream):
+        self.upstream = upstream
+
+    def start(self):
+        port = free_port()
+        path = os.path.join(self.folder, "haproxy.cfg")
+        with open(path, "w") as file:
+            file.write(self.CONFIG.replace("UPSTREAM", self.upstream.rsplit(":", 1)[1]).replace("PORT", str(port)))
+        self.spawn([program("haproxy"), "-db", "-f", path])
+        wait_for(lambda: listens(port), "haproxy", self.processes)
+        self.url = f"http://127.0.0.1:{port}"
+
+
+class Trireme(Running):
+    """A run with the service `mock` of mock servers. `urls` has the address at each rank's proxy that a task is on."""
+
+    FLOW = """
+name: proxy
+services:
+  mock:
+    command: [@program@, --port, "{port}", --index, "{replica}"@options@]
+    replicas: @replicas@
+    cores: 0
+    concurrency: @concurrency@
+    queue: 100000
+    policy: @policy@
+    retry: safe
+    ready: {http: /health}
+tasks:
+  hold:
+    foreach: {i: [@tasks@]}
+    script: |
+      echo "$TRIREME_SERVICE_MOCK_URL" > @folder@/part.{i} && mv @folder@/part.{i} @folder@/url.{i}
+      exec sleep 100000
+    services: [mock]
+"""
+
+    def __init__(self, replicas=1, concurrency=1024, policy="least_outstanding", options=(), ranks=1):
+        self.ranks = ranks
+        self.flow = self.FLOW
+        words = "".join(f', "{option}"' for option in options)
+        tasks = ", ".join(str(i) for i in range(ranks))
+        for name, value in {"program": MOCK, "options": words, "replicas": replicas, "concurrency": concurrency, "policy": policy, "tasks": tasks}.items():
+            self.flow = self.flow.replace(f"@{name}@", str(value))
+
+    def start(self):
+        path = os.path.join(self.folder, "flow.yaml")
+        with open(path, "w") as file:
+            file.write(self.flow.replace("@folder@", self.folder))
+        command = [TRIREME, "run", path, "--run-dir", os.path.join(self.folder, "run"), "--progress", "none", "--worker-cores", "1"]
+        if self.ranks > 1:
+            command = ["mpirun.openmpi", "-n", str(self.ranks), "--bind-to", "none"] + command
+        self.spawn(command, env=report.mpi_environment())
+        paths = [os.path.join(self.folder, f"url.{i}") for i in range(self.ranks)]
+        wait_for(lambda: all(os.path.exists(path) for path in paths), "trireme run", self.processes)
+        self.urls = []
+        for path in paths:
+            with open(path) as file:
+                self.urls.append(file.read().strip())
+        self.url = self.urls[0]
+
+    @property
+    def pids(self):
+        """Of the ranks."""
+        first = self.processes[0].pid
+        if self.ranks == 1:
+            return [first]
+        with open(f"/proc/{first}/task/{first}/children") as file:
+            return [int(pid) for pid in file.read().split()]
