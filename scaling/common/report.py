@@ -15,10 +15,13 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 RELEASE = os.path.join(ROOT, "build", "release")
 
 
-def arguments(name, description):
+def arguments(name, description, add=None):
+    """The options that all share; `add` is given the parser for more."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="under a minute, fewer repetitions")
     parser.add_argument("--out", default=os.path.join(ROOT, "scaling", "results", name + ".json"), help="where the JSON goes; the plot goes beside it")
+    if add is not None:
+        add(parser)
     return parser.parse_args()
 
 

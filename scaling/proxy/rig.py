@@ -25,10 +25,11 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 
 def program(name):
-    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
-    if path is None:
-        sys.exit(f"scaling/proxy: {name} is missing: apt-get install $(sed 's/ .*//' tools/packages-scaling)")
-    return path
+    """Where it is; what is missing is installed as tools/setup.sh does it for all."""
+    where = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+    if shutil.which(name, path=where) is None:
+        subprocess.run(["bash", "-c", ". tools/setup.sh && install_packages tools/packages-scaling"], cwd=report.ROOT, check=True)
+    return shutil.which(name, path=where) or sys.exit(f"scaling/proxy: {name} is missing")
 
 
 def load(targets, **options):
@@ -200,59 +201,101 @@ backend mock
         self.url = f"http://127.0.0.1:{port}"
 
 
+class Service:
+    """A service of mock servers in Trireme's run."""
+
+    def __init__(self, name="mock", replicas=1, concurrency=1024, policy="least_outstanding", options=()):
+        self.name, self.policy = name, policy
+        words = [MOCK, "--port", "{port}", "--index", "{replica}", *options]
+        self.yaml = f"""
+  {name}:
+    command: {json.dumps(words)}
+    replicas: {replicas}
+    cores: 0
+    concurrency: {concurrency}
+    queue: 100000
+    policy: {policy}
+    retry: safe
+    ready: {{http: /health}}"""
+
+
 class Trireme(Running):
-    """A run with the service `mock` of mock servers. `urls` has the address at each rank's proxy that a task is on."""
+    """A run with these services. `urls[NAME][RANK]` is where a task on that rank reaches one, `url` the first one's at rank 0."""
 
     FLOW = """
 name: proxy
-services:
-  mock:
-    command: [@program@, --port, "{port}", --index, "{replica}"@options@]
-    replicas: @replicas@
-    cores: 0
-    concurrency: @concurrency@
-    queue: 100000
-    policy: @policy@
-    retry: safe
-    ready: {http: /health}
+services:@services@
 tasks:
   hold:
     foreach: {i: [@tasks@]}
     script: |
-      echo "$TRIREME_SERVICE_MOCK_URL" > @folder@/part.{i} && mv @folder@/part.{i} @folder@/url.{i}
+      echo "$TRIREME_PROXY_URL" > @folder@/part.{i} && mv @folder@/part.{i} @folder@/url.{i}
       exec sleep 100000
-    services: [mock]
+    services: [@names@]
 """
 
-    def __init__(self, replicas=1, concurrency=1024, policy="least_outstanding", options=(), ranks=1):
-        self.ranks = ranks
-        self.flow = self.FLOW
-        words = "".join(f', "{option}"' for option in options)
-        tasks = ", ".join(str(i) for i in range(ranks))
-        for name, value in {"program": MOCK, "options": words, "replicas": replicas, "concurrency": concurrency, "policy": policy, "tasks": tasks}.items():
-            self.flow = self.flow.replace(f"@{name}@", str(value))
+    def __init__(self, services, ranks=1):
+        self.services, self.ranks = services, ranks
+
+    def write_flow(self, path):
+        values = {
+            "services": "".join(service.yaml for service in self.services),
+            "tasks": ", ".join(str(i) for i in range(self.ranks)),
+            "names": ", ".join(service.name for service in self.services),
+            "folder": os.path.dirname(path),
+        }
+        text = self.FLOW
+        for name, value in values.items():
+            text = text.replace(f"@{name}@", value)
+        with open(path, "w") as file:
+            file.write(text)
 
     def start(self):
         path = os.path.join(self.folder, "flow.yaml")
-        with open(path, "w") as file:
-            file.write(self.flow.replace("@folder@", self.folder))
-        command = [TRIREME, "run", path, "--run-dir", os.path.join(self.folder, "run"), "--progress", "none", "--worker-cores", "1"]
+        self.write_flow(path)
+        self.run_dir = os.path.join(self.folder, "run")
+        command = [TRIREME, "run", path, "--run-dir", self.run_dir, "--progress", "none", "--worker-cores", "1"]
         if self.ranks > 1:
             command = ["mpirun.openmpi", "-n", str(self.ranks), "--bind-to", "none"] + command
         self.spawn(command, env=report.mpi_environment())
         paths = [os.path.join(self.folder, f"url.{i}") for i in range(self.ranks)]
         wait_for(lambda: all(os.path.exists(path) for path in paths), "trireme run", self.processes)
-        self.urls = []
-        for path in paths:
+        # One core a rank, so each task is on a rank of its own; which one, the log says.
+        proxies = {}
+        for i, path in enumerate(paths):
             with open(path) as file:
-                self.urls.append(file.read().strip())
-        self.url = self.urls[0]
+                proxies[self.rank_of_task(f"hold[i={i}]")] = file.read().strip()
+        self.urls = {service.name: [f"{proxies[rank]}/services/{service.name}" for rank in range(self.ranks)] for service in self.services}
+        self.url = self.urls[self.services[0].name][0]
+
+    def events(self):
+        lines = subprocess.run([TRIREME, "events", self.run_dir], check=True, capture_output=True, text=True).stdout
+        return [json.loads(line) for line in lines.splitlines()]
+
+    def rank_of_task(self, task):
+        return next(event["rank"] for event in self.events() if event["event"] == "attempt_started" and event["task"] == task)
+
+    def rank_of_service(self, name):
+        """Of its first replica."""
+        return next(life["rank"] for service in self.read_services() if service["service"] == name for life in service["lives"])
+
+    def read_services(self):
+        out = subprocess.run([TRIREME, "services", self.run_dir, "--json"], check=True, capture_output=True, text=True).stdout
+        return json.loads(out)
 
     @property
     def pids(self):
-        """Of the ranks."""
+        """Of the ranks, in no order."""
         first = self.processes[0].pid
         if self.ranks == 1:
             return [first]
         with open(f"/proc/{first}/task/{first}/children") as file:
             return [int(pid) for pid in file.read().split()]
+
+
+def offers(policy):
+    """Whether this build has the policy."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "flow.yaml")
+        Trireme([Service(policy=policy)]).write_flow(path)
+        return subprocess.run([TRIREME, "validate", path], capture_output=True).returncode == 0
