@@ -71,12 +71,13 @@ constexpr std::uint32_t frame_receives = 16;         ///< receives kept open per
 constexpr std::uint32_t bulk_frames_per_poll = 32;   ///< so that control is looked after between them
 constexpr std::size_t epoch_inline = 4u << 10;       ///< of an endpoint epoch in its first broadcast
 constexpr auto epoch_repair_after = 2s;              ///< an epoch not held by then is sent again point to point
-constexpr std::uint32_t polls_per_wake = 4;          ///< of MPI, when a sleep ends
+constexpr std::uint32_t polls_per_wake = 2;          ///< of MPI, when a sleep ends
 constexpr auto spin = 50us;                          ///< after activity, before the rank sleeps
 constexpr auto spin_contended = 100ms;               ///< no spinning for so long on a core that others want
 constexpr auto sleep_min = 20us;
-constexpr auto sleep_max = 2ms;
-constexpr auto finalize_deadline = 5s;  ///< for MPI_Finalize; then the process ends without it
+constexpr auto sleep_max = 3ms;
+constexpr std::uint32_t sleep_part = 4;  ///< a sleep is this part of the time that nothing has happened
+constexpr auto finalize_deadline = 5s;   ///< for MPI_Finalize; then the process ends without it
 
 // Workflow file.
 constexpr std::size_t workflow_bytes = 256u << 20;       ///< longer files are refused

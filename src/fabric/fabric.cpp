@@ -290,8 +290,9 @@ bool Fabric::Impl::deliver_own(TransportHandler& handler) {
     own_backlog_[index_of(message.message_class)] -= message.payload.size();
     ++stats_.messages_received;
     handler.on_message(rank_, message.kind, message.payload);
+  if (own_messages_.empty()) return false;  // an empty deque is not free to make
   }
-  return !messages.empty();
+  return true;
 }
 
 void Fabric::Impl::take_frame(const FrameChannel::Arrival& arrival, TransportHandler& handler) {
@@ -373,7 +374,9 @@ void Fabric::Impl::take_epochs(std::string_view data, TransportHandler& handler)
 
 bool Fabric::Impl::move_epochs(TransportHandler& handler) {
   bool active = false;
-  for (const std::string& payload : std::exchange(own_epochs_, {})) {
+  while (!own_epochs_.empty()) {
+    const std::string payload = std::move(own_epochs_.front());
+    own_epochs_.pop_front();
     const std::uint64_t number = receiver_.held() + 1;
     receiver_.accept(number, payload,
                      [&](std::uint64_t next, std::string_view next_payload) { handler.on_epoch(next, next_payload); });

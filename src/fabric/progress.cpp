@@ -16,14 +16,15 @@ namespace {
 /// So that a flood of local events does not keep MPI waiting.
 constexpr int events_per_poll = 64;
 
-/// Sleeps inside the io_context. A timer of Asio's is precise (a timerfd), where run_for() would
-/// round up to milliseconds.
+/// Sleeps inside the io_context.
 class Sleeper {
  public:
   explicit Sleeper(boost::asio::io_context& io) : io_(io), timer_(io) {}
 
   /// Returns after `duration`, or earlier when a handler has run: then true.
   bool sleep(Duration duration) {
+    // The reactor's own wait is one system call, but in whole milliseconds; a timer of Asio's is precise and costs three.
+    if (duration >= coarse) return io_.run_one_for(std::chrono::floor<std::chrono::milliseconds>(duration)) > 0;
     // Shared, because a stopped io_context keeps the handler for later.
     const auto over = std::make_shared<bool>(false);
     timer_.expires_after(duration);
@@ -37,6 +38,8 @@ class Sleeper {
   }
 
  private:
+  static constexpr Duration coarse = std::chrono::milliseconds(2);
+
   boost::asio::io_context& io_;
   boost::asio::steady_timer timer_;
 };
@@ -51,24 +54,27 @@ void run_until(boost::asio::io_context& io, const std::function<bool()>& poll, c
   Sleeper sleeper(io);
   Backoff backoff(limits, Clock::now());
   std::uint32_t looks = 1;
+  bool slept = false;  // to its end: the io_context has nothing to do
   while (!stop()) {
     bool active = false;
-    for (int i = 0; i < events_per_poll && io.poll_one() > 0; ++i) active = true;
+    for (int i = 0; !slept && i < events_per_poll && io.poll_one() > 0; ++i) active = true;
     active |= poll();
     for (std::uint32_t i = 1; i < looks && !active; ++i) active = poll();
     looks = 1;
+    slept = false;
+    const auto now = Clock::now();
     if (active) {
-      backoff.active(Clock::now());
+      backoff.active(now);
       continue;
     }
-    const Duration pause = backoff.idle(Clock::now());
+    const Duration pause = backoff.idle(now);
     if (pause == Duration::zero()) {
-      const auto before = Clock::now();
       sched_yield();
-      backoff.yielded(before, Clock::now());
+      backoff.yielded(now, Clock::now());
       continue;
     }
-    if (sleeper.sleep(pause)) backoff.active(Clock::now());
+    slept = !sleeper.sleep(pause);
+    if (!slept) backoff.active(Clock::now());
     looks = defaults::polls_per_wake;
   }
 }

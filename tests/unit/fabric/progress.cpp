@@ -11,16 +11,18 @@
 using namespace trireme;
 using namespace std::chrono_literals;
 
-TEST_CASE("after activity the loop spins for a moment, then sleeps longer and longer, up to a limit") {
+TEST_CASE(
+    "after activity the loop spins for a moment, then each sleep is a quarter of the time that nothing happened") {
   Backoff::Time now{};
-  Backoff backoff({.spin = 50us, .sleep_min = 20us, .sleep_max = 2ms}, now);
+  Backoff backoff({.spin = 50us, .sleep_min = 20us, .sleep_max = 3ms, .sleep_part = 4}, now);
   CHECK(backoff.idle(now + 49us) == 0us);
-  std::vector<Duration> sleeps;
-  for (int i = 0; i < 9; ++i) sleeps.push_back(backoff.idle(now + 1ms));
-  CHECK(sleeps == std::vector<Duration>{20us, 40us, 80us, 160us, 320us, 640us, 1280us, 2ms, 2ms});
-  backoff.active(now + 5ms);
-  CHECK(backoff.idle(now + 5ms + 10us) == 0us);
-  CHECK(backoff.idle(now + 6ms) == 20us);
+  CHECK(backoff.idle(now + 60us) == 20us);
+  CHECK(backoff.idle(now + 200us) == 50us);
+  CHECK(backoff.idle(now + 8ms) == 2ms);
+  CHECK(backoff.idle(now + 1h) == 3ms);
+  backoff.active(now + 2h);
+  CHECK(backoff.idle(now + 2h + 10us) == 0us);
+  CHECK(backoff.idle(now + 2h + 60us) == 20us);
 }
 
 TEST_CASE("on a core that others want it sleeps instead of yielding to them") {
@@ -30,7 +32,7 @@ TEST_CASE("on a core that others want it sleeps instead of yielding to them") {
   backoff.yielded(now, now + 10us);
   CHECK(backoff.idle(now + 10us) == 0us);
   backoff.yielded(now + 10us, now + 4ms);
-  CHECK(backoff.idle(now + 4ms) == 20us);
+  CHECK(backoff.idle(now + 4ms) == 1ms);
   backoff.active(now + 50ms);
   CHECK(backoff.idle(now + 50ms) == 20us);
   backoff.active(now + 200ms);
