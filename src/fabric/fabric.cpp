@@ -13,6 +13,7 @@
 
 #include "fabric/broadcast.hpp"
 #include "fabric/channel.hpp"
+#include "fabric/closing.hpp"
 #include "fabric/epochs.hpp"
 #include "fabric/frame.hpp"
 #include "fabric/inbox.hpp"
@@ -69,8 +70,11 @@ class Fabric::Impl {
         size_(size),
         incarnation_(incarnation),
         now_(std::chrono::steady_clock::now()),
+        heard_(static_cast<std::size_t>(size), now_),
+        heard_by_pilot_(now_),
         peers_(static_cast<std::size_t>(size)),
         lost_(static_cast<std::size_t>(size), false),
+        closing_(rank == pilot_rank),
         watch_(config.heartbeat_every, config.heartbeat_lost, now_),
         log_(size),
         channel_(frames, config.frame_bytes, std::min(defaults::frame_receives, config.frame_credits)),
@@ -86,13 +90,15 @@ class Fabric::Impl {
   Rank rank() const { return rank_; }
   Rank size() const { return size_; }
   bool is_lost(Rank rank) const { return lost_[index(rank)]; }
-  bool closed() const { return stage_ == Stage::closed; }
-  bool clean() const { return clean_; }
+  bool closed() const { return closing_.closed(); }
+  bool clean() const { return closing_.clean(); }
+  SteadyTime last_heard(Rank rank) const { return heard_[index(rank)]; }
+  SteadyTime heard_by_pilot() const { return is_pilot() ? std::chrono::steady_clock::now() : heard_by_pilot_; }
 
   void send(Rank to, MessageClass message_class, MessageKind kind, std::string payload) {
     assert(to >= 0 && to < size_);
     if (is_lost(to)) return;
-    if (payload.size() > config_.max_message || stage_ > Stage::draining) {
+    if (payload.size() > config_.max_message || !closing_.may_send()) {
       ++stats_.messages_refused;
       return;
     }
@@ -113,7 +119,7 @@ class Fabric::Impl {
 
   std::uint64_t publish(std::string payload) {
     assert(is_pilot());
-    if (payload.size() + epoch_overhead > config_.max_message || stage_ > Stage::draining) {
+    if (payload.size() + epoch_overhead > config_.max_message || !closing_.may_send()) {
       ++stats_.messages_refused;
       return 0;
     }
@@ -124,9 +130,8 @@ class Fabric::Impl {
   bool poll(TransportHandler& handler);
 
   void begin_close(Duration deadline) {
-    if (stage_ != Stage::open) return;
-    stage_ = Stage::draining;
-    close_by_ = std::chrono::steady_clock::now() + deadline;
+    if (closing_.begun()) return;
+    closing_.begin(std::chrono::steady_clock::now() + deadline);
     for_each_living([this](Rank other) {
       if (peers_[index(other)]) list(other);
     });
@@ -148,6 +153,7 @@ class Fabric::Impl {
     bool listed = false;  ///< in to_flush_
     bool broken = false;  ///< about to be lost
     bool said_goodbye = false;
+    SteadyTime::rep stamp = 0;  ///< on rank 0: of its last heartbeat, by its own clock
   };
   struct OwnMessage {
     MessageClass message_class;
@@ -159,7 +165,6 @@ class Fabric::Impl {
     std::string reason;
     bool told = false;  ///< by rank 0, which need not hear of it again
   };
-  enum class Stage { open, draining, said_goodbye, closed };
 
   static std::size_t index(Rank rank) { return static_cast<std::size_t>(rank); }
   bool is_pilot() const { return rank_ == pilot_rank; }
@@ -215,6 +220,7 @@ class Fabric::Impl {
   bool deliver_own(TransportHandler& handler);
   void take_frame(const FrameChannel::Arrival& arrival, TransportHandler& handler);
   void take_record(Rank from, const RecordHeader& header, std::string_view payload, TransportHandler& handler);
+  void take_stamp(Rank from, SteadyTime::rep stamp);
   void take_epochs(std::string_view data, TransportHandler& handler);
   bool move_epochs(TransportHandler& handler);
   void repair(Rank rank, SteadyTime cutoff);
@@ -227,7 +233,6 @@ class Fabric::Impl {
   void start_frame(Rank to, FrameWriter& frame, FrameChannel::Buffer buffer, FrameHeader header);
   bool drained();
   void close_step();
-  void finish(bool in_order);
 
   FabricConfig config_;
   MPI_Comm frames_comm_;
@@ -236,6 +241,9 @@ class Fabric::Impl {
   Rank size_;
   std::uint64_t incarnation_;
   SteadyTime now_;  ///< of the current poll
+
+  std::vector<SteadyTime> heard_;  ///< when each rank was heard last
+  SteadyTime heard_by_pilot_;      ///< rank 0 has heard this rank since
 
   std::vector<std::unique_ptr<Peer>> peers_;  ///< made when first used
   std::vector<bool> lost_;
@@ -247,6 +255,7 @@ class Fabric::Impl {
   std::deque<OwnMessage> own_messages_;
   std::array<std::size_t, message_classes> own_backlog_{};
 
+  Closing closing_;
   RankWatch watch_;
   EpochLog log_;                        ///< rank 0
   std::deque<std::string> own_epochs_;  ///< rank 0: published, not delivered here yet
@@ -256,10 +265,7 @@ class Fabric::Impl {
   std::uint32_t polls_ = 0;
   std::uint64_t acknowledged_ = 0;  ///< last epoch that this rank has acknowledged
 
-  Stage stage_ = Stage::open;
-  SteadyTime close_by_;
   bool pilot_said_goodbye_ = false;
-  bool clean_ = false;
 
   FabricStats stats_;
   FrameChannel channel_;
@@ -279,18 +285,18 @@ bool Fabric::Impl::poll(TransportHandler& handler) {
   }
   active |= work_off_losses(handler);
   active |= flush();
-  if (stage_ != Stage::open) close_step();
+  if (closing_.begun()) close_step();
   return active;
 }
 
 bool Fabric::Impl::deliver_own(TransportHandler& handler) {
+  if (own_messages_.empty()) return false;  // an empty deque is not free to make
   // What handlers send now is for the next poll.
   const std::deque<OwnMessage> messages = std::exchange(own_messages_, {});
   for (const OwnMessage& message : messages) {
     own_backlog_[index_of(message.message_class)] -= message.payload.size();
     ++stats_.messages_received;
     handler.on_message(rank_, message.kind, message.payload);
-  if (own_messages_.empty()) return false;  // an empty deque is not free to make
   }
   return true;
 }
@@ -310,6 +316,7 @@ void Fabric::Impl::take_frame(const FrameChannel::Arrival& arrival, TransportHan
   ++stats_.frames_received;
   stats_.bytes_received += arrival.bytes.size();
   watch_.heard(from, now_);
+  heard_[index(from)] = now_;
 
   Peer& sender = peer(from);
   for (const MessageClass message_class : classes) {
@@ -346,6 +353,7 @@ void Fabric::Impl::take_record(Rank from, const RecordHeader& header, std::strin
         log_.acknowledge(from, *held);
         repair(from, now_ - config_.epoch_repair_after);
       }
+      if (const auto stamp = value_of<SteadyTime::rep>(payload)) take_stamp(from, *stamp);
       break;
     case MessageKind::epoch_repair:
       take_epochs(payload, handler);
@@ -362,6 +370,16 @@ void Fabric::Impl::take_record(Rank from, const RecordHeader& header, std::strin
       break;
     default:
       break;
+  }
+}
+
+/// Each rank stamps its heartbeats by its own clock, and rank 0 gives the stamp back with its own: however long a message was
+/// on its way, what comes back is a time after which rank 0 has heard this rank.
+void Fabric::Impl::take_stamp(Rank from, SteadyTime::rep stamp) {
+  if (is_pilot()) {
+    peer(from).stamp = stamp;
+  } else if (from == pilot_rank && stamp != 0) {
+    heard_by_pilot_ = std::clamp(SteadyTime(SteadyTime::duration(stamp)), heard_by_pilot_, now_);
   }
 }
 
@@ -423,17 +441,15 @@ void Fabric::Impl::tick() {
   for (const Rank rank : tick.silent) {
     break_with(rank, "nothing was heard from it for " + format_duration(config_.heartbeat_lost));
   }
-  if (!tick.beat || stage_ > Stage::draining) return;
-  const auto beat = [this](Rank to) {
-    Peer& to_peer = peer(to);
-    // What waits already is as good a sign of life, once it gets through.
-    if (to_peer.said_goodbye || to_peer.out[index_of(MessageClass::control)].backlog() > 0) return;
-    enqueue(to, MessageClass::control, MessageKind::heartbeat, bytes_of(is_pilot() ? log_.last() : receiver_.held()));
-  };
+  if (!tick.beat || !closing_.may_send()) return;
   if (is_pilot()) {
-    for_each_living(beat);
+    // To those too that have said goodbye: they wait for ours, however long we need.
+    for_each_living([this](Rank to) {
+      enqueue(to, MessageClass::control, MessageKind::heartbeat, bytes_of(log_.last()) + bytes_of(peer(to).stamp));
+    });
   } else if (!is_lost(pilot_rank)) {
-    beat(pilot_rank);
+    enqueue(pilot_rank, MessageClass::control, MessageKind::heartbeat,
+            bytes_of(receiver_.held()) + bytes_of(now_.time_since_epoch().count()));
   }
 }
 
@@ -489,7 +505,7 @@ bool Fabric::Impl::flush() {
     if (more) channel_.progress();
     active |= more;
   }
-  const std::uint32_t owed_limit = stage_ == Stage::open ? std::max(config_.frame_credits / 2, 1u) : 1;
+  const std::uint32_t owed_limit = !closing_.begun() ? std::max(config_.frame_credits / 2, 1u) : 1;
   bool credit_sent = false;
   for (const Rank rank : ranks) {
     Peer& flushed = peer(rank);
@@ -552,35 +568,26 @@ bool Fabric::Impl::drained() {
 }
 
 void Fabric::Impl::close_step() {
-  if (now_ >= close_by_) return finish(false);
-  if (!drained()) return;
-  if (stage_ == Stage::said_goodbye) {
-    const bool last_word = is_pilot() || pilot_said_goodbye_;
-    const bool broadcasts_over = size_ == 1 || broadcast_.closed();
-    if (last_word && (broadcasts_over || !lossless())) finish(lossless());
-    return;
-  }
-  if (!is_pilot()) {
-    if (is_lost(pilot_rank)) return finish(false);
-    stage_ = Stage::said_goodbye;
-    enqueue(pilot_rank, MessageClass::control, MessageKind::goodbye, {});
-    return;
-  }
   const bool epochs_over =
-      own_epochs_.empty() && log_.acknowledged() == log_.last() && (broadcast_.ready() || !lossless());
-  if (!epochs_over || !all_living([this](Rank other) { return peer(other).said_goodbye; })) return;
-  stage_ = Stage::said_goodbye;
-  for_each_living([this](Rank other) { enqueue(other, MessageClass::control, MessageKind::goodbye, {}); });
-  if (size_ > 1 && lossless()) broadcast_.start({}, true);
-}
-
-void Fabric::Impl::finish(bool in_order) {
-  stage_ = Stage::closed;
-  clean_ = in_order;
-  if (!clean_) return;
-  channel_.cancel();
-  MPI_Comm_free(&frames_comm_);
-  MPI_Comm_free(&epochs_comm_);
+      is_pilot() && own_epochs_.empty() && log_.acknowledged() == log_.last() && (broadcast_.ready() || !lossless());
+  const bool goodbyes_in =
+      is_pilot() ? all_living([this](Rank other) { return peer(other).said_goodbye; }) : pilot_said_goodbye_;
+  const auto step = closing_.step(now_, {.drained = drained(),
+                                         .lossless = lossless(),
+                                         .epochs_over = epochs_over,
+                                         .goodbyes_in = goodbyes_in,
+                                         .broadcasts_over = size_ == 1 || broadcast_.closed(),
+                                         .pilot_lost = is_lost(pilot_rank)});
+  if (step == Closing::Step::say_goodbye) {
+    const auto goodbye = [this](Rank to) { enqueue(to, MessageClass::control, MessageKind::goodbye, {}); };
+    if (!is_pilot()) return goodbye(pilot_rank);
+    for_each_living(goodbye);
+    if (size_ > 1 && lossless()) broadcast_.start({}, true);
+  } else if (step == Closing::Step::finish && clean()) {
+    channel_.cancel();
+    MPI_Comm_free(&frames_comm_);
+    MPI_Comm_free(&epochs_comm_);
+  }
 }
 
 Result<std::unique_ptr<Fabric>> Fabric::create(MPI_Comm comm, const FabricConfig& config) {
@@ -640,6 +647,12 @@ bool Fabric::closed() const {
 }
 bool Fabric::clean() const {
   return impl_->clean();
+}
+SteadyTime Fabric::last_heard(Rank rank) const {
+  return impl_->last_heard(rank);
+}
+SteadyTime Fabric::heard_by_pilot() const {
+  return impl_->heard_by_pilot();
 }
 FabricStats Fabric::stats() const {
   return impl_->stats();

@@ -5,7 +5,7 @@
 // happens is told from inside poll(); the handler may call anything here but poll().
 // docs/spec/messages.md is the contract.
 //
-// The parts: frame (layout), outbox and inbox (order, credit, chunks), epochs, liveness are pure;
+// The parts: frame (layout), outbox and inbox (order, credit, chunks), epochs, liveness, closing are pure;
 // channel and broadcast are the edge to MPI; fabric.cpp ties them together.
 #pragma once
 
@@ -79,6 +79,11 @@ class Fabric final : public Transport {
   /// Once closed: everything was delivered everywhere and MPI_Finalize may be called. Otherwise a
   /// rank was lost or the deadline passed, and the process should end without MPI_Finalize.
   bool clean() const;
+
+  /// When something came from that rank last; the beginning, if nothing ever did.
+  std::chrono::steady_clock::time_point last_heard(Rank rank) const;
+  /// Rank 0 has heard this rank at this time or later, by this rank's clock: what leases count from.
+  std::chrono::steady_clock::time_point heard_by_pilot() const;
 
   FabricStats stats() const;
 

@@ -274,6 +274,34 @@ void a_close_that_not_all_join_ends_at_its_deadline(Checks& checks) {
   // The others never close this one; its destructor must not wait for anything.
 }
 
+void who_has_said_goodbye_waits_for_a_slow_rank_0(Checks& checks) {
+  if (checks.ranks != 2) return;  // it takes long, and more ranks would show no more
+  FabricConfig config;
+  config.heartbeat_every = 200ms;
+  config.heartbeat_lost = 10s;
+  auto created = Fabric::create(MPI_COMM_WORLD, config);
+  RANK_CHECK(checks, created.ok());
+  Fabric& fabric = **created;
+  int losses = 0;
+  Handler handler;
+  handler.lost = [&](Rank, std::string_view) { ++losses; };
+  if (fabric.rank() == 0) {
+    const auto slow_until = Clock::now() + config.heartbeat_lost + 2s;
+    RANK_CHECK(checks, poll_until(fabric, handler, [&] { return Clock::now() > slow_until; }));
+  }
+  RANK_CHECK(checks, close(fabric, handler));
+  RANK_CHECK(checks, losses == 0);
+}
+
+void each_rank_knows_that_rank_0_hears_it(Checks& checks) {
+  auto fabric = make(MPI_COMM_WORLD);
+  Handler handler;
+  const auto before = Clock::now();
+  RANK_CHECK(checks, poll_until(*fabric, handler, [&] { return fabric->heard_by_pilot() > before; }));
+  RANK_CHECK(checks, fabric->heard_by_pilot() <= Clock::now());
+  RANK_CHECK(checks, close(*fabric, handler));
+}
+
 struct Case {
   const char* name;
   void (*run)(Checks&);
@@ -287,6 +315,8 @@ constexpr Case cases[] = {
     {"part of the ranks works while the rest computes", part_of_the_ranks_works_while_the_rest_computes},
     {"two fabrics in one process do not mix", two_fabrics_in_one_process_do_not_mix},
     {"what was sent before the close arrives", what_was_sent_before_the_close_arrives},
+    {"who has said goodbye waits for a slow rank 0", who_has_said_goodbye_waits_for_a_slow_rank_0},
+    {"each rank knows that rank 0 hears it", each_rank_knows_that_rank_0_hears_it},
     {"a close that not all join ends at its deadline", a_close_that_not_all_join_ends_at_its_deadline},
 };
 
@@ -297,6 +327,7 @@ int main(int argc, char** argv) {
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
   Checks checks;
   MPI_Comm_rank(MPI_COMM_WORLD, &checks.rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &checks.ranks);
   for (const Case& test : cases) {
     const auto start = Clock::now();
     test.run(checks);

@@ -24,6 +24,7 @@ constexpr auto patience = 60s;
 
 struct Checks {
   int rank = 0;
+  int ranks = 1;
   int failed = 0;
   int made = 0;
   void check(bool ok, const char* what, const char* file, int line) {
