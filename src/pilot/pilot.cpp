@@ -1,5 +1,6 @@
 #include "pilot/pilot.hpp"
 
+#include <algorithm>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -189,6 +190,7 @@ void Pilot::enter_shutdown(MonoTime now) {
 }
 
 void Pilot::on_time(MonoTime now) {
+  give_up_lost_nodes(now);
   if (phase_ == Phase::running) services_.on_time(now);
   if (deadline_ && *deadline_ <= now) {
     if (phase_ == Phase::draining && !stop_asked_) {
@@ -208,8 +210,9 @@ void Pilot::on_time(MonoTime now) {
 }
 
 std::optional<MonoTime> Pilot::next_deadline() const {
-  if (phase_ == Phase::running) return services_.next_deadline();
-  return deadline_;
+  std::optional<MonoTime> next = phase_ == Phase::running ? services_.next_deadline() : deadline_;
+  for (const LostNode& node : lost_nodes_) next = std::min(next.value_or(node.harmless_at), node.harmless_at);
+  return next;
 }
 
 /// After every change: starts what can start, tells what has changed, and sees whether the run goes
@@ -259,6 +262,7 @@ void Pilot::finish() {
   output_.record(events::RunEnded{.state = result_.state, .exit_code = to_int(result_.code), .reason = result_.reason});
   phase_ = Phase::finished;
   deadline_.reset();
+  lost_nodes_.clear();
 }
 
 RunResult Pilot::judge() const {
@@ -301,7 +305,7 @@ void Pilot::on_node_joined(Rank rank, const NodeJoined& node, MonoTime now) {
   settle(now);
 }
 
-void Pilot::on_node_lost(Rank rank, const std::string& reason, MonoTime now) {
+void Pilot::on_node_lost(Rank rank, const std::string& reason, MonoTime now, MonoTime harmless_at) {
   if (phase_ == Phase::finished) return;
   known_.insert(rank);
   if (!scheduler_.alive(rank)) return;
@@ -313,9 +317,19 @@ void Pilot::on_node_lost(Rank rank, const std::string& reason, MonoTime now) {
     end_early(RunState::failed, ExitCode::runtime_failed, "every node was lost; the last: " + reason);
     if (phase_ == Phase::running) enter_draining(now, false);
   }
-  services_.on_node_lost(rank, reason);
-  tasks_.on_node_lost(rank, reason);
+  lost_nodes_.push_back({harmless_at, rank, reason});
+  give_up_lost_nodes(now);
   settle(now);
+}
+
+/// What a lost node had is started anew elsewhere, once it cannot run there any more.
+void Pilot::give_up_lost_nodes(MonoTime now) {
+  std::erase_if(lost_nodes_, [&](const LostNode& node) {
+    if (node.harmless_at > now) return false;
+    services_.on_node_lost(node.rank, node.reason);
+    tasks_.on_node_lost(node.rank, node.reason);
+    return true;
+  });
 }
 
 void Pilot::on_task_started(Rank rank, const TaskStarted& started, MonoTime) {

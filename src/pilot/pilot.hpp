@@ -28,6 +28,8 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "core/defaults.hpp"
 #include "core/description.hpp"
@@ -101,7 +103,9 @@ class Pilot {
   /// Any message of an agent: calls one of those below.
   void on_message(Rank from, const FromAgent& message, MonoTime now);
   void on_node_joined(Rank rank, const NodeJoined& node, MonoTime now);
-  void on_node_lost(Rank rank, const std::string& reason, MonoTime now);
+  /// Nothing is placed on the node any more. What it had is started anew only from `harmless_at` on, when the lease that it
+  /// held is over and it has ended whatever it may still have run.
+  void on_node_lost(Rank rank, const std::string& reason, MonoTime now, MonoTime harmless_at = 0);
   void on_task_started(Rank rank, const TaskStarted& started, MonoTime now);
   void on_task_ended(Rank rank, const TaskEnded& ended, MonoTime now);
   void on_replica_started(Rank rank, const ReplicaStarted& started, MonoTime now);
@@ -128,6 +132,7 @@ class Pilot {
   void record_declared(ServiceIndex service);
   void end_early(RunState state, ExitCode code, const std::string& reason);
   void stop_running(const std::string& reason, MonoTime now);
+  void give_up_lost_nodes(MonoTime now);
   void enter_draining(MonoTime now, bool at_once);
   void enter_stopping(MonoTime now);
   void enter_shutdown(MonoTime now);
@@ -144,8 +149,14 @@ class Pilot {
   bool closed_ = false;
   bool stop_asked_ = false;  ///< running tasks have been asked to end
   std::uint32_t joined_ = 0;
-  std::set<Rank> known_;                ///< ranks that ever joined or were lost
-  std::set<Rank> agents_;               ///< that live and have not said AgentDone
+  std::set<Rank> known_;   ///< ranks that ever joined or were lost
+  std::set<Rank> agents_;  ///< that live and have not said AgentDone
+  struct LostNode {
+    MonoTime harmless_at;
+    Rank rank;
+    std::string reason;
+  };
+  std::vector<LostNode> lost_nodes_;    ///< that may still run what they had
   std::optional<MonoTime> deadline_;    ///< of the phase
   std::optional<RunResult> early_end_;  ///< why the run is not to run its course
   bool closed_at_early_end_ = false;

@@ -64,8 +64,8 @@ void PilotEdge::on_message(Rank from, FromAgent message) {
   push(Report{from, std::move(message)});
 }
 
-void PilotEdge::on_rank_lost(Rank rank, std::string reason) {
-  push(Lost{rank, std::move(reason)});
+void PilotEdge::on_rank_lost(Rank rank, std::string reason, MonoTime harmless_at) {
+  push(Lost{rank, std::move(reason), harmless_at});
 }
 
 void PilotEdge::on_epoch_acknowledged(std::uint64_t number, Duration took, std::vector<ReplicaId> ready) {
@@ -223,7 +223,7 @@ void PilotEdge::handle(Input input) {
                 ExitCode::runtime_failed};
       for (auto& waiter : std::exchange(node_waiters_, {})) waiter->set_value(*never_joined_);
     }
-    pilot_.on_node_lost(lost->rank, lost->reason, now);
+    pilot_.on_node_lost(lost->rank, lost->reason, now, lost->harmless_at);
   } else {
     auto& report = std::get<Report>(input);
     pilot_.on_message(report.from, report.message, now);

@@ -63,7 +63,7 @@ class PilotEdge final : private pilot::Output {
 
   // From the event loop.
   void on_message(Rank from, FromAgent message);
-  void on_rank_lost(Rank rank, std::string reason);
+  void on_rank_lost(Rank rank, std::string reason, MonoTime harmless_at);
   void on_epoch_acknowledged(std::uint64_t number, Duration took, std::vector<ReplicaId> ready);
 
   // From any thread; all but the last two wait for the pilot.
@@ -113,6 +113,7 @@ class PilotEdge final : private pilot::Output {
   template <typename T>
   static T await(std::future<T> future);
   void push(Input input);
+    MonoTime harmless_at;
   std::uint32_t expected_nodes() const;
   TaskResult result_of(TaskIndex task) const;
 

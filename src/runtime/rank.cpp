@@ -8,6 +8,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <csignal>
+#include <deque>
 #include <map>
 #include <set>
 
@@ -27,7 +28,9 @@
 namespace trireme {
 namespace {
 
-constexpr auto sample_every = std::chrono::seconds(1);
+constexpr auto tend_every = std::chrono::seconds(1);
+static_assert(defaults::lease + defaults::lease_grace <= defaults::heartbeat_lost,
+              "a rank that is lost by silence has ended what it had");
 // A rank that has nothing more to send waits for the others to say so too: rank 0 may still be writing its log.
 constexpr Duration goodbye_deadline = std::chrono::minutes(1);
 
@@ -67,8 +70,9 @@ class RankLoop::Impl final : public TransportHandler {
   void on_order(std::string_view payload);
   void on_batch(PilotBatch batch);
   void publish(std::vector<ServiceEndpoint> changed);
-  void sample_later();
+  void tend_later();
   void send_samples();
+  void renew_lease();
   void report(FromAgent message);
   void begin_close();
 
@@ -85,7 +89,9 @@ class RankLoop::Impl final : public TransportHandler {
   std::set<std::string> service_names_;
   std::unique_ptr<Agent> agent_;
   boost::asio::signal_set signals_{io_};
-  boost::asio::steady_timer sample_timer_{io_};
+  boost::asio::steady_timer tend_timer_{io_};
+  std::chrono::steady_clock::time_point lease_until_;
+  std::deque<ToAgent> held_orders_;  ///< that came when the lease was over
 
   // On rank 0.
   std::unique_ptr<PilotEdge> pilot_;
@@ -127,7 +133,7 @@ Status RankLoop::Impl::prepare(MPI_Comm comm, std::unique_ptr<JournalWriter> jou
   if (!is_pilot() || !config_.dedicated_pilot) {
     if (auto started = start_agent(); !started) return started;
   }
-  sample_later();
+  tend_later();
   return {};
 }
 
@@ -157,7 +163,9 @@ Status RankLoop::Impl::start_agent() {
       io_, std::move(options), std::move(hooks),
       spawner_factory(io_,
                       {.log_file = spawner_log, .remove = tmp_->path(), .run_id = info_.run_id, .rank = place_.rank}));
-  return agent_->start();
+  if (auto started = agent_->start(); !started) return started;
+  renew_lease();
+  return {};
 }
 
 void RankLoop::Impl::handle_signals() {
@@ -201,7 +209,14 @@ void RankLoop::Impl::on_order(std::string_view payload) {
     log_->error("an order of the pilot cannot be read: {}", order.error().text());
     return;
   }
-  if (std::holds_alternative<ShutdownAgent>(*order)) send_samples();
+  if (std::holds_alternative<ShutdownAgent>(*order)) {
+    send_samples();
+    held_orders_.clear();
+  } else if (std::chrono::steady_clock::now() >= lease_until_) {
+    // It may be old: the pilot may have given up this rank meanwhile, and ordered the same from another.
+    held_orders_.push_back(std::move(*order));
+    return;
+  }
   agent_->on_message(std::move(*order));
 }
 
@@ -215,7 +230,8 @@ void RankLoop::Impl::on_rank_lost(Rank rank, std::string_view reason) {
   log_->warn("rank {} is lost: {}", rank, reason);
   proxy_->on_rank_lost(rank);
   if (is_pilot()) {
-    pilot_->on_rank_lost(rank, std::string(reason));
+    const auto harmless_at = fabric_->last_heard(rank) + defaults::lease + defaults::lease_grace;
+    pilot_->on_rank_lost(rank, std::string(reason), Duration(harmless_at.time_since_epoch()).count());
   } else if (rank == pilot_rank) {
     end_.code = ExitCode::runtime_failed;
     end_.error = Error{"rank 0 is lost: " + std::string(reason), "rank " + std::to_string(place_.rank),
@@ -235,7 +251,7 @@ void RankLoop::Impl::on_batch(PilotBatch batch) {
 void RankLoop::Impl::begin_close() {
   if (closing_) return;
   closing_ = true;
-  sample_timer_.cancel();
+  tend_timer_.cancel();
   fabric_->begin_close(is_pilot() ? Duration(defaults::finalize_deadline) : goodbye_deadline);
 }
 
@@ -272,15 +288,26 @@ void RankLoop::Impl::on_epoch_acknowledged(std::uint64_t number) {
   unacknowledged_.erase(epoch);
 }
 
-// --- counters --------------------------------------------------------------------------------------------------------
+// --- every second ----------------------------------------------------------------------------------------------------
 
-void RankLoop::Impl::sample_later() {
-  sample_timer_.expires_after(sample_every);
-  sample_timer_.async_wait([this](const boost::system::error_code& error) {
+void RankLoop::Impl::tend_later() {
+  tend_timer_.expires_after(tend_every);
+  tend_timer_.async_wait([this](const boost::system::error_code& error) {
     if (error || closing_) return;
     send_samples();
-    sample_later();
+    renew_lease();
+    tend_later();
   });
+}
+
+/// What this rank runs may go on while rank 0 hears this rank, and for `lease` after it did so last.
+void RankLoop::Impl::renew_lease() {
+  const auto until = fabric_->heard_by_pilot() + defaults::lease;
+  const auto left = until - std::chrono::steady_clock::now();
+  if (!agent_ || until <= lease_until_ || left <= Duration::zero()) return;
+  lease_until_ = until;
+  agent_->renew_lease(std::chrono::ceil<std::chrono::milliseconds>(left));
+  for (ToAgent& order : std::exchange(held_orders_, {})) agent_->on_message(std::move(order));
 }
 
 void RankLoop::Impl::send_samples() {

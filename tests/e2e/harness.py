@@ -35,6 +35,21 @@ def processes_with(variable):
     return [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and wanted in process_environment(pid)]
 
 
+def rank_processes(mark):
+    """The ranks' processes by rank, among those that carry the mark."""
+    ranks = {}
+    for pid in processes_with(mark):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                command = file.read().split(b"\0")
+        except OSError:
+            continue  # gone meanwhile
+        if os.path.realpath(f"/proc/{pid}/exe") == os.path.realpath(TRIREME) and b"run" in command:
+            environment = dict(entry.split(b"=", 1) for entry in process_environment(pid) if b"=" in entry)
+            ranks[int(environment.get(b"OMPI_COMM_WORLD_RANK", environment.get(b"PMI_RANK", b"0")))] = pid
+    return ranks
+
+
 def wait_until(condition, what, deadline=DEADLINE):
     """Waits for a state of the world that has no event to wait for."""
     end = time.monotonic() + deadline

@@ -36,16 +36,6 @@ class NothingLeft(harness.TestCase):
         self.assertIsNone(run.process.poll(), "the run goes on" if run.process.poll() is None else run.finish().stderr)
         return run
 
-    def rank_processes(self, run):
-        ranks = {}
-        for pid in harness.processes_with(self.mark):
-            with open(f"/proc/{pid}/cmdline", "rb") as file:
-                command = file.read().split(b"\0")
-            if os.path.realpath(f"/proc/{pid}/exe") == os.path.realpath(harness.TRIREME) and b"run" in command:
-                environment = dict(entry.split(b"=", 1) for entry in harness.process_environment(pid) if b"=" in entry)
-                ranks[int(environment.get(b"OMPI_COMM_WORLD_RANK", environment.get(b"PMI_RANK", b"0")))] = pid
-        return ranks
-
     def assert_readable(self, run):
         self.assertEqual(run.events()[0]["event"], "run_started")
         self.trireme("status", run.run_dir)
@@ -77,7 +67,7 @@ class NothingLeft(harness.TestCase):
         for rank in range(3):
             with self.subTest(rank=rank):
                 run = self.started(3)
-                os.kill(self.rank_processes(run)[rank], signal.SIGKILL)
+                os.kill(harness.rank_processes(self.mark)[rank], signal.SIGKILL)
                 run.finish()
                 self.assertNotEqual(run.code, 0)
                 self.assert_processes_gone(run)

@@ -281,6 +281,23 @@ TEST_SUITE("tasks") {
     CHECK(w.state(0) == TaskState::failed);
   }
 
+  TEST_CASE("what a lost node had is started anew only once the node can do no harm any more") {
+    Started w(2, 1, {.expected_nodes = 2});
+    w.submit(task("a"));
+    w.submit(task("b"));
+    w.out.take();
+    w.pilot.on_node_lost(1, "frozen", 1 * second, 20 * second);
+    CHECK(w.out.take() == Lines{"log: node 1 lost: frozen"});
+    CHECK(w.pilot.next_deadline() == 20 * second);
+    w.end(0, 0);  // its core is free, but t1.0 may still run
+    w.pilot.on_time(20 * second - 1);
+    CHECK(w.out.take() == Lines{"log: t0.0 ended on 0 done", "log: task 0 done"});
+    w.pilot.on_time(20 * second);
+    CHECK(w.out.take() == Lines{"log: t1.0 ended on 1 lost", "log: task 1 ready", "log: t1.1 placed on 0 x1",
+                                "to 0: start t1.1 ranks 0-0"});
+    CHECK(!w.pilot.next_deadline());
+  }
+
   TEST_CASE("the other parts of an attempt on a lost node are cancelled before it is tried again") {
     Started w(3, 2);
     TaskDescription mpi = task("mpi");
