@@ -118,7 +118,9 @@ constexpr std::uint32_t overtakes = 32;   ///< how often a blocked request is ov
 constexpr std::uint32_t node_losses = 3;  ///< lost attempts of a task that do not use up its retries
 constexpr std::uint32_t stable_backoffs = 10;  ///< a replica ready for this many backoffs starts to count anew
 constexpr auto patience = 30s;  ///< beyond an agent's own deadline, before the pilot goes on without its answer
-constexpr std::size_t command_shown = 200;  ///< characters of a command line in events
+constexpr std::size_t pilot_inbox = 1u << 20;  ///< messages that wait for the pilot; usually a few per node and slot
+constexpr auto pilot_inbox_wait = 10s;         ///< for room there; then the run has failed
+constexpr std::size_t command_shown = 200;     ///< characters of a command line in events
 
 // Node.
 constexpr unsigned file_threads = 4;           ///< that stage files and read logs
@@ -134,4 +136,5 @@ constexpr std::size_t log_tail_lines = 20;     ///< of a failed service's log, i
 constexpr std::size_t log_tail_bytes = 4u << 10;
 constexpr auto agent_end_extra = 5s;  ///< at the end of a run, beyond what the spawner may need
 
+constexpr auto file_end = 10s;        ///< for file jobs in progress at the end of a run; then they are given up
 }  // namespace trireme::defaults

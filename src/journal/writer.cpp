@@ -5,7 +5,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <string_view>
 #include <system_error>
+#include <utility>
 
 #include "journal/codec.hpp"
 #include "journal/files.hpp"
@@ -36,6 +41,57 @@ Status make_folder(const std::filesystem::path& folder) {
 }
 
 }  // namespace
+
+/// What the thread and the callers share. The thread's too: one that was given up still has it.
+class JournalWriter::Log {
+ public:
+  Log(std::filesystem::path events, std::string run_id, JournalOptions options, std::uint32_t segment)
+      : events_(std::move(events)), run_id_(std::move(run_id)), options_(std::move(options)), segment_(segment) {}
+  ~Log() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Log(const Log&) = delete;
+  Log& operator=(const Log&) = delete;
+
+  // For callers:
+  Status record(const EventBody& event, WallTime time);
+  Status flush(std::chrono::nanoseconds timeout);
+  void begin_end();
+  /// The thread has been left behind: the failure that is.
+  Error give_up();
+  Status status() const;
+  Counters counters() const;
+
+  // Of the journal's thread (and before there is one):
+  void run();
+  Status open_segment();
+
+ private:
+  Status commit(std::string_view records, bool sync);
+  Status close_segment();
+  Status write_out(std::string_view records);
+  Error io_error(const std::string& what, int code) const;
+
+  const std::filesystem::path events_;
+  const std::string run_id_;
+  const JournalOptions options_;
+
+  std::uint32_t segment_ = 0;
+  int fd_ = -1;
+  std::uint64_t segment_end_ = 0;
+
+  mutable std::mutex mutex_;
+  std::condition_variable work_;  ///< for the thread: something was recorded, a flush is wanted, or the end
+  std::condition_variable done_;  ///< for callers: room, committed, or failed
+  std::string queue_;
+  std::uint64_t recorded_ = 0;  ///< bytes of records, counted from the start; so are the next two
+  std::uint64_t synced_ = 0;
+  std::uint64_t wanted_ = 0;  ///< a flush waits until synced_ is here
+  bool closing_ = false;
+  bool given_up_ = false;  ///< nobody is to be told anything any more
+  std::optional<Error> failure_;
+  Counters counters_;
+};
 
 Result<std::unique_ptr<JournalWriter>> JournalWriter::create(const std::filesystem::path& events,
                                                              const std::string& run_id, JournalOptions options) {
@@ -73,22 +129,44 @@ Result<std::unique_ptr<JournalWriter>> JournalWriter::resume(const std::filesyst
 Result<std::unique_ptr<JournalWriter>> JournalWriter::start(const std::filesystem::path& events,
                                                             const std::string& run_id, JournalOptions options,
                                                             std::uint32_t number) {
-  std::unique_ptr<JournalWriter> writer(new JournalWriter(events, run_id, std::move(options)));
-  writer->segment_ = number;
-  if (Status opened = writer->open_segment(); !opened.ok()) return opened.error();
-  writer->thread_ = std::thread([raw = writer.get()] { raw->run(); });
-  return writer;
+  auto log = std::make_shared<Log>(events, run_id, std::move(options), number);
+  if (Status opened = log->open_segment(); !opened.ok()) return opened.error();
+  return std::unique_ptr<JournalWriter>(new JournalWriter(std::move(log)));
 }
 
-JournalWriter::JournalWriter(std::filesystem::path events, std::string run_id, JournalOptions options)
-    : events_(std::move(events)), run_id_(std::move(run_id)), options_(std::move(options)) {}
+JournalWriter::JournalWriter(std::shared_ptr<Log> log) : log_(std::move(log)), thread_([log = log_] { log->run(); }) {}
 
 JournalWriter::~JournalWriter() {
   if (thread_.joinable()) static_cast<void>(close());
-  if (fd_ >= 0) ::close(fd_);
 }
 
 Status JournalWriter::record(const EventBody& event, WallTime time) {
+  return log_->record(event, time);
+}
+
+Status JournalWriter::flush(std::chrono::nanoseconds timeout) {
+  return log_->flush(timeout);
+}
+
+Status JournalWriter::close(std::chrono::nanoseconds timeout) {
+  Status flushed = log_->flush(timeout);
+  log_->begin_end();
+  if (thread_.joinable() && !thread_.join(timeout)) {
+    const Error hung = log_->give_up();
+    if (flushed.ok()) return hung;
+  }
+  return flushed;
+}
+
+Status JournalWriter::status() const {
+  return log_->status();
+}
+
+JournalWriter::Counters JournalWriter::counters() const {
+  return log_->counters();
+}
+
+Status JournalWriter::Log::record(const EventBody& event, WallTime time) {
   std::unique_lock lock(mutex_);
   const auto may_go_on = [this] { return queue_.size() < options_.queue_bytes || failure_; };
   if (!done_.wait_for(lock, options_.queue_wait, may_go_on)) {
@@ -115,7 +193,7 @@ Status JournalWriter::record(const EventBody& event, WallTime time) {
   return {};
 }
 
-Status JournalWriter::flush(std::chrono::nanoseconds timeout) {
+Status JournalWriter::Log::flush(std::chrono::nanoseconds timeout) {
   std::unique_lock lock(mutex_);
   const std::uint64_t goal = recorded_;
   wanted_ = std::max(wanted_, goal);
@@ -129,29 +207,35 @@ Status JournalWriter::flush(std::chrono::nanoseconds timeout) {
   return {};
 }
 
-Status JournalWriter::close(std::chrono::nanoseconds timeout) {
-  Status flushed = flush(timeout);
-  {
-    const std::lock_guard lock(mutex_);
-    closing_ = true;
-    work_.notify_one();
-  }
-  if (thread_.joinable()) thread_.join();
-  return flushed;
+void JournalWriter::Log::begin_end() {
+  const std::lock_guard lock(mutex_);
+  closing_ = true;
+  work_.notify_one();
 }
 
-Status JournalWriter::status() const {
+Error JournalWriter::Log::give_up() {
+  const std::lock_guard lock(mutex_);
+  given_up_ = true;
+  if (!failure_) {
+    failure_ =
+        Error{"the event log could not be closed", events_.string(),
+              "the file system hangs; what was logged can be read, and the run resumed", ExitCode::runtime_failed};
+  }
+  return *failure_;
+}
+
+Status JournalWriter::Log::status() const {
   const std::lock_guard lock(mutex_);
   if (failure_) return *failure_;
   return {};
 }
 
-JournalWriter::Counters JournalWriter::counters() const {
+JournalWriter::Counters JournalWriter::Log::counters() const {
   const std::lock_guard lock(mutex_);
   return counters_;
 }
 
-void JournalWriter::run() {
+void JournalWriter::Log::run() {
   std::string batch;
   std::unique_lock lock(mutex_);
   while (true) {
@@ -189,12 +273,15 @@ void JournalWriter::run() {
     }
   }
   done_.notify_all();
-  if (const Status end = status(); !end.ok() && options_.on_failure) {
-    options_.on_failure(end.error());
+  lock.lock();
+  if (failure_ && !given_up_ && options_.on_failure) {
+    const Error told = *failure_;
+    lock.unlock();
+    options_.on_failure(told);
   }
 }
 
-Status JournalWriter::commit(std::string_view records, bool sync) {
+Status JournalWriter::Log::commit(std::string_view records, bool sync) {
   if (segment_end_ >= options_.segment_bytes && !records.empty()) {
     if (Status closed = close_segment(); !closed.ok()) return closed;
     ++segment_;
@@ -205,7 +292,7 @@ Status JournalWriter::commit(std::string_view records, bool sync) {
   return {};
 }
 
-Status JournalWriter::open_segment() {
+Status JournalWriter::Log::open_segment() {
   const std::filesystem::path path = events_ / segment_name(segment_);
   fd_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644);
   if (fd_ < 0 && errno == EEXIST) {
@@ -223,7 +310,7 @@ Status JournalWriter::open_segment() {
   return sync_folder(events_);
 }
 
-Status JournalWriter::close_segment() {
+Status JournalWriter::Log::close_segment() {
   const int fd = std::exchange(fd_, -1);
   if (::fdatasync(fd) != 0) {
     const int code = errno;
@@ -234,7 +321,7 @@ Status JournalWriter::close_segment() {
   return {};
 }
 
-Status JournalWriter::write_out(std::string_view records) {
+Status JournalWriter::Log::write_out(std::string_view records) {
   std::size_t written = 0;
   while (written < records.size()) {
     const ssize_t n = ::write(fd_, records.data() + written, records.size() - written);
@@ -253,7 +340,7 @@ Status JournalWriter::write_out(std::string_view records) {
   return {};
 }
 
-Error JournalWriter::io_error(const std::string& what, int code) const {
+Error JournalWriter::Log::io_error(const std::string& what, int code) const {
   return file_error(what, events_ / segment_name(segment_), code);
 }
 

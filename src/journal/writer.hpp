@@ -14,20 +14,16 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
-#include <mutex>
-#include <optional>
 #include <string>
-#include <string_view>
-#include <thread>
 
 #include "core/defaults.hpp"
 #include "core/events.hpp"
 #include "core/result.hpp"
+#include "core/worker_thread.hpp"
 
 namespace trireme {
 
@@ -66,7 +62,8 @@ class JournalWriter {
   /// Waits until all that was recorded before is on disk.
   Status flush(std::chrono::nanoseconds timeout);
 
-  /// Flushes and ends the thread. Later calls of record() are errors.
+  /// Flushes and ends the thread. Later calls of record() are errors. Takes `timeout` twice at most: a thread that hangs in the
+  /// file system is left behind (core/worker_thread.hpp), and that is an error.
   Status close(std::chrono::nanoseconds timeout = defaults::journal_wait);
 
   /// The failure, if there was one.
@@ -80,38 +77,13 @@ class JournalWriter {
   Counters counters() const;
 
  private:
-  using Clock = std::chrono::steady_clock;
-
-  JournalWriter(std::filesystem::path events, std::string run_id, JournalOptions options);
+  class Log;
+  explicit JournalWriter(std::shared_ptr<Log> log);
   static Result<std::unique_ptr<JournalWriter>> start(const std::filesystem::path& events, const std::string& run_id,
                                                       JournalOptions options, std::uint32_t number);
-  // Of the journal's thread (and of start(), before there is one):
-  void run();
-  Status commit(std::string_view records, bool sync);
-  Status open_segment();
-  Status close_segment();
-  Status write_out(std::string_view records);
-  Error io_error(const std::string& what, int code) const;
 
-  const std::filesystem::path events_;
-  const std::string run_id_;
-  const JournalOptions options_;
-
-  std::uint32_t segment_ = 0;
-  int fd_ = -1;
-  std::uint64_t segment_end_ = 0;
-
-  mutable std::mutex mutex_;
-  std::condition_variable work_;  ///< for the thread: something was recorded, a flush is wanted, or the end
-  std::condition_variable done_;  ///< for callers: room, committed, or failed
-  std::string queue_;
-  std::uint64_t recorded_ = 0;  ///< bytes of records, counted from the start; so are the next two
-  std::uint64_t synced_ = 0;
-  std::uint64_t wanted_ = 0;  ///< a flush waits until synced_ is here
-  bool closing_ = false;
-  std::optional<Error> failure_;
-  Counters counters_;
-  std::thread thread_;
+  std::shared_ptr<Log> log_;
+  WorkerThread thread_;
 };
 
 }  // namespace trireme

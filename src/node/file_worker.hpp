@@ -2,21 +2,20 @@
 //
 // A job runs on one of the threads; its completion runs on the loop. A job must own what it touches (values moved into it);
 // the completion may touch the loop's state. The queue is bounded: post() refuses beyond it. The destructor lets jobs in
-// progress end (give them a stop token to be quick) and drops those that wait; dropped jobs have no completion.
+// progress end (give them a stop token to be quick) and drops those that wait; neither has a completion any more. A job that
+// does not end by the deadline hangs on a file system that answers no more, and is left behind (core/worker_thread.hpp).
 #pragma once
 
-#include <condition_variable>
 #include <cstddef>
-#include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "core/defaults.hpp"
+#include "core/units.hpp"
+#include "core/worker_thread.hpp"
 
 namespace boost::asio {
 class io_context;
@@ -27,7 +26,7 @@ namespace trireme {
 class FileWorker {
  public:
   explicit FileWorker(boost::asio::io_context& loop, unsigned threads = defaults::file_threads,
-                      std::size_t capacity = defaults::file_queue);
+                      std::size_t capacity = defaults::file_queue, Duration end_deadline = defaults::file_end);
   ~FileWorker();
   FileWorker(const FileWorker&) = delete;
   FileWorker& operator=(const FileWorker&) = delete;
@@ -46,19 +45,11 @@ class FileWorker {
   }
 
  private:
-  struct Item {
-    std::function<void()> job;
-    std::function<void()> completion;
-  };
-  void work();
-
+  struct Queue;
   boost::asio::io_context& loop_;
-  const std::size_t capacity_;
-  std::mutex mutex_;
-  std::condition_variable filled_;
-  std::deque<Item> items_;
-  bool ending_ = false;
-  std::vector<std::thread> threads_;
+  const Duration end_deadline_;
+  std::shared_ptr<Queue> queue_;
+  std::vector<WorkerThread> threads_;
 };
 
 }  // namespace trireme

@@ -8,7 +8,6 @@
 #include <nlohmann/json.hpp>
 
 #include "core/defaults.hpp"
-#include "journal/files.hpp"
 
 namespace trireme::observe {
 namespace {
@@ -195,10 +194,6 @@ std::string summary_json(const RunView& run, const RunPaths& paths, WallTime now
                   {"utilisation", {{"cores", used.cores}, {"gpus", used.gpus}}},
                   {"failures", std::move(failures)}};
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-}
-
-Status write_summary(const RunView& run, const RunPaths& paths, WallTime now) {
-  return write_file_atomically(paths.summary(), summary_json(run, paths, now));
 }
 
 std::string summary_text(const RunView& run, const RunPaths& paths, WallTime now) {

@@ -3,7 +3,6 @@
 
 #include <string>
 
-#include "core/result.hpp"
 #include "core/run_paths.hpp"
 #include "observe/run_view.hpp"
 
@@ -11,9 +10,6 @@ namespace trireme::observe {
 
 /// The content of summary.json, with a newline at its end. Times of a run that has not ended count up to `now`.
 std::string summary_json(const RunView& run, const RunPaths& paths, WallTime now);
-
-/// Writes it to paths.summary(), replacing an earlier one as a whole.
-Status write_summary(const RunView& run, const RunPaths& paths, WallTime now);
 
 /// The same for people: several lines without prefix or colour, each with its newline.
 std::string summary_text(const RunView& run, const RunPaths& paths, WallTime now);

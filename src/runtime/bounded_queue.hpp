@@ -10,20 +10,23 @@
 
 namespace trireme {
 
+/// What became of a message.
+enum class Pushed { taken, full, closed };
+
 template <typename T>
 class BoundedQueue {
  public:
   explicit BoundedQueue(std::size_t capacity) : capacity_(capacity) {}
 
-  /// Waits for room until the deadline; false when there was none by then, or the queue is closed.
-  bool push(T value, std::chrono::nanoseconds deadline) {
+  /// Waits for room until the deadline.
+  Pushed push(T value, std::chrono::nanoseconds deadline) {
     std::unique_lock lock(mutex_);
-    if (!room_.wait_for(lock, deadline, [this] { return closed_ || items_.size() < capacity_; })) return false;
-    if (closed_) return false;
+    if (!room_.wait_for(lock, deadline, [this] { return closed_ || items_.size() < capacity_; })) return Pushed::full;
+    if (closed_) return Pushed::closed;
     items_.push_back(std::move(value));
     lock.unlock();
     filled_.notify_one();
-    return true;
+    return Pushed::taken;
   }
 
   /// Takes everything that is there; waits for the first item at most that long.

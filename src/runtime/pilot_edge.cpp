@@ -6,35 +6,51 @@
 
 #include "core/defaults.hpp"
 #include "core/run_paths.hpp"
+#include "core/worker_thread.hpp"
+#include "journal/files.hpp"
 #include "observe/summary.hpp"
 #include "runtime/request_folder.hpp"
 
 namespace trireme {
 namespace {
 
-// In flight at once are a few messages per node and slot; this bound is for the day when that is no longer so.
-constexpr std::size_t inbox_capacity = 1 << 20;
-constexpr auto inbox_deadline = std::chrono::seconds(10);
 constexpr Duration look_every = std::chrono::milliseconds(500);
 
 Error run_over() {
   return {"the run is over", "", "", ExitCode::failed};
 }
 
+Error overflow() {
+  return {"the pilot did not take in what it was told for too long", "",
+          "rank 0 or the file system of the run directory is overloaded; continue the run with --resume",
+          ExitCode::runtime_failed};
+}
+
+/// On a thread of its own: the file system may hang.
+Status write_summary(const std::filesystem::path& path, const std::string& json) {
+  const auto written = std::make_shared<Status>();
+  WorkerThread writer([written, path, json] { *written = write_file_atomically(path, json); });
+  if (writer.join(defaults::journal_wait)) return *written;
+  return Error{"the summary could not be written in time", path.string(), "the file system hangs",
+               ExitCode::runtime_failed};
+}
+
 }  // namespace
 
 PilotEdge::PilotEdge(const RunConfig& config, const RunInfo& info, Rank ranks, std::unique_ptr<JournalWriter> journal,
-                     std::function<void(PilotBatch)> deliver)
+                     std::function<void(PilotBatch)> deliver, InboxLimits limits)
     : config_(config),
       info_(info),
       ranks_(ranks),
       journal_(std::move(journal)),
       deliver_(std::move(deliver)),
-      inbox_(inbox_capacity),
+      inbox_wait_(limits.wait),
+      inbox_(limits.capacity),
       progress_(config.progress, std::make_unique<observe::StderrSink>(), std::getenv("NO_COLOR") != nullptr),
-      pilot_(pilot::Options{.expected_nodes = expected_nodes(), .stop_on_failure = config.stop_on_failure}, *this) {
+      pilot_(pilot::Options{.expected_nodes = expected_nodes(), .stop_on_failure = config.stop_on_failure}, *this),
+      keeper_(info.run_dir) {
   record(events::RunStarted{info_.run_id, info_.name, TRIREME_VERSION, config_.workflow_file,
-                            static_cast<std::uint32_t>(ranks_)});
+                            static_cast<std::uint32_t>(ranks_), config_.settings});
   // Whatever becomes of this process, the log says whose run it is; a failure shows in the journal's status.
   static_cast<void>(journal_->flush(defaults::journal_wait));
   thread_ = std::thread([this] { main(); });
@@ -54,10 +70,10 @@ std::uint32_t PilotEdge::expected_nodes() const {
 // --- inputs ----------------------------------------------------------------------------------------------------------
 
 void PilotEdge::push(Input input) {
-  if (!inbox_.push(std::move(input), inbox_deadline)) {
-    // After the run is over there is nobody to tell; before, a pilot that takes nothing for so long hangs on its event
-    // log, which then fails by its own deadline and ends the run.
-  }
+  // Once a message was dropped the run has failed; the event loop is not held up again for it.
+  const Duration wait = overflowed_ ? Duration::zero() : inbox_wait_;
+  // After the run is over there is nobody to tell.
+  if (inbox_.push(std::move(input), wait) == Pushed::full) overflowed_ = true;
 }
 
 void PilotEdge::on_message(Rank from, FromAgent message) {
@@ -242,6 +258,7 @@ void PilotEdge::flush_batch() {
 void PilotEdge::look_around() {
   const MonoTime now = mono_now();
   if (auto log = journal_->status(); !log) fail(log.error());
+  if (overflowed_) fail(overflow());
   progress_.on_time(now, view_);
   if (now < next_look_) return;
   next_look_ = now + look_every.count();
@@ -310,17 +327,18 @@ TaskResult PilotEdge::result_of(TaskIndex task) const {
 
 PilotEnd PilotEdge::finish() {
   thread_.join();
+  if (overflowed_ && !error_) error_ = overflow();
   const RunPaths paths(info_.run_dir);
   progress_.finish(mono_now(), view_);
   PilotEnd end{pilot_.result().code, error_};
   // The runtime may fail when the run has been judged already: its log could not be closed, say.
   if (error_ && (end.code == ExitCode::done || error_->code == ExitCode::runtime_failed)) end.code = error_->code;
-  if (auto written = observe::write_summary(view_, paths, wall_now()); !written && !end.error) {
+  end.text = observe::summary_text(view_, paths, wall_now());
+  end.json = observe::summary_json(view_, paths, wall_now());
+  if (auto written = write_summary(paths.summary(), end.json); !written && !end.error) {
     end.error = written.error();
     end.code = ExitCode::runtime_failed;
   }
-  end.text = observe::summary_text(view_, paths, wall_now());
-  end.json = observe::summary_json(view_, paths, wall_now());
   return end;
 }
 

@@ -6,6 +6,7 @@
 // owned by this thread alone; the inbox is the only way in.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <future>
 #include <map>
@@ -16,6 +17,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/defaults.hpp"
 #include "core/events.hpp"
 #include "core/messages.hpp"
 #include "core/run_info.hpp"
@@ -56,7 +58,7 @@ class PilotEdge final : private pilot::Output {
  public:
   /// `deliver` is called on the pilot's thread with each batch.
   PilotEdge(const RunConfig& config, const RunInfo& info, Rank ranks, std::unique_ptr<JournalWriter> journal,
-            std::function<void(PilotBatch)> deliver);
+            std::function<void(PilotBatch)> deliver, InboxLimits limits = {});
   ~PilotEdge() override;
   PilotEdge(const PilotEdge&) = delete;
   PilotEdge& operator=(const PilotEdge&) = delete;
@@ -65,6 +67,11 @@ class PilotEdge final : private pilot::Output {
   void on_message(Rank from, FromAgent message);
   void on_rank_lost(Rank rank, std::string reason, MonoTime harmless_at);
   void on_epoch_acknowledged(std::uint64_t number, Duration took, std::vector<ReplicaId> ready);
+struct InboxLimits {
+  std::size_t capacity = defaults::pilot_inbox;
+  Duration wait = defaults::pilot_inbox_wait;
+};
+
 
   // From any thread; all but the last two wait for the pilot.
   /// Waits until every rank has joined; fails when one does not come, or the run ends before.
@@ -136,7 +143,9 @@ class PilotEdge final : private pilot::Output {
   std::optional<Error> never_joined_;  ///< why not all nodes will ever join
   bool interrupted_ = false;
   bool abandoned_ = false;
+  const Duration inbox_wait_;
   MonoTime next_look_ = 0;
+  std::atomic<bool> overflowed_ = false;  ///< a message was dropped, because the pilot took none for too long
 
   std::thread thread_;
 };

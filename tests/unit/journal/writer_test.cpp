@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <csignal>
+#include <future>
 #include <thread>
 
 #include "support.hpp"
@@ -172,6 +173,33 @@ TEST_CASE("a writer that finds its next segment taken stops and says so") {
   const Status flushed = first->flush(long_enough);
   REQUIRE_FALSE(flushed.ok());
   CHECK(flushed.error().text().find("another run") != std::string::npos);
+}
+
+TEST_CASE("a log whose thread hangs does not hang the close, which tells of it") {
+  const TemporaryFolder folder;
+  std::promise<void> end_of_hang;
+  // What hangs in a test is the callback, as a system call would on a file system that answers no more.
+  auto hang = std::make_shared<std::shared_future<void>>(end_of_hang.get_future());
+  JournalOptions options;
+  options.segment_bytes = 1;  // each commit begins another segment, for which there is no folder soon
+  auto begun = std::make_shared<std::promise<void>>();
+  options.on_failure = [hang, begun](const Error&) {
+    begun->set_value();
+    hang->wait();
+  };
+  auto created = JournalWriter::create(folder.path() / "events", "run-1", options);
+  REQUIRE(created.ok());
+  REQUIRE((*created)->record(events::Warning{"one"}).ok());
+  REQUIRE((*created)->flush(long_enough).ok());
+  std::filesystem::remove_all(folder.path() / "events");
+  REQUIRE((*created)->record(events::Warning{"two"}).ok());
+  begun->get_future().wait();
+  CHECK_FALSE((*created)->close(10ms).ok());
+  options = {};
+  created = Error{"gone", "", ""};
+  CHECK(hang.use_count() > 1);
+  end_of_hang.set_value();
+  while (hang.use_count() > 1) std::this_thread::yield();
 }
 
 /// Checks what a writer owes when its disk is full: told once, nothing torn, nothing acknowledged is lost.

@@ -14,7 +14,7 @@ TEST_CASE("messages of several threads all arrive, each thread's in order, and t
   std::vector<std::thread> threads;
   for (int who = 0; who < 3; ++who) {
     threads.emplace_back([&queue, who] {
-      for (int i = 0; i < 1000; ++i) REQUIRE(queue.push({who, i}, 1min));
+      for (int i = 0; i < 1000; ++i) REQUIRE(queue.push({who, i}, 1min) == Pushed::taken);
     });
   }
   std::vector<int> next(3);
@@ -29,18 +29,18 @@ TEST_CASE("messages of several threads all arrive, each thread's in order, and t
 
 TEST_CASE("a full queue refuses when the deadline passes") {
   BoundedQueue<int> queue(1);
-  CHECK(queue.push(1, 0s));
-  CHECK(!queue.push(2, 1ms));
+  CHECK(queue.push(1, 0s) == Pushed::taken);
+  CHECK(queue.push(2, 1ms) == Pushed::full);
 }
 
 TEST_CASE("closing drops what is there, refuses what comes, and wakes who waits") {
   BoundedQueue<std::shared_ptr<int>> queue(1);
   auto item = std::make_shared<int>(1);
-  REQUIRE(queue.push(item, 0s));
-  std::thread waiting([&queue] { CHECK(!queue.push(nullptr, 1min)); });
+  REQUIRE(queue.push(item, 0s) == Pushed::taken);
+  std::thread waiting([&queue] { CHECK(queue.push(nullptr, 1min) == Pushed::closed); });
   queue.close();
   waiting.join();
   CHECK(item.use_count() == 1);
-  CHECK(!queue.push(nullptr, 1min));
+  CHECK(queue.push(nullptr, 1min) == Pushed::closed);
   CHECK(queue.take_all(1min).empty());
 }
