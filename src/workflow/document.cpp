@@ -271,8 +271,9 @@ class Builder : public YAML::EventHandler {
 
   static void take_key(Open& top, Node node) {
     if (node.kind == Node::Kind::null) {
-      // `null: 1` and `: 1`: the text is gone by now.
-      throw Stop{node.at, "a key is missing", "write keys as plain text, in quotes if need be"};
+      // `null: 1`, `~: 1` and `: 1`: which of them it was is gone by now.
+      throw Stop{node.at, "the key is missing, or it is `null`, which means nothing to YAML",
+                 "choose another name, or put it in quotes"};
     }
     if (!node.is_scalar()) throw Stop{node.at, "a list or map is no key", "write keys as plain text"};
     top.have_key = true;
