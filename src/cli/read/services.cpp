@@ -1,22 +1,13 @@
 // trireme services RUN: the services of a run and their replicas.
-#include <CLI/CLI.hpp>
 #include <array>
 #include <cstdio>
-#include <memory>
 #include <ostream>
 
-#include "cli/command.hpp"
-#include "cli/read/json.hpp"
-#include "cli/read/rundir.hpp"
+#include "cli/read/show.hpp"
 #include "cli/read/table.hpp"
 
 namespace trireme::cli {
 namespace {
-
-struct Options {
-  std::string run;
-  bool json = false;
-};
 
 Json seconds_or_null(const std::optional<Duration>& duration) {
   return duration ? Json(seconds(*duration)) : Json();
@@ -100,24 +91,10 @@ void print_text(const LoadedRun& run, std::ostream& out) {
   }
 }
 
-void show(const Options& options, Context& context) {
-  const auto run = load_run(options.run, context);
-  if (!run.ok()) return context.fail(run.error());
-  if (options.json) {
-    print(context.out, to_json(*run));
-  } else {
-    print_text(*run, context.out);
-  }
-}
-
 }  // namespace
 
 void add_services(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("services", "The services of a run and their replicas");
-  command->add_option("RUN", options->run, "Run directory, name under ./trireme-runs, or `last`")->required();
-  command->add_flag("--json", options->json, "Print JSON");
-  command->callback([options, &context] { show(*options, context); });
+  add_display(app, context, {"services", "The services of a run and their replicas", to_json, print_text});
 }
 
 }  // namespace trireme::cli

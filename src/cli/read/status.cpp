@@ -1,21 +1,12 @@
 // trireme status RUN: how a run stands.
-#include <CLI/CLI.hpp>
-#include <memory>
 #include <ostream>
 
-#include "cli/command.hpp"
-#include "cli/read/json.hpp"
-#include "cli/read/rundir.hpp"
+#include "cli/read/show.hpp"
 #include "cli/read/table.hpp"
 #include "observe/summary.hpp"
 
 namespace trireme::cli {
 namespace {
-
-struct Options {
-  std::string run;
-  bool json = false;
-};
 
 Json node_json(const observe::NodeRecord& node) {
   return {{"rank", node.rank},
@@ -81,24 +72,10 @@ void print_text(const LoadedRun& run, std::ostream& out) {
   print_running(run, out);
 }
 
-void show(const Options& options, Context& context) {
-  const auto run = load_run(options.run, context);
-  if (!run.ok()) return context.fail(run.error());
-  if (options.json) {
-    print(context.out, to_json(*run));
-  } else {
-    print_text(*run, context.out);
-  }
-}
-
 }  // namespace
 
 void add_status(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("status", "How a run stands");
-  command->add_option("RUN", options->run, "Run directory, name under ./trireme-runs, or `last`")->required();
-  command->add_flag("--json", options->json, "Print JSON");
-  command->callback([options, &context] { show(*options, context); });
+  add_display(app, context, {"status", "How a run stands", to_json, print_text});
 }
 
 }  // namespace trireme::cli
