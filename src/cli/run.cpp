@@ -78,21 +78,40 @@ std::string mpi_library() {
 /// On rank 0: the workflow and what an earlier run has done of it.
 struct Prepared {
   WorkflowDescription workflow;
-  std::vector<FormerTask> former;
+  FormerRun former;
 };
+
+FormerRun former_run(const observe::RunView& view) {
+  FormerRun former;
+  for (const observe::TaskRecord& record : view.tasks()) {
+    FormerTask task{record.id, record.state == TaskState::done};
+    for (const observe::AttemptPart& part : record.parts) task.attempts = std::max(task.attempts, part.attempt + 1);
+    former.tasks.push_back(std::move(task));
+  }
+  for (const observe::ServiceRecord& record : view.services()) {
+    FormerService service{record.name, {}};
+    for (const observe::ReplicaRecord& life : record.lives) {
+      if (life.replica >= service.lives.size()) service.lives.resize(life.replica + 1);
+      std::uint32_t& made = service.lives[life.replica];
+      made = std::max(made, life.attempt + 1);
+    }
+    former.services.push_back(std::move(service));
+  }
+  return former;
+}
 
 Status prepare(Options& options, RunConfig& config, Prepared& prepared, Context& context) {
   if (!options.resume.empty()) {
     auto earlier = load_run(options.resume, context);
     if (!earlier) return earlier.error();
-    for (const observe::TaskRecord& task : earlier->view.tasks()) {
-      FormerTask former{task.id, task.state == TaskState::done};
-      for (const observe::AttemptPart& part : task.parts) former.attempts = std::max(former.attempts, part.attempt + 1);
-      prepared.former.push_back(std::move(former));
-    }
+    prepared.former = former_run(earlier->view);
     config.resume = true;
+    config.ended_before = earlier->view.ended();
     config.run_dir = earlier->paths.root();
     if (options.workflow.file.empty()) options.workflow.file = earlier->view.workflow_file();
+    // What is given now comes after, and so counts where both set a parameter.
+    const auto& settings = earlier->view.settings();
+    options.workflow.settings.insert(options.workflow.settings.begin(), settings.begin(), settings.end());
   }
   auto workflow = load(options.workflow, context);
   if (!workflow) return workflow.error();
@@ -102,6 +121,7 @@ Status prepare(Options& options, RunConfig& config, Prepared& prepared, Context&
   config.stop_on_failure = prepared.workflow.stop_on_failure;
   config.workflow_file = fs::absolute(options.workflow.file).lexically_normal();
   config.workflow_dir = prepared.workflow.directory;
+  config.settings = options.workflow.settings;
   return {};
 }
 

@@ -103,6 +103,8 @@ constexpr std::size_t record_bytes = 16u << 20;         ///< one record at most;
 constexpr std::size_t journal_queue_bytes = 32u << 20;  ///< of records that wait for the disk
 constexpr auto journal_wait = 30s;                      ///< for room in that queue; then the log has failed
 constexpr auto journal_poll = 100ms;                    ///< between looks at a log that is followed
+constexpr auto claim_beat = 5s;                         ///< between signs of life of a run, for other hosts
+constexpr auto claim_watch = 15s;                       ///< how long --resume looks for them
 constexpr auto journal_settle = 2s;                     ///< how long a hole in a live log may stay before it is damage
 
 // Spawner.
@@ -134,7 +136,7 @@ constexpr std::uint32_t port_tries = 5;        ///< for a replica whose port som
 constexpr auto port_rest = 1min;               ///< before a port is handed out again
 constexpr std::size_t log_tail_lines = 20;     ///< of a failed service's log, in its reason
 constexpr std::size_t log_tail_bytes = 4u << 10;
+constexpr auto file_end = 10s;        ///< for file jobs in progress at the end of a run; then they are given up
 constexpr auto agent_end_extra = 5s;  ///< at the end of a run, beyond what the spawner may need
 
-constexpr auto file_end = 10s;        ///< for file jobs in progress at the end of a run; then they are given up
 }  // namespace trireme::defaults

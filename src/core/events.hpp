@@ -23,9 +23,10 @@ struct RunStarted {
   std::string version;        ///< of the program
   std::string workflow_file;  ///< absolute path, or empty for a run made through the API
   std::uint32_t ranks = 0;
+  std::vector<std::string> settings;  ///< NAME=VALUE: parameters of the workflow that were set for this run
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(run_id, name, version, workflow_file, ranks);
+    archive(run_id, name, version, workflow_file, ranks, settings);
   }
 };
 

@@ -1,6 +1,7 @@
 // Where things lie in a run directory. Every path convention is here, so that the writers and the readers of a run agree.
 //
 //   RUN/run.json                             who runs it: the claim (journal/claim.hpp)
+//   RUN/beat                                 changes while its pilot lives
 //   RUN/events/00000000.log …                the event log (docs/spec/events.md)
 //   RUN/tasks/ID/ATTEMPT/{stdout,stderr}     the folder of an attempt
 //   RUN/services/NAME/REPLICA/ATTEMPT/…      the folder of one life of a replica
@@ -28,6 +29,7 @@ class RunPaths {
 
   const std::filesystem::path& root() const { return root_; }
   std::filesystem::path claim() const { return root_ / "run.json"; }
+  std::filesystem::path beat() const { return root_ / "beat"; }
   std::filesystem::path events() const { return root_ / "events"; }
   std::filesystem::path task(std::string_view id) const;
   std::filesystem::path attempt(std::string_view id, std::uint32_t attempt) const;

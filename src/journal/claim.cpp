@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <fstream>
@@ -10,9 +11,12 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <system_error>
+#include <thread>
 
 #include "core/run_paths.hpp"
 #include "journal/files.hpp"
+#include "journal/reader.hpp"
+#include "journal/segment.hpp"
 
 namespace trireme {
 namespace {
@@ -59,6 +63,29 @@ std::string to_text(const RunClaim& claim) {
   return json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
+/// What changes while a run goes on: its beat, and its log.
+std::string signs_of_life(const std::filesystem::path& run_dir) {
+  const RunPaths paths(run_dir);
+  std::ifstream beat(paths.beat());
+  std::string signs{std::istreambuf_iterator<char>(beat), {}};
+  if (const auto segments = list_segments(paths.events()); !segments.empty()) {
+    std::error_code error;
+    signs += std::to_string(segments.back()) + ":" +
+             std::to_string(std::filesystem::file_size(paths.events() / segment_name(segments.back()), error));
+  }
+  return signs;
+}
+
+bool shows_life(const std::filesystem::path& run_dir, Duration watch) {
+  const std::string before = signs_of_life(run_dir);
+  const MonoTime end = mono_now() + watch.count();
+  while (mono_now() < end) {
+    std::this_thread::sleep_for(std::min(Duration(defaults::journal_poll), watch));
+    if (signs_of_life(run_dir) != before) return true;
+  }
+  return false;
+}
+
 std::string describe(const RunClaim& claim) {
   return "run " + claim.run_id + ", started " + format_wall_time(claim.started) + " by process " +
          std::to_string(claim.pid) + " on " + claim.host;
@@ -97,14 +124,38 @@ Status claim_run_dir(const std::filesystem::path& run_dir, const RunClaim& claim
   return sync_folder(run_dir);
 }
 
-Status reclaim_run_dir(const std::filesystem::path& run_dir, const RunClaim& claim) {
+Status check_abandoned(const std::filesystem::path& run_dir, bool ended, Duration watch) {
   const auto owner = read_claim(run_dir);
   if (!owner.ok()) return owner.error();
-  if (pilot_life(*owner) == PilotLife::alive) {
+  const PilotLife life = pilot_life(*owner);
+  if (life == PilotLife::alive || (life == PilotLife::unknown && !ended && shows_life(run_dir, watch))) {
     return Error{"this run is still going on: " + describe(*owner), run_dir.string(),
                  "end it first, with `trireme stop`", ExitCode::usage};
   }
+  return {};
+}
+
+Status take_over_run_dir(const std::filesystem::path& run_dir, const RunClaim& claim) {
   return write_file_atomically(RunPaths(run_dir).claim(), to_text(claim));
+}
+
+ClaimKeeper::ClaimKeeper(std::filesystem::path run_dir) : run_dir_(std::move(run_dir)) {
+  if (auto own = read_claim(run_dir_); own.ok()) own_ = std::move(*own);
+}
+
+ClaimKeeper::~ClaimKeeper() {
+  if (file_ >= 0) ::close(file_);
+}
+
+Status ClaimKeeper::beat() {
+  if (const auto claim = read_claim(run_dir_); claim.ok() && own_ && *claim != *own_) {
+    return Error{"another process has taken over this run: " + describe(*claim), run_dir_.string(),
+                 "this one was taken for dead; the other goes on", ExitCode::runtime_failed};
+  }
+  if (file_ < 0) file_ = ::open(RunPaths(run_dir_).beat().c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+  const std::string text = std::to_string(wall_now()) + "\n";
+  if (file_ >= 0 && ::pwrite(file_, text.data(), text.size(), 0) > 0) static_cast<void>(::fdatasync(file_));
+  return {};
 }
 
 Result<RunClaim> read_claim(const std::filesystem::path& run_dir) {

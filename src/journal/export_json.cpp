@@ -40,6 +40,7 @@ struct Fields {
     json["version"] = event.version;
     json["workflow_file"] = event.workflow_file;
     json["ranks"] = event.ranks;
+    json["settings"] = event.settings;
   }
   void operator()(const events::NodeJoined& event) const {
     json["rank"] = event.rank;

@@ -97,6 +97,7 @@ void RunView::on(const events::RunStarted& event, WallTime time) {
   name_ = event.name;
   version_ = event.version;
   workflow_file_ = event.workflow_file;
+  settings_ = event.settings;
   ranks_ = event.ranks;
   state_ = RunState::running;
   exit_code_ = 0;

@@ -133,6 +133,8 @@ class RunView {
   const std::string& name() const { return name_; }
   const std::string& version() const { return version_; }
   const std::string& workflow_file() const { return workflow_file_; }
+  /// NAME=VALUE: parameters of the workflow that were set when it was last begun.
+  const std::vector<std::string>& settings() const { return settings_; }
   std::uint32_t ranks() const { return ranks_; }
   WallTime started() const { return started_; }
   /// Of the last event.
@@ -210,6 +212,7 @@ class RunView {
   std::string name_;
   std::string version_;
   std::string workflow_file_;
+  std::vector<std::string> settings_;
   std::uint32_t ranks_ = 0;
   WallTime started_ = 0;
   WallTime begun_ = 0;  ///< of this incarnation

@@ -77,6 +77,10 @@ class Pilot {
   bool mark_done(std::string_view task_id);
   /// Before `start`: a former run has made that many attempts at a task that is not done.
   void continue_attempts(std::string_view task_id, std::uint32_t made) { tasks_.continue_attempts(task_id, made); }
+  /// Before `start`: former runs have made that many lives of each replica of a service.
+  void continue_lives(std::string_view service, std::vector<std::uint32_t> made) {
+    services_.continue_lives(service, std::move(made));
+  }
   /// Nobody but running tasks will submit any more.
   void close(MonoTime now);
   /// What has not started never will; what runs is asked to end. Tasks that come after it are
@@ -128,11 +132,11 @@ class Pilot {
   enum class Phase : std::uint8_t { loading, running, draining, stopping_services, shutting_down, finished };
 
   void settle(MonoTime now);
+  void give_up_lost_nodes(MonoTime now);
   void advance(MonoTime now);
   void record_declared(ServiceIndex service);
   void end_early(RunState state, ExitCode code, const std::string& reason);
   void stop_running(const std::string& reason, MonoTime now);
-  void give_up_lost_nodes(MonoTime now);
   void enter_draining(MonoTime now, bool at_once);
   void enter_stopping(MonoTime now);
   void enter_shutdown(MonoTime now);

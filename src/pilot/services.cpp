@@ -62,10 +62,17 @@ Status Services::declare(std::vector<ServiceDescription> services) {
   }
   for (ServiceDescription& service : services) {
     by_name_.emplace(service.name, ServiceIndex{size()});
-    services_.push_back(
-        {.description = std::make_unique<const ServiceDescription>(std::move(service)), .replicas = {}});
+    services_.push_back({.description = std::make_unique<const ServiceDescription>(std::move(service)),
+                         .former_lives = {},
+                         .replicas = {}});
   }
   return {};
+}
+
+void Services::continue_lives(std::string_view name, std::vector<std::uint32_t> made) {
+  if (const auto found = by_name_.find(std::string(name)); found != by_name_.end()) {
+    at(found->second).former_lives = std::move(made);
+  }
 }
 
 void Services::withdraw_last() {
@@ -95,8 +102,11 @@ Status Services::take_all_seats() {
 Status Services::take_seats(ServiceIndex index) {
   const ServiceNeed need = need_of(description(index));
   std::vector<Replica>& replicas = at(index).replicas;
+  const std::vector<std::uint32_t>& former = at(index).former_lives;
   while (replicas.size() < need.replicas) {
+    const std::size_t number = replicas.size();
     replicas.emplace_back();
+    if (number < former.size()) replicas.back().attempt = former[number];
     ++living_;
     if (take_seat({index, static_cast<std::uint32_t>(replicas.size() - 1)})) continue;
     replicas.pop_back();

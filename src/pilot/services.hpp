@@ -53,6 +53,8 @@ class Services {
 
   /// Adds services that may name each other in any order. Nothing is added if one is wrong.
   Status declare(std::vector<ServiceDescription> services);
+  /// Before it takes seats: former runs have made that many lives of each of its replicas.
+  void continue_lives(std::string_view name, std::vector<std::uint32_t> made);
   /// Takes back the service that was declared last, with its seats.
   void withdraw_last();
   /// Gives the replicas of a service their seats. It is an error if there is no room for all of
@@ -104,6 +106,7 @@ class Services {
   };
   struct Service {
     std::unique_ptr<const ServiceDescription> description;
+    std::vector<std::uint32_t> former_lives;  ///< of each replica, in former runs
     std::vector<Replica> replicas;
     Rank home = pilot_rank;
     bool started = false;

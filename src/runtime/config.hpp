@@ -14,10 +14,12 @@ namespace trireme {
 
 struct RunConfig {
   std::string name = "run";
-  std::string run_dir;        ///< empty: ./trireme-runs/NAME-TIME
-  bool resume = false;        ///< run_dir is that of an earlier run, which goes on
-  std::string workflow_file;  ///< absolute, for the log; empty for runs made through the API
-  std::string workflow_dir;   ///< absolute
+  std::string run_dir;                ///< empty: ./trireme-runs/NAME-TIME
+  bool resume = false;                ///< run_dir is that of an earlier run, which goes on
+  bool ended_before = false;          ///< by its log, that run came to an end
+  std::string workflow_file;          ///< absolute, for the log; empty for runs made through the API
+  std::string workflow_dir;           ///< absolute
+  std::vector<std::string> settings;  ///< NAME=VALUE: parameters that were set, for the log and for --resume
   std::vector<EnvironmentDescription> environments;
   bool stop_on_failure = false;
   std::optional<std::uint32_t> worker_cores;

@@ -121,10 +121,11 @@ Status PilotEdge::wait_for_nodes() {
   return await(std::move(future));
 }
 
-Status PilotEdge::submit(WorkflowDescription workflow, std::vector<FormerTask> former) {
+Status PilotEdge::submit(WorkflowDescription workflow, FormerRun former) {
   return ask<void>([this, workflow = std::move(workflow), former = std::move(former)]() -> Status {
     if (auto submitted = pilot_.submit_all(workflow); !submitted) return submitted;
-    for (const FormerTask& task : former) {
+    for (const FormerService& service : former.services) pilot_.continue_lives(service.name, service.lives);
+    for (const FormerTask& task : former.tasks) {
       if (task.done) {
         pilot_.mark_done(task.id);
       } else {
@@ -262,6 +263,7 @@ void PilotEdge::look_around() {
   progress_.on_time(now, view_);
   if (now < next_look_) return;
   next_look_ = now + look_every.count();
+  show_life(now);
   std::vector<std::string> rejected;
   for (const RunRequest& request : take_requests(info_.run_dir, rejected)) {
     interrupted_ = true;
@@ -272,6 +274,13 @@ void PilotEdge::look_around() {
     }
   }
   for (const std::string& file : rejected) record(events::Warning{"requests/" + file + " is no request: removed"});
+}
+
+/// So that --resume on another host sees that this run goes on; and this one sees when it was taken for dead.
+void PilotEdge::show_life(MonoTime now) {
+  if (now < next_beat_) return;
+  next_beat_ = now + Duration(defaults::claim_beat).count();
+  if (auto kept = keeper_.beat(); !kept) fail(kept.error());
 }
 
 void PilotEdge::fail(const Error& error) {

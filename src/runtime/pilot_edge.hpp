@@ -21,6 +21,7 @@
 #include "core/events.hpp"
 #include "core/messages.hpp"
 #include "core/run_info.hpp"
+#include "journal/claim.hpp"
 #include "journal/writer.hpp"
 #include "observe/progress.hpp"
 #include "observe/run_view.hpp"
@@ -32,11 +33,23 @@
 
 namespace trireme {
 
-/// What an earlier part of a resumed run made of a task.
+/// What earlier parts of a resumed run made of a task.
 struct FormerTask {
   std::string id;
   bool done = false;
   std::uint32_t attempts = 0;
+};
+
+/// What earlier parts of a resumed run made of a service.
+struct FormerService {
+  std::string name;
+  std::vector<std::uint32_t> lives;  ///< of each replica
+};
+
+/// What earlier parts of a resumed run did.
+struct FormerRun {
+  std::vector<FormerTask> tasks;
+  std::vector<FormerService> services;
 };
 
 /// How the run ended.
@@ -54,6 +67,11 @@ struct PilotBatch {
   bool over = false;  ///< the run has ended: nothing follows
 };
 
+struct InboxLimits {
+  std::size_t capacity = defaults::pilot_inbox;
+  Duration wait = defaults::pilot_inbox_wait;
+};
+
 class PilotEdge final : private pilot::Output {
  public:
   /// `deliver` is called on the pilot's thread with each batch.
@@ -67,17 +85,12 @@ class PilotEdge final : private pilot::Output {
   void on_message(Rank from, FromAgent message);
   void on_rank_lost(Rank rank, std::string reason, MonoTime harmless_at);
   void on_epoch_acknowledged(std::uint64_t number, Duration took, std::vector<ReplicaId> ready);
-struct InboxLimits {
-  std::size_t capacity = defaults::pilot_inbox;
-  Duration wait = defaults::pilot_inbox_wait;
-};
-
 
   // From any thread; all but the last two wait for the pilot.
   /// Waits until every rank has joined; fails when one does not come, or the run ends before.
   Status wait_for_nodes();
   /// Declares and submits a whole workflow and starts it.
-  Status submit(WorkflowDescription workflow, std::vector<FormerTask> former);
+  Status submit(WorkflowDescription workflow, FormerRun former);
   /// Starts a run to which tasks are submitted one by one.
   Status start();
   Result<TaskIndex> submit(TaskDescription task);
@@ -100,6 +113,7 @@ struct InboxLimits {
   struct Lost {
     Rank rank;
     std::string reason;
+    MonoTime harmless_at;
   };
   using Command = std::function<void()>;
   using Input = std::variant<Report, Lost, Command>;
@@ -112,6 +126,7 @@ struct InboxLimits {
   void handle(Input input);
   void flush_batch();
   void look_around();
+  void show_life(MonoTime now);
   /// The run cannot go on: everything is ended, and its exit code is the error's.
   void fail(const Error& error);
   void settle_waiters();
@@ -120,7 +135,6 @@ struct InboxLimits {
   template <typename T>
   static T await(std::future<T> future);
   void push(Input input);
-    MonoTime harmless_at;
   std::uint32_t expected_nodes() const;
   TaskResult result_of(TaskIndex task) const;
 
@@ -129,7 +143,9 @@ struct InboxLimits {
   const Rank ranks_;
   std::unique_ptr<JournalWriter> journal_;
   std::function<void(PilotBatch)> deliver_;
+  const Duration inbox_wait_;
   BoundedQueue<Input> inbox_;
+  std::atomic<bool> overflowed_ = false;  ///< a message was dropped, because the pilot took none for too long
 
   // Owned by the pilot's thread.
   observe::RunView view_;
@@ -143,9 +159,9 @@ struct InboxLimits {
   std::optional<Error> never_joined_;  ///< why not all nodes will ever join
   bool interrupted_ = false;
   bool abandoned_ = false;
-  const Duration inbox_wait_;
   MonoTime next_look_ = 0;
-  std::atomic<bool> overflowed_ = false;  ///< a message was dropped, because the pilot took none for too long
+  MonoTime next_beat_ = 0;
+  ClaimKeeper keeper_;
 
   std::thread thread_;
 };

@@ -53,9 +53,7 @@ Result<Begun> begin(RunConfig& config) {
     auto earlier = read_claim(config.run_dir);
     if (!earlier) return earlier.error();
     info.run_id = earlier->run_id;
-    if (auto claimed = reclaim_run_dir(config.run_dir, this_process(info.run_id, config.name)); !claimed) {
-      return claimed.error();
-    }
+    if (auto abandoned = check_abandoned(config.run_dir, config.ended_before); !abandoned) return abandoned.error();
     // What was asked of the earlier part of the run is not meant for this one.
     std::vector<std::string> rejected;
     take_requests(config.run_dir, rejected);
@@ -73,6 +71,10 @@ Result<Begun> begin(RunConfig& config) {
   auto journal =
       config.resume ? JournalWriter::resume(events, info.run_id) : JournalWriter::create(events, info.run_id);
   if (!journal) return journal.error();
+  if (config.resume) {
+    auto taken = take_over_run_dir(config.run_dir, this_process(info.run_id, config.name));
+    if (!taken) return taken.error();
+  }
   begun.journal = std::move(*journal);
   return begun;
 }

@@ -22,6 +22,22 @@ tasks:
     after: [second]
 """
 
+SETTINGS = f"""
+name: settings
+parameters: {{word: default, other: 0}}
+services:
+  web:
+    command: [/usr/bin/python3, {harness.HERE}/server.py, "{{port}}"]
+    cores: 0
+    ready: {{http: /}}
+tasks:
+  say:
+    script: |
+      echo {{word}} {{other}}
+      until test -e "{{run_dir}}/go"; do sleep 0.05; done
+    services: [web]
+"""
+
 
 class Commands(harness.TestCase):
     def running(self):
@@ -81,6 +97,19 @@ class Commands(harness.TestCase):
         self.assertEqual(resumed.returncode, 1, resumed.stderr)
         self.assertEqual(run.stdout_of("first", attempt=1), "words\n")
         self.assertEqual(run.summary()["tasks"]["done"], 1)
+
+    def test_a_resumed_run_remembers_what_was_set_and_overwrites_no_log(self):
+        run = self.start(SETTINGS, "--set", "word=hello", "--set", "other=1")
+        harness.wait_until(lambda: any(event["event"] == "attempt_started" for event in run.events()), "the task runs")
+        run.process.kill()
+        run.finish()
+        self.end(run)
+        open(os.path.join(run.run_dir, "go"), "w").close()
+        command = [harness.TRIREME, "run", "--resume", run.run_dir, "--set", "other=2"]
+        resumed = harness.subprocess.run(command, capture_output=True, text=True, env=self.environment(), timeout=harness.DEADLINE)
+        self.assertEqual(resumed.returncode, 0, resumed.stderr)
+        self.assertEqual(run.stdout_of("say", attempt=1), "hello 2\n")
+        self.assertEqual(sorted(os.listdir(os.path.join(run.run_dir, "services", "web", "0"))), ["0", "1"])
 
     def test_validate_and_plan(self):
         path = self.workflow(FLOW)

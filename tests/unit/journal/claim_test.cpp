@@ -13,6 +13,7 @@ namespace trireme {
 namespace {
 
 using namespace test;
+using namespace std::chrono_literals;
 
 TEST_CASE("a run directory is claimed once, and the second is told by whom") {
   const TemporaryFolder folder;
@@ -47,7 +48,8 @@ TEST_CASE("a run whose pilot lives cannot be continued; one whose pilot is gone 
   const TemporaryFolder folder;
   REQUIRE(claim_run_dir(folder.path(), this_process("run-1", "x")).ok());
   CHECK(pilot_life(*read_claim(folder.path())) == PilotLife::alive);
-  CHECK_FALSE(reclaim_run_dir(folder.path(), this_process("run-1", "x")).ok());
+  CHECK_FALSE(check_abandoned(folder.path(), false, 0s).ok());
+  CHECK_FALSE(check_abandoned(folder.path(), true, 0s).ok());
 
   const pid_t child = ::fork();
   REQUIRE(child >= 0);
@@ -67,8 +69,48 @@ TEST_CASE("a run whose pilot lives cannot be continued; one whose pilot is gone 
 
   const TemporaryFolder other;
   REQUIRE(claim_run_dir(other.path(), dead).ok());
-  REQUIRE(reclaim_run_dir(other.path(), this_process("run-1", "x")).ok());
+  REQUIRE(check_abandoned(other.path(), false, 1h).ok());
+  REQUIRE(take_over_run_dir(other.path(), this_process("run-1", "x")).ok());
   CHECK(read_claim(other.path())->pid == ::getpid());
+}
+
+TEST_CASE("a run on another host can be continued once it shows no sign of life any more") {
+  const TemporaryFolder folder;
+  RunClaim elsewhere = this_process("run-1", "x");
+  elsewhere.host = "another-host";
+  REQUIRE(claim_run_dir(folder.path(), elsewhere).ok());
+  CHECK(check_abandoned(folder.path(), true, 1h).ok());  // its log says that it has ended: nothing to watch for
+  CHECK(check_abandoned(folder.path(), false, 10ms).ok());
+
+  std::atomic<bool> over{false};
+  std::thread pilot([&] {
+    ClaimKeeper keeper(folder.path());
+    while (!over) {
+      CHECK(keeper.beat().ok());
+      std::this_thread::sleep_for(10ms);
+    }
+  });
+  const Status refused = check_abandoned(folder.path(), false, 1min);
+  over = true;
+  pilot.join();
+  REQUIRE_FALSE(refused.ok());
+  CHECK(refused.error().code == ExitCode::usage);
+  CHECK(refused.error().text().find("another-host") != std::string::npos);
+  CHECK(check_abandoned(folder.path(), false, 10ms).ok());
+}
+
+TEST_CASE("a pilot that was taken for dead gives the run up at its next beat") {
+  const TemporaryFolder folder;
+  REQUIRE(claim_run_dir(folder.path(), this_process("run-1", "x")).ok());
+  ClaimKeeper keeper(folder.path());
+  CHECK(keeper.beat().ok());
+  RunClaim other = this_process("run-1", "x");
+  other.host = "another-host";
+  REQUIRE(take_over_run_dir(folder.path(), other).ok());
+  const Status kept = keeper.beat();
+  REQUIRE_FALSE(kept.ok());
+  CHECK(kept.error().code == ExitCode::runtime_failed);
+  CHECK(kept.error().text().find("another-host") != std::string::npos);
 }
 
 TEST_CASE("a directory without a run, or with a broken run.json, is an error in words") {

@@ -76,7 +76,7 @@ TEST_CASE("the database answers what people ask of a run") {
   good.started = 5'000'000'000;
   good.ended = 6'000'000'000;
   const std::vector<EventBody> events{
-      events::RunStarted{"run-1", "flow", "0.1.0", "", 1},
+      events::RunStarted{"run-1", "flow", "0.1.0", "", 1, {}},
       events::NodeJoined{0, "n000", {4, 500, 0}},
       events::ServiceDeclared{service, "llama", 1, {1, 0, 0}, {"m"}, 0},
       events::TaskSubmitted{task, "it's", "it's", 1, {1, 0, 0}, 0, 1, {}, {"llama"}, "true"},

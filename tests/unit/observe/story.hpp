@@ -32,7 +32,7 @@ class Story {
   const std::vector<Event>& all() const { return all_; }
 
   Story& start(std::uint32_t ranks = 1) {
-    return add(events::RunStarted{"run-1", "flow", "0.1.0", "/flow.yaml", ranks});
+    return add(events::RunStarted{"run-1", "flow", "0.1.0", "/flow.yaml", ranks, {"trials=2"}});
   }
   Story& node(Rank rank, const std::string& host, Resources resources) {
     return add(events::NodeJoined{rank, host, resources});

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "harness.hpp"
 
 using namespace trireme;
@@ -198,6 +200,21 @@ TEST_SUITE("services") {
                                 "log: warning: service s: replica 0 failed and is not started again (its remote "
                                 "endpoints go on): crashed",
                                 "publish: s0 home 0 []"});
+  }
+
+  TEST_CASE("lives of a former run keep their numbers: the next one comes after them") {
+    World w;
+    w.nodes(1, 2);
+    WorkflowDescription workflow;
+    workflow.services.push_back(service("web", 2));
+    REQUIRE(w.pilot.submit_all(std::move(workflow)));
+    w.pilot.continue_lives("web", {3});
+    w.pilot.continue_lives("nobody", {1});
+    w.out.take();
+    w.start();
+    const Lines lines = w.out.take();
+    CHECK(std::count(lines.begin(), lines.end(), "to 0: start s0.0.3") == 1);
+    CHECK(std::count(lines.begin(), lines.end(), "to 0: start s0.1.0") == 1);
   }
 
   TEST_CASE("replicas and home of a lost node move to another") {
