@@ -114,17 +114,10 @@ Result<spawner::Spawn> Replica::plan() {
   if (!scratch_.empty()) preparation_.folders.push_back(scratch_);
 
   spawner::Spawn spawn;
-  if (service_.command.empty()) {
-    auto script = service_.script.expand(values);
-    if (!script) return std::move(script).error();
-    const std::filesystem::path file = folder_ / "script";
-    spawn.argv = {"bash", file.string()};
-    preparation_.files.emplace_back(file, std::move(*script));
-  } else {
-    auto argv = make_command(service_.command, node_.run.workflow_dir, values);
-    if (!argv) return std::move(argv).error();
-    spawn.argv = std::move(*argv);
-  }
+  auto argv =
+      make_program(service_.command, service_.script, folder_ / "script", node_.run.workflow_dir, values, preparation_);
+  if (!argv) return std::move(argv).error();
+  spawn.argv = std::move(*argv);
   auto cwd = service_.cwd.expand(values);
   auto ready = service_.ready.argument.expand(values);
   auto live = service_.live ? service_.live->argument.expand(values) : Result<std::string>(std::string());

@@ -121,17 +121,10 @@ Status TaskAttempt::plan_processes() {
     RankProcess process;
     process.rank = rank;
     spawner::Spawn& spawn = process.spawn;
-    if (task.command.empty()) {
-      auto script = task.script.expand(values);
-      if (!script) return std::move(script).error();
-      const std::filesystem::path file = folder_ / numbered("script", rank);
-      spawn.argv = {"bash", file.string()};
-      preparation_.files.emplace_back(file, std::move(*script));
-    } else {
-      auto argv = make_command(task.command, node_.run.workflow_dir, values);
-      if (!argv) return std::move(argv).error();
-      spawn.argv = std::move(*argv);
-    }
+    auto argv = make_program(task.command, task.script, folder_ / numbered("script", rank), node_.run.workflow_dir,
+                             values, preparation_);
+    if (!argv) return std::move(argv).error();
+    spawn.argv = std::move(*argv);
     auto cwd = task.cwd.expand(values);
     auto in = task.stdin_from.expand(values);
     auto out = output_path(task.stdout_to, stdout_file, rank);

@@ -66,6 +66,16 @@ Result<std::vector<std::string>> make_command(const std::vector<Template>& comma
   return argv;
 }
 
+Result<std::vector<std::string>> make_program(const std::vector<Template>& command, const Template& script,
+                                              const std::filesystem::path& file, const std::string& workflow_dir,
+                                              const Template::Lookup& lookup, Preparation& preparation) {
+  if (!command.empty()) return make_command(command, workflow_dir, lookup);
+  auto text = script.expand(lookup);
+  if (!text) return std::move(text).error();
+  preparation.files.emplace_back(file, std::move(*text));
+  return std::vector<std::string>{"bash", file.string()};
+}
+
 Variables make_variables(const NodeContext& node, const Environments::Made& changes, const Allocation& allocation,
                          const std::string& attempt) {
   Variables variables = node.base;

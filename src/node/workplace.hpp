@@ -42,6 +42,11 @@ bool mentions(const EnvironmentVariables& variables, std::string_view name);
 Result<std::vector<std::string>> make_command(const std::vector<Template>& command, const std::string& workflow_dir,
                                               const Template::Lookup& lookup);
 
+/// The argument list of what a task or service runs: its command, or its script, which is to be put into `file` first.
+Result<std::vector<std::string>> make_program(const std::vector<Template>& command, const Template& script,
+                                              const std::filesystem::path& file, const std::string& workflow_dir,
+                                              const Template::Lookup& lookup, Preparation& preparation);
+
 /// The variables that all processes of a node share, with what `changes` (if any) changed, for one with this allocation.
 /// `attempt` is unique, and tells the spawner whose a stray process is.
 Variables make_variables(const NodeContext& node, const Environments::Made& changes, const Allocation& allocation,
