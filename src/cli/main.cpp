@@ -2,8 +2,30 @@
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <iostream>
+#include <string>
+#include <vector>
 
 #include "cli/command.hpp"
+#include "cli/read/rundir.hpp"
+
+namespace {
+
+/// What is wrong with the command line, in words like those of all other errors.
+trireme::Error usage_error(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
+  using trireme::ExitCode;
+  if (argc > 1 && argv[1][0] != '-' && app.get_subcommand_no_throw(argv[1]) == nullptr) {
+    std::vector<std::string> names;
+    for (const CLI::App* command : app.get_subcommands(nullptr)) names.push_back(command->get_name());
+    const std::string near = trireme::cli::did_you_mean(argv[1], names);
+    return {std::string("there is no command ") + argv[1], "", near.empty() ? "see `trireme --help`" : near,
+            ExitCode::usage};
+  }
+  const auto parsed = app.get_subcommands();
+  const std::string command = parsed.empty() ? "trireme" : "trireme " + parsed.front()->get_name();
+  return {error.what(), command, "see `" + command + " --help`", ExitCode::usage};
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   using namespace trireme;
@@ -27,8 +49,9 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    const int code = app.exit(error, std::cout, std::cerr);
-    return code == 0 ? 0 : to_int(ExitCode::usage);
+    if (error.get_exit_code() == 0) return app.exit(error, std::cout, std::cerr);  // --help, --version
+    context.fail(usage_error(app, error, argc, argv));
+    return to_int(context.exit_code);
   }
   std::cout.flush();
   return to_int(context.exit_code);

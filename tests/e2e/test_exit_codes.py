@@ -39,6 +39,21 @@ class ExitCodes(harness.TestCase):
     def test_a_promised_output_that_is_not_there_fails_the_task(self):
         self.failed_task("[/bin/true]", 0, "result.txt", "    outputs: [{from: result.txt, to: '{run_dir}/result.txt'}]\n")
 
+    def test_a_wrong_command_line_is_exit_2_in_our_words(self):
+        for arguments, words in (
+            (["statsu"], "did you mean status?"),
+            ([], "trireme --help"),
+            (["status"], "trireme status --help"),
+            (["run", "--frob"], "--frob"),
+            (["run"], "name a workflow file"),
+            (["run", "nowhere.yaml"], "nowhere.yaml"),
+            (["run", self.folder], "folder"),
+        ):
+            with self.subTest(arguments=arguments):
+                result = self.trireme(*arguments, code=2)
+                self.assertIn(words, result.stderr)
+                self.assertTrue(all(line.startswith("trireme: ") for line in result.stderr.splitlines()), result.stderr)
+
     def test_a_bad_workflow_file_is_exit_2_with_its_position(self):
         run = self.run_workflow("name: t\ntasks:\n  a:\n    comand: [x]\n", code=2)
         self.assertIn("flow.yaml:4:5", run.stderr)
