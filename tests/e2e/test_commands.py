@@ -100,6 +100,7 @@ class Commands(harness.TestCase):
 
     def test_a_resumed_run_remembers_what_was_set_and_overwrites_no_log(self):
         run = self.start(SETTINGS, "--set", "word=hello", "--set", "other=1")
+        harness.wait_until(lambda: os.path.exists(os.path.join(run.run_dir, "tasks", "say", "0", "stdout")), "the task is started")
         harness.wait_until(lambda: any(event["event"] == "attempt_started" for event in run.events()), "the task runs")
         run.process.kill()
         run.finish()
