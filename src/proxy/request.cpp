@@ -4,18 +4,34 @@
 #include <utility>
 
 #include "core/defaults.hpp"
-#include "proxy/front.hpp"
 
 namespace trireme::proxy {
 
-Request::Request(http::Loop& loop, RequestHost& host, Rank self, const Demand& demand, std::string id,
-                 std::unique_ptr<http::Exchange> exchange, http::RequestHead head)
+namespace {
+
+bool is_stream(const http::Headers& headers) {
+  const std::string_view type = http::find(headers, "Content-Type").value_or("");
+  return type.starts_with("text/event-stream") || type.starts_with("application/x-ndjson");
+}
+
+Demand with(Demand demand, const Affinity& affinity) {
+  demand.affinity = &affinity;
+  return demand;
+}
+
+}  // namespace
+
+Request::Request(http::Loop& loop, RequestHost& host, Rank self, Start start)
     : Resident(loop),
       host_(host),
       self_(self),
-      demand_(demand),
-      id_(std::move(id)),
-      relay_(std::move(exchange), std::move(head), *this) {
+      affinity_(std::move(start.affinity)),
+      demand_(with(start.demand, affinity_)),
+      id_(std::move(start.id)),
+      dialect_(start.dialect),
+      held_(std::move(start.held)),
+      stream_(start.stream),
+      relay_(std::move(start.exchange), std::move(start.head), *this, std::move(start.body)) {
   if (const Service* service = host_.table().find(demand_.service)) retry_ = service->endpoint.retry;
 }
 
@@ -74,7 +90,7 @@ void Request::on_deadline() {
 void Request::on_failed(http::Relay&, const CallError& error) {
   end_attempt(&error);
   if (error.kind == CallError::Kind::refused && relay_.replayable()) {
-    return decide(host_.dispatcher().wait(demand_, *this, mono_now()));
+    return decide(host_.dispatcher().wait(demand_, *replica_, *this, mono_now()));
   }
   if (!may_retry(error)) {
     const int status = error.kind == CallError::Kind::timeout ? 504 : 502;
@@ -93,13 +109,23 @@ bool Request::may_retry(const CallError& error) const {
 void Request::on_answer(http::Relay&, http::ResponseHead& head) {
   answered_at_ = mono_now();
   clear_deadline();
+  held_.release();
+  stream_ = stream_ || is_stream(head.headers);
   http::set(head.headers, "X-Trireme-Replica", host_.table().name(*replica_));
   http::set(head.headers, "X-Request-Id", id_);
+}
+
+void Request::on_piece(http::Relay&) {
+  if (!stream_) return;
+  const MonoTime now = mono_now();
+  if (piece_at_ != 0) host_.on_piece_after(demand_.service, Duration(now - piece_at_));
+  piece_at_ = now;
 }
 
 void Request::on_done(http::Relay&, const http::RelayOutcome& outcome) {
   done_ = true;
   clear_deadline();
+  held_.release();
   outcome_ = outcome;
   if (outcome.error && answered_at_ != 0) failed_ = true;
   end_attempt(outcome.error ? &*outcome.error : nullptr);
@@ -110,7 +136,7 @@ void Request::on_done(http::Relay&, const http::RelayOutcome& outcome) {
 void Request::refuse(int status, std::string_view message, http::Headers headers) {
   failed_ = true;
   headers.push_back({"X-Request-Id", id_});
-  relay_.answer(status, "application/json", error_body(status, message), std::move(headers));
+  relay_.answer(status, "application/json", error_body(dialect_, status, message), std::move(headers));
 }
 
 void Request::end_attempt(const CallError* error) {

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "proxy/admission/admission.hpp"
-#include "proxy/http/exchange.hpp"
+#include "proxy/front/front_door.hpp"
 #include "proxy/http/loop.hpp"
 #include "proxy/http/relay.hpp"
 
@@ -32,6 +32,8 @@ class RequestHost {
   virtual bool attempt(http::Relay& relay, Placement& placement) = 0;
   /// An attempt at a replica of this rank has ended; `error` is null where it was answered.
   virtual void on_served(const ReplicaId& replica, const CallError* error) = 0;
+  /// Between two pieces of a stream.
+  virtual void on_piece_after(ServiceIndex service, Duration pause) = 0;
   /// Something waits, so time matters to admission.
   virtual void poke() = 0;
   /// The request is over; it may be destroyed after the present turn of the loop.
@@ -43,8 +45,7 @@ class RequestHost {
 
 class Request final : public http::Resident, private http::RelayOwner, private SlotWaiter {
  public:
-  Request(http::Loop& loop, RequestHost& host, Rank self, const Demand& demand, std::string id,
-          std::unique_ptr<http::Exchange> exchange, http::RequestHead head);
+  Request(http::Loop& loop, RequestHost& host, Rank self, Start start);
   ~Request() override;
 
   void start();
@@ -63,6 +64,7 @@ class Request final : public http::Resident, private http::RelayOwner, private S
  private:
   void on_failed(http::Relay& relay, const CallError& error) override;
   void on_answer(http::Relay& relay, http::ResponseHead& head) override;
+  void on_piece(http::Relay& relay) override;
   void on_done(http::Relay& relay, const http::RelayOutcome& outcome) override;
   void on_placed(Placement placement) override;
   void on_refused(Refusal refusal) override;
@@ -75,15 +77,20 @@ class Request final : public http::Resident, private http::RelayOwner, private S
 
   RequestHost& host_;
   const Rank self_;
+  const Affinity affinity_;
   const Demand demand_;
   const std::string id_;
+  const Dialect dialect_;
+  HeldBytes held_;  ///< until an answer comes
   RetryKind retry_ = RetryKind::safe;
   std::optional<Ticket> ticket_;
   std::optional<Placement> placement_;  ///< of the attempt in progress
   std::vector<ReplicaId> tried_;
   std::optional<ReplicaId> replica_;
   std::uint32_t retries_ = 0;
+  bool stream_;  ///< the client asked for one, or the answer is one
   MonoTime answered_at_ = 0;
+  MonoTime piece_at_ = 0;  ///< when the last piece of a stream came; 0: none has
   bool failed_ = false;
   bool done_ = false;
   http::RelayOutcome outcome_;

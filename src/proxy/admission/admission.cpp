@@ -75,8 +75,9 @@ void Admission::on_rank_lost(Rank rank) {
 
 MonoTime Admission::tick(MonoTime now) {
   const MonoTime deadline = dispatcher_.tick(now);
-  const MonoTime rested = slots_.tick(now);
-  return earliest(earliest(deadline, rested), reporter_.tick(now));
+  MonoTime next = earliest(deadline, slots_.tick(now));
+  for (auto& [index, queue] : queues_) next = earliest(next, queue.tick(now));
+  return earliest(next, reporter_.tick(now));
 }
 
 std::size_t Admission::queued(ServiceIndex service) const {

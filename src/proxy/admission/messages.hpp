@@ -30,10 +30,12 @@ struct SlotAsk {
   Priority priority = Priority::normal;
   std::uint32_t waited_ms = 0;  ///< since the request came in
   std::uint32_t left_ms = 0;    ///< until its deadline
+  std::uint32_t wanted_ms = 0;  ///< for so long only `wanted` will do
+  ReplicaId wanted{};
   bool operator==(const SlotAsk&) const = default;
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(ticket, service, priority, waited_ms, left_ms);
+    archive(ticket, service, priority, waited_ms, left_ms, wanted_ms, wanted);
   }
 };
 

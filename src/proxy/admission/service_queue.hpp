@@ -3,6 +3,9 @@
 // Strict priority classes; within a class the oldest first, where age counts from when the request came in at its
 // ingress. An offered slot is granted or returned at once: the home never holds one. Bounded by the service's `queue`.
 //
+// One who wants a certain replica is passed over by the others' slots until its patience ends. A replica is summoned only
+// while somebody waits who would take it.
+//
 // Pure: messages go to an AdmissionOutbox, time is an argument. Belongs to the event loop.
 #pragma once
 
@@ -33,6 +36,8 @@ class ServiceQueue {
   void on_cancel(Rank from, const SlotCancel& cancel);
   void on_offer(Rank from, const SlotOffer& offer, MonoTime now);
   void on_rank_lost(Rank rank);
+  /// Those whose patience has ended take any replica from now on. Returns when to call again, or 0.
+  MonoTime tick(MonoTime now);
 
   std::size_t size() const { return places_.size(); }
 
@@ -46,9 +51,14 @@ class ServiceQueue {
   struct Waiter {
     Asker asker;
     MonoTime deadline = 0;
+    MonoTime patient_until = 0;  ///< 0: takes any replica
+    ReplicaId wanted;
   };
+  Waiter& waiter(const Asker& asker);
   void remove(const Asker& asker);
-  bool pop(MonoTime now, Asker& first);
+  bool pop(const ReplicaId& replica, MonoTime now, Asker& first);
+  void end_patience(Waiter& waiter);
+  void end_patience_for_absent();
   void summon();
   std::uint32_t retry_after() const;
   void refuse(const Asker& asker, SlotGrant::Verdict verdict);
@@ -58,6 +68,8 @@ class ServiceQueue {
   bool dead_ = false;
   std::array<std::map<Place, Waiter>, priorities> classes_;
   std::map<Asker, std::pair<std::size_t, Place>> places_;
+  std::set<std::pair<MonoTime, Asker>> patient_;  ///< who waits for a certain replica, by when that ends
+  std::map<ReplicaId, std::size_t> wanting_;      ///< how many of them wait for each
   std::uint64_t next_number_ = 0;
   std::map<ReplicaId, Rank> ready_;  ///< replicas that can be summoned, and their owners
   std::set<ReplicaId> summoned_;     ///< told slot_want, and not told no_waiters since

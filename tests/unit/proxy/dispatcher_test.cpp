@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "proxy/policies/hash64.hpp"
 #include "support.hpp"
 
 using namespace trireme;
@@ -242,4 +243,34 @@ TEST_CASE("dispatcher: a local reservation that was taken back asks again") {
   CHECK(f.out.take<SlotAsk>(home).ticket != ask.ticket);
   running = Refusal{};
   CHECK(f.out.take<SlotOffer>(home).reservations.size() == 1);
+}
+
+TEST_CASE("dispatcher: under a sticky policy a request waits for its replica, and others go on to theirs") {
+  Fixture f({self, self}, 1);
+  f.endpoint.policy = PolicyKind::hash;
+  f.apply();
+  const Affinity affinity{.session = 42, .prefix = {}};
+  Affinity other;
+  const auto place = [&](const Affinity& of, Answer& answer) {
+    Demand demand = f.demand();
+    demand.affinity = &of;
+    return f.dispatcher.place(demand, {}, answer, f.now);
+  };
+  auto first = place(affinity, f.answer);
+  REQUIRE(std::holds_alternative<Placement>(first));
+  const ReplicaId wanted = std::get<Placement>(first).replica;
+  auto second_one = place(affinity, f.answer);
+  REQUIRE(std::holds_alternative<Ticket>(second_one));
+  const auto ask = f.out.take<SlotAsk>(home);
+  CHECK(ask.wanted == wanted);
+  CHECK(ask.wanted_ms == 50);
+  for (std::uint64_t n = 1;
+       !other.session || hash64(*other.session, wanted.replica) > hash64(*other.session, 1 - wanted.replica); ++n) {
+    other.session = n;
+  }
+  Answer unused;
+  auto third = place(other, unused);
+  REQUIRE(std::holds_alternative<Placement>(third));
+  CHECK(std::get<Placement>(third).replica != wanted);
+  CHECK(f.out.empty());
 }

@@ -167,3 +167,50 @@ TEST_CASE("queue: a dead service answers those who wait and those who come") {
   CHECK(f.out.take<SlotGrant>(3).verdict == SlotGrant::Verdict::dead);
   CHECK(f.out.empty());
 }
+
+TEST_CASE("queue: who wants a certain replica is passed over by the others' slots, until its patience ends") {
+  Fixture f;
+  const auto ask = [&](std::uint64_t ticket, const ReplicaId& wanted) {
+    f.queue.on_ask(3, {.ticket = ticket, .service = llama, .left_ms = 60'000, .wanted_ms = 50, .wanted = wanted},
+                   f.now);
+  };
+  ask(1, replica(0));
+  CHECK(f.out.take<SlotWant>(1).replica == replica(0));
+  CHECK(f.out.empty());  // the other replica is not for it, and stays open to others
+  f.offer(70, 2);
+  const auto back = f.out.take<SlotReturn>(2);
+  CHECK(back.reservations == std::vector<std::uint64_t>{70});
+  CHECK(back.no_waiters);
+  f.ask(2);
+  CHECK(f.out.take<SlotWant>(2).replica == replica(1));
+  f.offer(71, 2);
+  CHECK(f.granted() == 2);
+  f.offer(72, 1);
+  CHECK(f.granted() == 1);
+
+  ask(3, replica(0));
+  f.offer(73, 2);
+  CHECK(f.out.take<SlotReturn>(2).no_waiters);
+  CHECK(f.queue.tick(f.now) == f.now + 50 * ms);
+  f.now += 50 * ms;
+  CHECK(f.queue.tick(f.now) == 0);
+  CHECK(f.out.take<SlotWant>(2).replica == replica(1));
+  f.offer(74, 2);
+  CHECK(f.granted() == 3);
+  CHECK(f.queue.size() == 0);
+}
+
+TEST_CASE("queue: a replica that is wanted and goes, or is not there at all, is waited for no longer") {
+  Fixture f;
+  const SlotAsk wants{.ticket = 1, .service = llama, .left_ms = 60'000, .wanted_ms = 50, .wanted = replica(0)};
+  f.queue.on_ask(3, wants, f.now);
+  CHECK(f.out.take<SlotWant>(1).replica == replica(0));
+  f.queue.on_rank_lost(1);
+  CHECK(f.out.take<SlotWant>(2).replica == replica(1));
+  f.offer(80, 2);
+  CHECK(f.granted() == 1);
+  f.queue.on_ask(3, {.ticket = 2, .service = llama, .left_ms = 60'000, .wanted_ms = 50, .wanted = replica(9)}, f.now);
+  f.offer(81, 2);
+  CHECK(f.granted() == 2);
+  CHECK(f.queue.tick(f.now) == 0);
+}
