@@ -9,6 +9,8 @@
 #include "proxy/forward/forward_server.hpp"
 #include "proxy/forward/wire.hpp"
 #include "proxy/front/front_door.hpp"
+#include "proxy/health/evidence.hpp"
+#include "proxy/health/retry_budget.hpp"
 #include "proxy/http/listener.hpp"
 #include "proxy/http/loop.hpp"
 #include "proxy/metrics.hpp"
@@ -103,7 +105,7 @@ class Proxy::Impl final : private http::Resident,
   }
 
   void on_rank_lost(Rank rank) {
-    admission_.on_rank_lost(rank);
+    admission_.on_rank_lost(rank, mono_now());
     server_.on_rank_lost(rank);
     calls_.on_rank_lost(rank);
     poke();
@@ -157,7 +159,9 @@ class Proxy::Impl final : private http::Resident,
 
   bool take_slot(Rank for_rank, const ReplicaId& replica, std::uint64_t reservation) override {
     admission_.reporter().used(for_rank, replica, mono_now());
-    return reservation == 0 ? admission_.slots().admit(replica) : admission_.slots().redeem(replica, reservation);
+    const MonoTime now = mono_now();
+    return reservation == 0 ? admission_.slots().admit(replica, now)
+                            : admission_.slots().redeem(replica, reservation, now);
   }
   void release_slot(const ReplicaId& replica) override {
     admission_.slots().release(replica);
@@ -168,18 +172,23 @@ class Proxy::Impl final : private http::Resident,
 
   // ForwardHost and RequestHost
 
+  void on_answered(const ReplicaId& replica, const http::ResponseHead& head) override {
+    judge(replica, evidence_of(head, is_remote(replica)));
+  }
   void on_served(const ReplicaId& replica, const CallError* error) override {
     metrics_.served(replica, error != nullptr);
-    if (error != nullptr && error->kind == CallError::Kind::not_delivered) {
-      admission_.slots().rest(replica, mono_now() + Duration(defaults::replica_rest).count());
-      poke();
-    }
+    if (error != nullptr) judge(replica, evidence_of(*error));
+  }
+  void judge(const ReplicaId& replica, const Evidence& evidence) {
+    admission_.slots().judge(replica, evidence, mono_now());
+    settle();
   }
 
   // RequestHost
 
   Dispatcher& dispatcher() override { return admission_.dispatcher(); }
   const EndpointTable& table() const override { return admission_.table(); }
+  bool take_retry(ServiceIndex service) override { return retry_budgets_[service].take(mono_now()); }
   void poke() override { at_tail(); }
   void on_piece_after(ServiceIndex service, Duration pause) override { metrics_.stream_pause(service, seconds(pause)); }
 
@@ -224,6 +233,9 @@ class Proxy::Impl final : private http::Resident,
   std::string metrics_text() override { return metrics_.text(gauges(), site_gauges(), front_.refused()); }
 
   void start(Start start) override {
+    const Service* service = admission_.table().find(start.demand.service);
+    start.head.repeatable = service != nullptr && service->endpoint.retry == RetryKind::always;
+    retry_budgets_[start.demand.service].on_request();
     auto owned = std::make_unique<Request>(loop(), static_cast<RequestHost&>(*this), self_, std::move(start));
     Request& request = *owned;
     requests_.emplace(&request, std::move(owned));
@@ -271,6 +283,7 @@ class Proxy::Impl final : private http::Resident,
   ForwardServer server_;
   Metrics metrics_;
   FrontDoor front_;
+  std::map<ServiceIndex, RetryBudget> retry_budgets_;
   std::vector<AdmissionMessage> to_self_;
   std::unordered_map<Request*, std::unique_ptr<Request>> requests_;
   std::vector<std::unique_ptr<http::Listener>> listeners_;

@@ -1,6 +1,7 @@
 #include "proxy/admission/dispatcher.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <utility>
 
@@ -47,7 +48,7 @@ Dispatcher::Decision Dispatcher::place(const Demand& demand, std::span<const Rep
   if (!chosen) return enqueue(demand, nullptr, waiter, now);
   const Candidate& wanted = sites[*chosen];
   const Rank owner = service->find(wanted.id)->owner;
-  if (wanted.free && (owner != self_ || slots_.admit(wanted.id))) return started(demand, wanted.id, owner, 0);
+  if (wanted.free && (owner != self_ || slots_.admit(wanted.id, now))) return started(demand, wanted.id, owner, 0);
   return enqueue(demand, policy.sticky() ? &wanted.id : nullptr, waiter, now);
 }
 
@@ -113,7 +114,7 @@ void Dispatcher::on_grant(Rank, const SlotGrant& grant, MonoTime now) {
   const std::uint64_t key = found->second;
   if (granted) {
     const bool usable =
-        grant.owner == self_ ? slots_.redeem(grant.replica, grant.reservation) : !lost_.contains(grant.owner);
+        grant.owner == self_ ? slots_.redeem(grant.replica, grant.reservation, now) : !lost_.contains(grant.owner);
     if (!usable) {
       Waiter& waiter = waiters_.at(key);
       waiter.asked = -1;  // the ask has been answered
@@ -136,6 +137,7 @@ void Dispatcher::on_load(const ReplicaId& replica, const LoadReport& load, MonoT
   Belief& belief = beliefs_[replica];
   belief.others = load.in_flight > belief.mine ? load.in_flight - belief.mine : 0;
   belief.contended = load.contended;
+  belief.closed = load.closed;
   belief.told = now;
 }
 
@@ -185,20 +187,27 @@ std::span<const Candidate> Dispatcher::candidates(const Service& service, std::s
     if (!site.ready || lost_.contains(site.owner)) continue;
     if (std::find(avoid.begin(), avoid.end(), site.id) != avoid.end()) continue;
     if (site.owner == self_) {
+      if (slots_.load(site.id).closed) continue;
       out.push_back({.id = site.id,
                      .outstanding = slots_.load(site.id).in_flight,
-                     .free = slots_.has_free(site.id),
+                     .free = slots_.has_free(site.id, now),
                      .local = !is_remote(site.id)});
       continue;
     }
     Belief belief;
     if (const auto found = beliefs_.find(site.id); found != beliefs_.end()) belief = found->second;
     const bool stale = now - belief.told > Duration(defaults::load_belief).count();
+    if (belief.closed && !stale) continue;
     const std::uint32_t outstanding = belief.mine + (stale ? 0 : belief.others);
     out.push_back({.id = site.id,
                    .outstanding = outstanding,
                    .free = outstanding < site.concurrency && (stale || !belief.contended),
                    .local = false});
+  }
+  // The second choice of a service is for when its first is not there, or when the queue is long, which the home knows.
+  if (const Preference prefer = service.endpoint.prefer; prefer != Preference::none) {
+    const auto preferred = [&](const Candidate& c) { return is_remote(c.id) == (prefer == Preference::remote); };
+    if (std::any_of(out.begin(), out.end(), preferred)) std::erase_if(out, std::not_fn(preferred));
   }
   return out;
 }

@@ -145,6 +145,7 @@ class Dispatcher {
     std::uint32_t mine = 0;    ///< started here and not over
     std::uint32_t others = 0;  ///< what the owner counted beyond these when it last spoke
     bool contended = false;
+    bool closed = false;
     MonoTime told = 0;
   };
   struct Waiter {

@@ -16,10 +16,11 @@ constexpr std::size_t priorities = 3;
 struct LoadReport {
   std::uint32_t in_flight = 0;  ///< slots in use or reserved
   bool contended = false;       ///< no slot is given directly: ask the home
+  bool closed = false;          ///< nobody is admitted at the moment, for its health or because it ends
   bool operator==(const LoadReport&) const = default;
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(in_flight, contended);
+    archive(in_flight, contended, closed);
   }
 };
 

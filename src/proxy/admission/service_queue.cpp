@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace trireme::proxy {
 
@@ -13,20 +14,26 @@ constexpr double longest_retry_after_s = 60;
 
 }  // namespace
 
-void ServiceQueue::apply(const Service& service) {
+void ServiceQueue::apply(const Service& service, MonoTime now) {
   limit_ = service.endpoint.queue;
   dead_ = service.dead();
   ready_.clear();
   for (const Site& site : service.sites) {
     if (site.ready) ready_.emplace(site.id, site.owner);
   }
+  preference_ = service.endpoint.prefer;
+  first_choice_slots_ = 0;
+  for (const Site& site : service.sites) {
+    if (site.ready && !is_second_choice(site.id)) first_choice_slots_ += site.concurrency;
+  }
+  if (first_choice_slots_ == 0) preference_ = Preference::none;
   std::erase_if(summoned_, [&](const ReplicaId& id) { return !ready_.contains(id); });
   if (dead_) {
     for (const auto& [asker, place] : places_) refuse(asker, SlotGrant::Verdict::dead);
     clear();
   } else if (size() > 0) {
     end_patience_for_absent();
-    summon();
+    summon(now);
   }
 }
 
@@ -53,7 +60,7 @@ void ServiceQueue::on_ask(Rank from, const SlotAsk& ask, MonoTime now) {
   }
   classes_[priority].emplace(place, waiter);
   places_.emplace(asker, std::pair{priority, place});
-  summon();
+  summon(now);
 }
 
 void ServiceQueue::on_cancel(Rank from, const SlotCancel& cancel) {
@@ -64,7 +71,8 @@ void ServiceQueue::on_offer(Rank from, const SlotOffer& offer, MonoTime now) {
   SlotReturn back{.replica = offer.replica, .reservations = {}, .no_waiters = true};
   for (const std::uint64_t reservation : offer.reservations) {
     Asker first;
-    if (!pop(offer.replica, now, first)) {
+    const bool refused = is_second_choice(offer.replica) && !is_long(now);
+    if (refused || !pop(offer.replica, now, first)) {
       back.reservations.push_back(reservation);
       continue;
     }
@@ -88,7 +96,7 @@ void ServiceQueue::on_offer(Rank from, const SlotOffer& offer, MonoTime now) {
   outbox_.send(from, std::move(back));
 }
 
-void ServiceQueue::on_rank_lost(Rank rank) {
+void ServiceQueue::on_rank_lost(Rank rank, MonoTime now) {
   for (auto it = places_.begin(); it != places_.end();) {
     const Asker asker = (it++)->first;
     if (asker.first == rank) remove(asker);
@@ -96,7 +104,7 @@ void ServiceQueue::on_rank_lost(Rank rank) {
   std::erase_if(ready_, [&](const auto& replica) { return replica.second == rank; });
   std::erase_if(summoned_, [&](const ReplicaId& id) { return !ready_.contains(id); });
   end_patience_for_absent();
-  if (size() > 0) summon();
+  if (size() > 0) summon(now);
 }
 
 MonoTime ServiceQueue::tick(MonoTime now) {
@@ -105,13 +113,35 @@ MonoTime ServiceQueue::tick(MonoTime now) {
     end_patience(waiter(patient_.begin()->second));
     ended = true;
   }
-  if (ended) summon();
-  return patient_.empty() ? 0 : patient_.begin()->first;
+  MonoTime next = patient_.empty() ? 0 : patient_.begin()->first;
+  if (preference_ != Preference::none && size() > 0) {
+    const MonoTime spill = oldest() + Duration(defaults::spill_after).count();
+    if (spill > now) next = next == 0 ? spill : std::min(next, spill);
+    ended = ended || is_long(now);
+  }
+  if (ended) summon(now);
+  return next;
 }
 
 ServiceQueue::Waiter& ServiceQueue::waiter(const Asker& asker) {
   const auto& [priority, place] = places_.at(asker);
   return classes_[priority].at(place);
+}
+
+bool ServiceQueue::is_second_choice(const ReplicaId& id) const {
+  return preference_ != Preference::none && is_remote(id) != (preference_ == Preference::remote);
+}
+
+bool ServiceQueue::is_long(MonoTime now) const {
+  return size() > first_choice_slots_ || (size() > 0 && now - oldest() >= Duration(defaults::spill_after).count());
+}
+
+MonoTime ServiceQueue::oldest() const {
+  MonoTime oldest = std::numeric_limits<MonoTime>::max();
+  for (const auto& waiting : classes_) {
+    if (!waiting.empty()) oldest = std::min(oldest, waiting.begin()->first.since);
+  }
+  return oldest;
 }
 
 void ServiceQueue::remove(const Asker& asker) {
@@ -156,10 +186,12 @@ void ServiceQueue::end_patience_for_absent() {
   }
 }
 
-void ServiceQueue::summon() {
+void ServiceQueue::summon(MonoTime now) {
+  const bool everybody = is_long(now);
   const bool any = places_.size() > patient_.size();
   for (const auto& [id, owner] : ready_) {
     if (!any && !wanting_.contains(id)) continue;
+    if (!everybody && is_second_choice(id)) continue;
     if (summoned_.insert(id).second) outbox_.send(owner, SlotWant{.replica = id});
   }
 }

@@ -204,7 +204,7 @@ class World {
       const MonoTime delay = pick(5 * ms, 30 * ms);
       last = std::max(last, delay);
       at(delay, [this, n = node.get(), rank] {
-        n->admission.on_rank_lost(rank);
+        n->admission.on_rank_lost(rank, now_);
         for (auto& [number, request] : requests_) {
           if (request->ingress == n->rank && request->owner == rank) request->finish(End::lost);
           if (request->ingress == rank && request->owner == n->rank && request->at) {
@@ -297,7 +297,7 @@ class World {
     Node& node = *ranks_[static_cast<std::size_t>(owner)];
     const int number = request.number;
     const Rank ingress = request.ingress;
-    if (!node.admission.slots().redeem(replica, reservation)) {
+    if (!node.admission.slots().redeem(replica, reservation, now_)) {
       const LoadReport load = node.admission.slots().load(replica);
       at_absolute(arrival(owner, ingress, 1), [this, number, replica, load] {
         Request& r = *requests_.at(number);

@@ -274,3 +274,42 @@ TEST_CASE("dispatcher: under a sticky policy a request waits for its replica, an
   CHECK(std::get<Placement>(third).replica != wanted);
   CHECK(f.out.empty());
 }
+
+TEST_CASE("dispatcher: replicas and remote endpoints are chosen in the order that the service prefers") {
+  Fixture f({self});
+  f.endpoint.remote.push_back({});
+  f.endpoint.home = self;
+  f.apply();
+  const ReplicaId remote{llama, first_remote, 0};
+  const auto chosen = [&](std::vector<ReplicaId> avoid = {}) -> std::optional<ReplicaId> {
+    const auto decision = f.place(f.answer, std::move(avoid));
+    const auto* placement = std::get_if<Placement>(&decision);
+    return placement == nullptr ? std::nullopt : std::optional(placement->replica);
+  };
+  CHECK(chosen() == replica(0));
+  CHECK(chosen({replica(0)}) == remote);  // it has failed this request
+  SUBCASE("remote first") {
+    f.endpoint.prefer = Preference::remote;
+    f.apply();
+    CHECK(chosen() == remote);
+  }
+  SUBCASE("the first choice is busy: the request waits, and the home decides") {
+    const auto first = f.place(f.answer);
+    CHECK_FALSE(chosen().has_value());
+  }
+  SUBCASE("the first choice is closed for its health") {
+    f.slots.judge(replica(0), {.kind = Evidence::Kind::proof}, f.now);
+    CHECK(chosen() == remote);
+  }
+}
+
+TEST_CASE("dispatcher: what an owner has closed is not tried while its word is believed") {
+  Fixture f({2, 3});
+  f.dispatcher.on_load(replica(0), {.in_flight = 0, .contended = true, .closed = true}, f.now);
+  for (int i = 0; i < 2; ++i) {
+    const auto decision = f.place(f.answer);
+    const auto* placement = std::get_if<Placement>(&decision);
+    REQUIRE(placement != nullptr);
+    CHECK(placement->replica == replica(1));
+  }
+}
