@@ -263,10 +263,13 @@ class Proxy::Impl final : private http::Resident,
     for (const auto& [index, service] : admission_.table().services()) {
       for (const Site& site : service.sites) {
         if (site.owner != self_) continue;
+        const SiteHealth health = admission_.slots().health(site.id);
         out.push_back({.service = service.endpoint.name,
                        .replica = site.id.replica,
                        .in_flight = admission_.slots().load(site.id).in_flight,
-                       .healthy = site.ready});
+                       .healthy = health.open,
+                       .breaker = static_cast<std::uint8_t>(health.breaker),
+                       .times_opened = health.times_opened});
       }
     }
     return out;

@@ -96,7 +96,7 @@ class Request final : public http::Resident, private http::RelayOwner, private S
   std::vector<ReplicaId> tried_;
   std::optional<ReplicaId> replica_;
   std::uint32_t retries_ = 0;
-  bool stream_;  ///< the client asked for one, or the answer is one
+  bool stream_;               ///< the client asked for one, or the answer is one
   std::uint32_t rounds_ = 0;  ///< in which every ready replica has failed it
   std::uint32_t seen_ = 0;    ///< attempts that their replica may have seen
   std::unique_ptr<Timer> backoff_;

@@ -235,15 +235,14 @@ bool Slots::has_free(const ReplicaId& id, MonoTime now) {
   return found != replicas_.end() && !found->second.contended && found->second.room(now) > 0;
 }
 
-std::vector<SiteHealth> Slots::health() const {
-  std::vector<SiteHealth> out;
-  for (const auto& [id, replica] : replicas_) {
-    out.push_back({.replica = id,
-                   .breaker = replica.breaker.state(),
-                   .resting = replica.rests_until != 0 || (replica.limit && replica.limit->next() != 0),
-                   .times_opened = replica.breaker.times_opened()});
-  }
-  return out;
+SiteHealth Slots::health(const ReplicaId& id) const {
+  const auto found = replicas_.find(id);
+  if (found == replicas_.end()) return {};
+  const Replica& replica = found->second;
+  return {.open = replica.open(),
+          .breaker = replica.breaker.state(),
+          .resting = replica.rests_until != 0 || (replica.limit && replica.limit->next() != 0),
+          .times_opened = replica.breaker.times_opened()};
 }
 
 std::uint32_t Slots::in_use(const ReplicaId& id) const {

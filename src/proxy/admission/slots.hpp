@@ -27,7 +27,7 @@ namespace trireme::proxy {
 
 /// How a replica of this rank is, for people and metrics.
 struct SiteHealth {
-  ReplicaId replica;
+  bool open = false;  ///< it may be given requests
   Breaker::State breaker = Breaker::State::closed;
   bool resting = false;  ///< it has asked for that, or its requests per minute are used up
   std::uint32_t times_opened = 0;
@@ -64,7 +64,7 @@ class Slots {
 
   LoadReport load(const ReplicaId& id) const;
   bool has_free(const ReplicaId& id, MonoTime now);
-  std::vector<SiteHealth> health() const;
+  SiteHealth health(const ReplicaId& id) const;
   std::uint32_t in_use(const ReplicaId& id) const;
   /// Called with each replica whose load has changed.
   void on_change(std::function<void(const ReplicaId&)> callback) { changed_ = std::move(callback); }

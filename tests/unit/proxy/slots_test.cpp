@@ -132,7 +132,7 @@ TEST_CASE("slots: a replica whose breaker is open admits nobody, then one, and a
     f.slots.release(f.id);
     CHECK(f.out.empty());
     CHECK(f.slots.tick(now + backoff) == now + 3 * backoff);
-    CHECK(f.slots.health().at(0).times_opened == 2);
+    CHECK(f.slots.health(f.id).times_opened == 2);
   }
 }
 
@@ -155,8 +155,8 @@ TEST_CASE("slots: who says that it is busy rests for as long as it says, and is 
   Fixture f;
   f.slots.judge(f.id, {.kind = Evidence::Kind::busy, .rest = std::chrono::seconds(3)}, now);
   CHECK_FALSE(f.slots.admit(f.id, now));
-  CHECK(f.slots.health().at(0).resting);
-  CHECK(f.slots.health().at(0).breaker == Breaker::State::closed);
+  CHECK(f.slots.health(f.id).resting);
+  CHECK(f.slots.health(f.id).breaker == Breaker::State::closed);
   CHECK(f.slots.tick(now + second) == now + 3 * second);
   CHECK(f.slots.tick(now + 3 * second) == 0);
   CHECK(f.slots.admit(f.id, now + 3 * second));
