@@ -30,18 +30,33 @@ constexpr auto drain = 30s;
 
 // Proxy.
 constexpr std::size_t max_request_held = 32u << 20;  ///< bytes of a body held to find its model; beyond: 413
+constexpr std::size_t max_held_together = 1u << 30;  ///< of all requests of a rank; beyond: 429
 constexpr std::size_t stream_window = 256u << 10;    ///< bytes in flight per direction of one exchange
 constexpr std::size_t replay_limit = 1u << 20;       ///< bytes of a request body kept for a retry
-constexpr auto affinity_wait = 50ms;
-constexpr auto request_deadline = 10min;          ///< from arrival to the first byte of the answer
-constexpr auto longest_deadline = 24h * 7;        ///< that a client may ask for
-constexpr std::size_t forward_chunk = 32u << 10;  ///< of a body, in one message between proxies
-constexpr auto forward_retry = 1ms;               ///< after the fabric was too full to take more of a body
-constexpr std::uint32_t request_attempts = 3;     ///< on different replicas, before the first byte of an answer
-constexpr auto replica_rest = 500ms;              ///< a replica that could not be reached is not offered for so long
-constexpr auto load_belief = 1s;                  ///< how long another rank's word on a load is believed
-constexpr auto load_interest = 10s;               ///< a rank that used a replica within this is told its load
-constexpr auto load_interval = 5ms;               ///< between two such messages to one rank
+constexpr auto affinity_wait = 50ms;                 ///< for the replica that the policy wants, before any will do
+constexpr double affinity_load = 1.25;               ///< of the mean load: beyond it affinity gives way
+constexpr std::uint32_t affinity_floor = 4;          ///< requests in flight that are no overload, whatever the mean
+constexpr std::size_t prefix_nodes = 32u << 10;      ///< prompt beginnings remembered per service and rank: 2 MiB
+constexpr auto request_deadline = 10min;             ///< from arrival to the first byte of the answer
+constexpr auto longest_deadline = 24h * 7;           ///< that a client may ask for
+constexpr std::size_t forward_chunk = 32u << 10;     ///< of a body, in one message between proxies
+constexpr auto forward_retry = 1ms;                  ///< after the fabric was too full to take more of a body
+constexpr std::uint32_t request_attempts = 3;     ///< that replicas may have seen; and rounds over all ready replicas
+constexpr std::uint32_t request_tries = 10;       ///< with the attempts that were provably not delivered
+constexpr auto retry_backoff = 25ms;              ///< before the same replica is tried again; doubles, and is jittered
+constexpr double retry_share = 0.2;               ///< of a service's requests may be retries, …
+constexpr double retry_most = 1000;               ///< … of which so many may be saved up, …
+constexpr double retry_floor = 100;               ///< … and so many are there at the beginning, and come back …
+constexpr double retry_floor_rate = 10;           ///< … at so many per second
+constexpr std::uint32_t breaker_failures = 5;     ///< in a row, without a sign of life, open a replica's breaker
+constexpr auto breaker_backoff = 500ms;           ///< before the first trial; doubles with each that fails
+constexpr auto breaker_backoff_max = 10s;
+constexpr auto busy_rest = 1s;        ///< of a remote endpoint that says 429 or 503 without Retry-After
+constexpr auto busy_rest_max = 1min;  ///< of Retry-After
+constexpr auto spill_after = 10s;     ///< waiting, before a request goes to endpoints that its service does not prefer
+constexpr auto load_belief = 1s;                     ///< how long another rank's word on a load is believed
+constexpr auto load_interest = 10s;                  ///< a rank that used a replica within this is told its load
+constexpr auto load_interval = 5ms;                  ///< between two such messages to one rank
 
 // HTTP.
 constexpr std::size_t http_head_bytes = 64u << 10;  ///< of a request or response head; beyond: 431

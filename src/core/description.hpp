@@ -93,6 +93,8 @@ struct Liveness {
 enum class ServiceApi : std::uint8_t { http, openai, ollama, native };
 enum class PolicyKind : std::uint8_t { round_robin, random, power_of_two, least_outstanding, hash, prefix };
 enum class RetryKind : std::uint8_t { safe, always };
+/// Which of a service's replicas and remote endpoints are used first; the others when its queue is long.
+enum class Preference : std::uint8_t { none, local, remote };
 
 /// A model that a service answers for. `upstream` is the name that the server itself knows; empty: the same.
 struct Model {
@@ -112,10 +114,11 @@ struct RemoteEndpoint {
   std::string key_file;  ///< file that holds its key, or empty
   std::string ca_file;   ///< certificates to trust instead of the system's, or empty
   std::uint32_t concurrency = defaults::concurrency;
+  std::uint32_t requests_per_minute = 0;  ///< 0: no limit
   bool operator==(const RemoteEndpoint&) const = default;
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(url, key_env, key_file, ca_file, concurrency);
+    archive(url, key_env, key_file, ca_file, concurrency, requests_per_minute);
   }
 };
 
@@ -140,6 +143,7 @@ struct ServiceDescription {
   RetryKind retry = RetryKind::safe;
   Duration drain = defaults::drain;
   std::vector<RemoteEndpoint> remote;
+  Preference prefer = Preference::local;
   std::vector<std::string> uses;  ///< services that this one calls: it is given their addresses
 
   bool has_replicas() const { return !command.empty() || !script.empty(); }
@@ -147,7 +151,7 @@ struct ServiceDescription {
   template <typename Archive>
   void serialize(Archive& archive) {
     archive(name, command, script, env, environment, cwd, replicas, per_replica, ready, live, restart_max,
-            restart_backoff, api, models, concurrency, queue, policy, retry, drain, remote, uses);
+            restart_backoff, api, models, concurrency, queue, policy, retry, drain, remote, prefer, uses);
   }
 };
 

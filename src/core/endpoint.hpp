@@ -39,11 +39,12 @@ struct ServiceEndpoint {
   bool dead = false;       ///< no replica lives and none will be started again: requests are refused with 503
   std::vector<Model> models;
   std::vector<RemoteEndpoint> remote;
+  Preference prefer = Preference::local;
   std::vector<ReplicaEndpoint> replicas;  ///< those that are starting, ready or draining
   bool operator==(const ServiceEndpoint&) const = default;
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(index, name, api, policy, retry, concurrency, queue, home, dead, models, remote, replicas);
+    archive(index, name, api, policy, retry, concurrency, queue, home, dead, models, remote, prefer, replicas);
   }
 };
 

@@ -272,7 +272,13 @@ void Replica::take_another_port(const std::string& why) {
 
 void Replica::give_up(std::string why) {
   why_ = std::move(why);
+  close_to_requests();
   end_process();
+}
+
+/// Nobody new is sent to it from now on, before the pilot knows and tells all.
+void Replica::close_to_requests() {
+  if (phase_ == Phase::ready) node_.hooks.drain_replica(request_.id, [] {});
 }
 
 void Replica::quiet() {
@@ -342,6 +348,7 @@ void Replica::on_process_ended(ProcessId, const spawner::Ended& report) {
   const Phase before = phase_;
   const Usage used = end_.usage;
   const std::int64_t started = end_.started;
+  close_to_requests();
   quiet();
   phase_ = Phase::ending;
   end_ = end_of(report, Duration{0});

@@ -59,6 +59,7 @@ class Replica final : public ProcessOwner, public std::enable_shared_from_this<R
   void take_another_port(const std::string& why);
   void give_up(std::string why);
   void end_process();
+  void close_to_requests();
   void quiet();
   void fail(const std::string& why);
   void fail_with_log(AttemptEnd end);

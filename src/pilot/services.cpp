@@ -392,6 +392,7 @@ ServiceEndpoint Services::endpoint_of(ServiceIndex index) const {
                            .home = service.home,
                            .models = d.models,
                            .remote = d.remote,
+                           .prefer = d.prefer,
                            .replicas = {}};
   for (const Replica& replica : service.replicas) {
     if (is_live(replica.state)) endpoint.replicas.push_back(replica.endpoint);

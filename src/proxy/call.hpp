@@ -29,8 +29,15 @@ struct CallError {
     bad_response,   ///< the upstream answered something that is no HTTP response
     refused,        ///< the owner of the replica has no free slot (only over the fabric)
   };
+  /// What it says of the server's health, beside what it means for the request.
+  enum class Blame {
+    none,   ///< nothing: it may be busy, or the trouble is ours
+    some,   ///< trouble: several in a row are taken for an illness
+    proof,  ///< nobody listens there
+  };
   Kind kind = Kind::lost;
   std::string what;  ///< for the user: "replica 1 of llama on node 2 closed the connection"
+  Blame blame = Blame::some;
 };
 
 /// Where the answer goes. Implemented by the server-side exchange and by the fabric's answering side.

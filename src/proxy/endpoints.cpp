@@ -19,6 +19,7 @@ std::vector<Site> sites_of(const ServiceEndpoint& endpoint) {
     sites.push_back({.id = {endpoint.index, first_remote + i, 0},
                      .owner = endpoint.home,
                      .concurrency = std::max(1u, endpoint.remote[i].concurrency),
+                     .per_minute = endpoint.remote[i].requests_per_minute,
                      .ready = true});
   }
   return sites;

@@ -25,6 +25,7 @@ struct Site {
   ReplicaId id;
   Rank owner = 0;
   std::uint32_t concurrency = 1;
+  std::uint32_t per_minute = 0;  ///< requests that may begin in a minute; 0: as many as there are
   bool ready = false;
 };
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "proxy/endpoints.hpp"
+
 namespace trireme::proxy {
 
 namespace {
@@ -24,6 +26,10 @@ std::string escaped(std::string_view label) {
     }
   }
   return out;
+}
+
+std::string label_of(std::uint32_t replica) {
+  return replica >= first_remote ? "remote-" + std::to_string(replica - first_remote) : std::to_string(replica);
 }
 
 void describe(std::string& out, std::string_view metric, std::string_view type, std::string_view help) {
@@ -69,7 +75,8 @@ void Metrics::served(const ReplicaId& replica, bool failed) {
   found->failed += failed ? 1 : 0;
 }
 
-std::string Metrics::text(const std::vector<ServiceGauges>& services) const {
+std::string Metrics::text(const std::vector<ServiceGauges>& services, const std::vector<SiteGauges>& sites,
+                          const std::map<int, std::uint64_t>& refused) const {
   std::string out;
   static const Service none;
   const auto each = [&](const auto& write_one) {
@@ -83,21 +90,22 @@ std::string Metrics::text(const std::vector<ServiceGauges>& services) const {
   each([&](const ServiceGauges&, const Service& service, const std::string& labels) {
     for (const auto& [key, count] : service.requests) {
       line(out, "trireme_requests_total",
-           labels + ",replica=\"" + escaped(key.first) + "\",code=\"" + std::to_string(key.second) + "\"",
+           labels + ",replica=\"" + (key.first ? label_of(*key.first) : "") + "\",code=\"" +
+               std::to_string(key.second) + "\"",
            std::to_string(count));
     }
   });
-  describe(out, "trireme_requests_in_flight", "gauge", "Requests of clients on this node that replicas work on.");
+  describe(out, "trireme_num_requests_running", "gauge", "Requests of clients on this node that replicas work on.");
   each([&](const ServiceGauges& gauges, const Service&, const std::string& labels) {
-    line(out, "trireme_requests_in_flight", labels, std::to_string(gauges.in_flight));
+    line(out, "trireme_num_requests_running", labels, std::to_string(gauges.in_flight));
   });
-  describe(out, "trireme_requests_waiting", "gauge", "Requests of clients on this node that wait for a slot.");
+  describe(out, "trireme_num_requests_waiting", "gauge", "Requests of clients on this node that wait for a slot.");
   each([&](const ServiceGauges& gauges, const Service&, const std::string& labels) {
-    line(out, "trireme_requests_waiting", labels, std::to_string(gauges.waiting));
+    line(out, "trireme_num_requests_waiting", labels, std::to_string(gauges.waiting));
   });
-  describe(out, "trireme_requests_queued", "gauge", "Requests in the service's queue, on its home rank.");
+  describe(out, "trireme_num_requests_queued", "gauge", "Requests in the service's queue, on its home rank.");
   each([&](const ServiceGauges& gauges, const Service&, const std::string& labels) {
-    line(out, "trireme_requests_queued", labels, std::to_string(gauges.queued));
+    line(out, "trireme_num_requests_queued", labels, std::to_string(gauges.queued));
   });
   const auto counter = [&](std::string_view metric, std::string_view help, std::uint64_t Service::*value) {
     describe(out, metric, "counter", help);
@@ -117,6 +125,26 @@ std::string Metrics::text(const std::vector<ServiceGauges>& services) const {
   histogram("trireme_request_duration_seconds", "From a request's head to the last byte of its answer.",
             &Service::duration);
   histogram("trireme_time_to_first_byte_seconds", "From a request's head to its answer's head.", &Service::first_byte);
+  histogram("trireme_inter_token_latency_seconds", "Between two pieces of a streamed answer.", &Service::stream_pause);
+  const auto site = [&](std::string_view metric, std::string_view type, std::string_view help, const auto& value) {
+    describe(out, metric, type, help);
+    for (const SiteGauges& gauges : sites) {
+      line(out, metric, "service=\"" + escaped(gauges.service) + "\",replica=\"" + label_of(gauges.replica) + "\"",
+           std::to_string(value(gauges)));
+    }
+  };
+  site("trireme_replica_requests_active", "gauge", "Slots in use or reserved on replicas of this node.",
+       [](const SiteGauges& gauges) { return gauges.in_flight; });
+  site("trireme_replica_health", "gauge", "1 where a replica of this node is given requests, else 0.",
+       [](const SiteGauges& gauges) { return gauges.healthy ? 1 : 0; });
+  site("trireme_replica_cb_state", "gauge", "Its circuit breaker: 0 closed, 1 open, 2 half-open.",
+       [](const SiteGauges& gauges) { return int{gauges.breaker}; });
+  site("trireme_replica_cb_opened_total", "counter", "How often that has opened.",
+       [](const SiteGauges& gauges) { return gauges.times_opened; });
+  describe(out, "trireme_refusals_total", "counter", "Requests that were refused before a service was found for them.");
+  for (const auto& [code, count] : refused) {
+    line(out, "trireme_refusals_total", "code=\"" + std::to_string(code) + "\"", std::to_string(count));
+  }
   return out;
 }
 

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,11 +19,11 @@ namespace trireme::proxy {
 /// How a request of this rank's clients ended.
 struct RequestRecord {
   ServiceIndex service;
-  std::string replica;       ///< "0", "remote-1"; empty if it reached none
-  int code = 0;              ///< that the client was given; 499 if it left before
-  bool failed = false;       ///< answered with 5xx or 429 by us, or cut short
-  double duration_s = 0;     ///< from its head to the last byte of its answer
-  double first_byte_s = -1;  ///< to the answer's head; negative: none came
+  std::optional<std::uint32_t> replica;  ///< its number; none if it reached none
+  int code = 0;                          ///< that the client was given; 499 if it left before
+  bool failed = false;                   ///< answered with 5xx or 429 by us, or cut short
+  double duration_s = 0;                 ///< from its head to the last byte of its answer
+  double first_byte_s = -1;              ///< to the answer's head; negative: none came
   std::uint64_t bytes_up = 0;
   std::uint64_t bytes_down = 0;
   std::uint32_t retries = 0;
@@ -37,14 +38,27 @@ struct ServiceGauges {
   std::uint64_t queued = 0;     ///< in the service's queue, where this rank is its home
 };
 
+/// What is so now, for a replica or remote endpoint whose slots this rank owns.
+struct SiteGauges {
+  std::string service;
+  std::uint32_t replica = 0;
+  std::uint32_t in_flight = 0;  ///< slots in use or reserved, for clients of all ranks
+  bool healthy = true;          ///< it is given requests
+  std::uint8_t breaker = 0;     ///< 0 closed, 1 open, 2 half-open
+  std::uint32_t times_opened = 0;
+};
+
 class Metrics {
  public:
   void record(const RequestRecord& record);
+  /// Between two pieces of a streamed answer.
+  void stream_pause(ServiceIndex service, double seconds) { services_[service].stream_pause.add(seconds); }
   /// A replica of this rank was tried for a client of whichever rank.
   void served(const ReplicaId& replica, bool failed);
 
-  /// Prometheus text format 0.0.4.
-  std::string text(const std::vector<ServiceGauges>& services) const;
+  /// Prometheus text format 0.0.4. `refused` are requests that found no service, by status.
+  std::string text(const std::vector<ServiceGauges>& services, const std::vector<SiteGauges>& sites,
+                   const std::map<int, std::uint64_t>& refused) const;
   /// The samples of services whose numbers have changed since the last call.
   std::vector<ServiceSample> take_samples(const std::vector<ServiceGauges>& services);
 
@@ -58,9 +72,10 @@ class Metrics {
     void add(double seconds);
   };
   struct Service {
-    std::map<std::pair<std::string, int>, std::uint64_t> requests;  ///< by replica and code
+    std::map<std::pair<std::optional<std::uint32_t>, int>, std::uint64_t> requests;  ///< by replica and code
     Histogram duration;
     Histogram first_byte;
+    Histogram stream_pause;
     std::uint64_t bytes_up = 0;
     std::uint64_t bytes_down = 0;
     std::uint64_t retries = 0;

@@ -1,18 +1,16 @@
 #include "proxy/proxy.hpp"
 
-#include <array>
-#include <cstdio>
-#include <random>
 #include <unordered_map>
 #include <utility>
 
 #include "core/defaults.hpp"
 #include "proxy/admission/admission.hpp"
-#include "proxy/endpoints_json.hpp"
 #include "proxy/forward/fabric_upstream.hpp"
 #include "proxy/forward/forward_server.hpp"
 #include "proxy/forward/wire.hpp"
-#include "proxy/front.hpp"
+#include "proxy/front/front_door.hpp"
+#include "proxy/health/evidence.hpp"
+#include "proxy/health/retry_budget.hpp"
 #include "proxy/http/listener.hpp"
 #include "proxy/http/loop.hpp"
 #include "proxy/metrics.hpp"
@@ -27,14 +25,13 @@ namespace {
 
 constexpr int client_closed_request = 499;
 
-std::uint64_t random_number() {
-  std::random_device device;
-  return (std::uint64_t{device()} << 32) | device();
-}
-
 }  // namespace
 
-class Proxy::Impl final : private http::Resident, private AdmissionOutbox, private ForwardHost, private RequestHost {
+class Proxy::Impl final : private http::Resident,
+                          private AdmissionOutbox,
+                          private ForwardHost,
+                          private RequestHost,
+                          private FrontHost {
  public:
   Impl(http::Loop& loop, Transport& transport, const RunInfo& run)
       : Resident(loop),
@@ -50,7 +47,7 @@ class Proxy::Impl final : private http::Resident, private AdmissionOutbox, priva
                  admission_.dispatcher().on_load(replica, load, mono_now());
                }),
         server_(loop.io(), transport, *this),
-        request_id_prefix_(random_number()) {}
+        front_(loop, run_, static_cast<FrontHost&>(*this)) {}
 
   Status listen(const ProxyOptions& options) {
     http::ListenerOptions limits;
@@ -58,7 +55,7 @@ class Proxy::Impl final : private http::Resident, private AdmissionOutbox, priva
     if (!limits.identify) {
       limits.identify = [check = std::make_shared<http::PeerCheck>()](int descriptor) { return (*check)(descriptor); };
     }
-    const auto handler = [this](std::unique_ptr<http::Exchange> exchange) { handle(std::move(exchange)); };
+    const auto handler = [this](std::unique_ptr<http::Exchange> exchange) { front_.handle(std::move(exchange)); };
     auto port = http::Listener::on_loopback(loop(), options.port, handler, limits);
     if (!port) return port.error();
     listeners_.push_back(*std::move(port));
@@ -103,11 +100,12 @@ class Proxy::Impl final : private http::Resident, private AdmissionOutbox, priva
     if (!next.apply(epoch)) return;
     for (const ServiceIndex index : changed) upstreams_.apply(next, *next.find(index));
     admission_.apply(std::move(epoch), mono_now());
+    front_.apply();
     poke();
   }
 
   void on_rank_lost(Rank rank) {
-    admission_.on_rank_lost(rank);
+    admission_.on_rank_lost(rank, mono_now());
     server_.on_rank_lost(rank);
     calls_.on_rank_lost(rank);
     poke();
@@ -122,6 +120,7 @@ class Proxy::Impl final : private http::Resident, private AdmissionOutbox, priva
 
   void close() {
     tick_.disarm();
+    front_.close();
     requests_.clear();
     server_.clear();
     listeners_.clear();
@@ -160,7 +159,9 @@ class Proxy::Impl final : private http::Resident, private AdmissionOutbox, priva
 
   bool take_slot(Rank for_rank, const ReplicaId& replica, std::uint64_t reservation) override {
     admission_.reporter().used(for_rank, replica, mono_now());
-    return reservation == 0 ? admission_.slots().admit(replica) : admission_.slots().redeem(replica, reservation);
+    const MonoTime now = mono_now();
+    return reservation == 0 ? admission_.slots().admit(replica, now)
+                            : admission_.slots().redeem(replica, reservation, now);
   }
   void release_slot(const ReplicaId& replica) override {
     admission_.slots().release(replica);
@@ -171,19 +172,25 @@ class Proxy::Impl final : private http::Resident, private AdmissionOutbox, priva
 
   // ForwardHost and RequestHost
 
+  void on_answered(const ReplicaId& replica, const http::ResponseHead& head) override {
+    judge(replica, evidence_of(head, is_remote(replica)));
+  }
   void on_served(const ReplicaId& replica, const CallError* error) override {
     metrics_.served(replica, error != nullptr);
-    if (error != nullptr && error->kind == CallError::Kind::not_delivered) {
-      admission_.slots().rest(replica, mono_now() + Duration(defaults::replica_rest).count());
-      poke();
-    }
+    if (error != nullptr) judge(replica, evidence_of(*error));
+  }
+  void judge(const ReplicaId& replica, const Evidence& evidence) {
+    admission_.slots().judge(replica, evidence, mono_now());
+    settle();
   }
 
   // RequestHost
 
   Dispatcher& dispatcher() override { return admission_.dispatcher(); }
   const EndpointTable& table() const override { return admission_.table(); }
+  bool take_retry(ServiceIndex service) override { return retry_budgets_[service].take(mono_now()); }
   void poke() override { at_tail(); }
+  void on_piece_after(ServiceIndex service, Duration pause) override { metrics_.stream_pause(service, seconds(pause)); }
 
   bool attempt(http::Relay& relay, Placement& placement) override {
     if (placement.owner == self_) {
@@ -202,7 +209,7 @@ class Proxy::Impl final : private http::Resident, private AdmissionOutbox, priva
     const Demand& demand = request.demand();
     RequestRecord record;
     record.service = demand.service;
-    if (const auto& replica = request.replica()) record.replica = label(*replica);
+    if (const auto& replica = request.replica()) record.replica = replica->replica;
     record.code = outcome.status != 0 ? outcome.status : client_closed_request;
     record.failed = request.failed();
     record.duration_s = seconds(Duration(now - demand.arrived));
@@ -221,68 +228,18 @@ class Proxy::Impl final : private http::Resident, private AdmissionOutbox, priva
     settle();
   }
 
-  static std::string label(const ReplicaId& replica) {
-    return is_remote(replica) ? "remote-" + std::to_string(replica.replica - first_remote)
-                              : std::to_string(replica.replica);
-  }
+  // FrontHost; table() above
 
-  // Clients
+  std::string metrics_text() override { return metrics_.text(gauges(), site_gauges(), front_.refused()); }
 
-  void handle(std::unique_ptr<http::Exchange> exchange) {
-    const http::RequestHead& head = exchange->head();
-    const Route route = route_of(head.target);
-    if (const auto denial = deny(head, exchange->peer(), route.control, run_)) {
-      http::Headers headers;
-      if (denial->status == 401) headers.push_back({"WWW-Authenticate", "Bearer"});
-      return respond_error(*exchange, denial->status, denial->what, std::move(headers));
-    }
-    const bool reading = head.method == "GET" || head.method == "HEAD";
-    if (route.kind == Route::Kind::service) return serve(std::move(exchange), route);
-    if (route.kind == Route::Kind::unknown) {
-      return respond_error(*exchange, 404, "there is nothing at this path; services are at /services/NAME/");
-    }
-    if (!reading) return respond_error(*exchange, 405, "this path is only for GET", {{"Allow", "GET, HEAD"}});
-    if (route.kind == Route::Kind::health) {
-      exchange->respond(200, "text/plain; charset=utf-8", "ok\n");
-    } else if (route.kind == Route::Kind::metrics) {
-      exchange->respond(200, "text/plain; version=0.0.4; charset=utf-8", metrics_.text(gauges()));
-    } else {
-      exchange->respond(200, "application/json", endpoints_json(admission_.table()));
-    }
-  }
-
-  void serve(std::unique_ptr<http::Exchange> exchange, const Route& route) {
-    const Service* service = admission_.table().find(route.name);
-    if (service == nullptr) {
-      return respond_error(*exchange, 404, "there is no service " + std::string(route.name) + " in this run");
-    }
-    const auto wishes = wishes_of(exchange->head().headers);
-    if (!wishes) return respond_error(*exchange, 400, wishes.error().what);
-    const MonoTime now = mono_now();
-    const Demand demand{.service = service->endpoint.index,
-                        .priority = wishes->priority,
-                        .arrived = now,
-                        .deadline = now + wishes->deadline.count()};
-    const auto given = request_id_of(exchange->head().headers);
-    std::string id = given ? std::string(*given) : new_request_id();
-    http::RequestHead head = upstream_head(exchange->head(), route, id);
-    auto owned = std::make_unique<Request>(loop(), static_cast<RequestHost&>(*this), self_, demand, std::move(id),
-                                           std::move(exchange), std::move(head));
+  void start(Start start) override {
+    const Service* service = admission_.table().find(start.demand.service);
+    start.head.repeatable = service != nullptr && service->endpoint.retry == RetryKind::always;
+    retry_budgets_[start.demand.service].on_request();
+    auto owned = std::make_unique<Request>(loop(), static_cast<RequestHost&>(*this), self_, std::move(start));
     Request& request = *owned;
     requests_.emplace(&request, std::move(owned));
     request.start();
-  }
-
-  void respond_error(http::Exchange& exchange, int status, std::string_view message, http::Headers headers = {}) {
-    exchange.respond(status, "application/json", error_body(status, message), std::move(headers));
-  }
-
-  std::string new_request_id() {
-    std::array<char, 40> text{};
-    const int size =
-        std::snprintf(text.data(), text.size(), "%016llx-%llx", static_cast<unsigned long long>(request_id_prefix_),
-                      static_cast<unsigned long long>(++request_count_));
-    return std::string(text.data(), static_cast<std::size_t>(size));
   }
 
   std::vector<ServiceGauges> gauges() const {
@@ -301,6 +258,23 @@ class Proxy::Impl final : private http::Resident, private AdmissionOutbox, priva
     return out;
   }
 
+  std::vector<SiteGauges> site_gauges() const {
+    std::vector<SiteGauges> out;
+    for (const auto& [index, service] : admission_.table().services()) {
+      for (const Site& site : service.sites) {
+        if (site.owner != self_) continue;
+        const SiteHealth health = admission_.slots().health(site.id);
+        out.push_back({.service = service.endpoint.name,
+                       .replica = site.id.replica,
+                       .in_flight = admission_.slots().load(site.id).in_flight,
+                       .healthy = health.open,
+                       .breaker = static_cast<std::uint8_t>(health.breaker),
+                       .times_opened = health.times_opened});
+      }
+    }
+    return out;
+  }
+
   Transport& transport_;
   const Rank self_;
   const RunInfo run_;
@@ -311,8 +285,8 @@ class Proxy::Impl final : private http::Resident, private AdmissionOutbox, priva
   FabricCalls calls_;
   ForwardServer server_;
   Metrics metrics_;
-  const std::uint64_t request_id_prefix_;
-  std::uint64_t request_count_ = 0;
+  FrontDoor front_;
+  std::map<ServiceIndex, RetryBudget> retry_budgets_;
   std::vector<AdmissionMessage> to_self_;
   std::unordered_map<Request*, std::unique_ptr<Request>> requests_;
   std::vector<std::unique_ptr<http::Listener>> listeners_;

@@ -1,21 +1,44 @@
 #include "proxy/request.hpp"
 
 #include <algorithm>
+#include <random>
 #include <utility>
 
 #include "core/defaults.hpp"
-#include "proxy/front.hpp"
 
 namespace trireme::proxy {
 
-Request::Request(http::Loop& loop, RequestHost& host, Rank self, const Demand& demand, std::string id,
-                 std::unique_ptr<http::Exchange> exchange, http::RequestHead head)
+namespace {
+
+bool is_stream(const http::Headers& headers) {
+  const std::string_view type = http::find(headers, "Content-Type").value_or("");
+  return type.starts_with("text/event-stream") || type.starts_with("application/x-ndjson");
+}
+
+Demand with(Demand demand, const Affinity& affinity) {
+  demand.affinity = &affinity;
+  return demand;
+}
+
+/// Between half of it and one and a half, so that those who failed together do not come again together.
+Duration jittered(Duration wait) {
+  thread_local std::minstd_rand random{std::random_device{}()};
+  return wait / 2 + Duration(std::uniform_int_distribution<std::int64_t>(0, wait.count())(random));
+}
+
+}  // namespace
+
+Request::Request(http::Loop& loop, RequestHost& host, Rank self, Start start)
     : Resident(loop),
       host_(host),
       self_(self),
-      demand_(demand),
-      id_(std::move(id)),
-      relay_(std::move(exchange), std::move(head), *this) {
+      affinity_(std::move(start.affinity)),
+      demand_(with(start.demand, affinity_)),
+      id_(std::move(start.id)),
+      dialect_(start.dialect),
+      held_(std::move(start.held)),
+      stream_(start.stream),
+      relay_(std::move(start.exchange), std::move(start.head), *this, std::move(start.body)) {
   if (const Service* service = host_.table().find(demand_.service)) retry_ = service->endpoint.retry;
 }
 
@@ -42,7 +65,7 @@ void Request::on_placed(Placement placement) {
   replica_ = placement.replica;
   placement_ = std::move(placement);
   if (!host_.attempt(relay_, *placement_)) {
-    on_failed(relay_, {CallError::Kind::not_delivered, "the replica has ended"});
+    on_failed(relay_, {CallError::Kind::not_delivered, "the replica has ended", CallError::Blame::none});
   }
 }
 
@@ -74,32 +97,65 @@ void Request::on_deadline() {
 void Request::on_failed(http::Relay&, const CallError& error) {
   end_attempt(&error);
   if (error.kind == CallError::Kind::refused && relay_.replayable()) {
-    return decide(host_.dispatcher().wait(demand_, *this, mono_now()));
+    return decide(host_.dispatcher().wait(demand_, *replica_, *this, mono_now()));
   }
-  if (!may_retry(error)) {
-    const int status = error.kind == CallError::Kind::timeout ? 504 : 502;
-    return refuse(status, error.what);
-  }
-  ++retries_;
-  tried_.push_back(*replica_);
-  decide(host_.dispatcher().place(demand_, tried_, *this, mono_now()));
+  if (error.kind != CallError::Kind::not_delivered) ++seen_;
+  if (may_retry(error)) return retry(error);
+  refuse(error.kind == CallError::Kind::timeout ? 504 : 502, error.what);
 }
 
 bool Request::may_retry(const CallError& error) const {
-  if (!relay_.replayable() || retries_ + 1 >= defaults::request_attempts) return false;
+  if (!relay_.replayable()) return false;
+  if (seen_ >= defaults::request_attempts || retries_ + 1 >= defaults::request_tries) return false;
   return error.kind == CallError::Kind::not_delivered || retry_ == RetryKind::always;
+}
+
+/// On another replica at once; where there is none, on any after a back-off.
+void Request::retry(const CallError& error) {
+  tried_.push_back(*replica_);
+  if (!host_.take_retry(demand_.service)) {
+    return refuse(502, error.what + "; it is not tried again, because too many of the service's requests were");
+  }
+  const std::uint32_t before = retries_++;
+  if (any_untried()) return decide(host_.dispatcher().place(demand_, tried_, *this, mono_now()));
+  if (++rounds_ >= defaults::request_attempts) return refuse(502, error.what);
+  tried_.clear();
+  backoff_ = std::make_unique<Timer>(loop().io(),
+                                     [this] { decide(host_.dispatcher().place(demand_, tried_, *this, mono_now())); });
+  backoff_->arm(jittered(Duration(defaults::retry_backoff) * (1u << std::min(before, 6u))));
+}
+
+/// A replica is ready that has not failed this request.
+bool Request::any_untried() const {
+  const Service* service = host_.table().find(demand_.service);
+  if (service == nullptr) return false;
+  return std::any_of(service->sites.begin(), service->sites.end(), [&](const Site& site) {
+    return site.ready && std::find(tried_.begin(), tried_.end(), site.id) == tried_.end();
+  });
 }
 
 void Request::on_answer(http::Relay&, http::ResponseHead& head) {
   answered_at_ = mono_now();
   clear_deadline();
+  held_.release();
+  stream_ = stream_ || is_stream(head.headers);
+  if (placement_->owner == self_) host_.on_answered(placement_->replica, head);
   http::set(head.headers, "X-Trireme-Replica", host_.table().name(*replica_));
   http::set(head.headers, "X-Request-Id", id_);
+}
+
+void Request::on_piece(http::Relay&) {
+  if (!stream_) return;
+  const MonoTime now = mono_now();
+  if (piece_at_ != 0) host_.on_piece_after(demand_.service, Duration(now - piece_at_));
+  piece_at_ = now;
 }
 
 void Request::on_done(http::Relay&, const http::RelayOutcome& outcome) {
   done_ = true;
   clear_deadline();
+  held_.release();
+  backoff_.reset();
   outcome_ = outcome;
   if (outcome.error && answered_at_ != 0) failed_ = true;
   end_attempt(outcome.error ? &*outcome.error : nullptr);
@@ -110,7 +166,7 @@ void Request::on_done(http::Relay&, const http::RelayOutcome& outcome) {
 void Request::refuse(int status, std::string_view message, http::Headers headers) {
   failed_ = true;
   headers.push_back({"X-Request-Id", id_});
-  relay_.answer(status, "application/json", error_body(status, message), std::move(headers));
+  relay_.answer(status, "application/json", error_body(dialect_, status, message), std::move(headers));
 }
 
 void Request::end_attempt(const CallError* error) {

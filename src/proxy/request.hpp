@@ -1,7 +1,7 @@
 // One client's request to a service, from its head to the last byte of its answer.
 //
 //   place ──► attempt ──► answered ──► done
-//     │  ▲       │ failed, and may be tried again elsewhere
+//     │  ▲       │ failed, and may be tried again: elsewhere at once, on the same replica after a back-off
 //     ▼  └───────┘
 //   wait ──► refused (429, 503, 504) ──► done
 //
@@ -15,9 +15,10 @@
 #include <vector>
 
 #include "proxy/admission/admission.hpp"
-#include "proxy/http/exchange.hpp"
+#include "proxy/front/front_door.hpp"
 #include "proxy/http/loop.hpp"
 #include "proxy/http/relay.hpp"
+#include "proxy/timer.hpp"
 
 namespace trireme::proxy {
 
@@ -30,8 +31,15 @@ class RequestHost {
   virtual const EndpointTable& table() const = 0;
   /// Sends the request to where it was placed. False if there is nobody any more.
   virtual bool attempt(http::Relay& relay, Placement& placement) = 0;
-  /// An attempt at a replica of this rank has ended; `error` is null where it was answered.
+  /// A replica of this rank has begun to answer an attempt.
+  virtual void on_answered(const ReplicaId& replica, const http::ResponseHead& head) = 0;
+  /// An attempt at a replica of this rank has ended, and its slot is about to be released; `error` is null where it was
+  /// answered.
   virtual void on_served(const ReplicaId& replica, const CallError* error) = 0;
+  /// Between two pieces of a stream.
+  virtual void on_piece_after(ServiceIndex service, Duration pause) = 0;
+  /// The service's retry budget allows one more attempt.
+  virtual bool take_retry(ServiceIndex service) = 0;
   /// Something waits, so time matters to admission.
   virtual void poke() = 0;
   /// The request is over; it may be destroyed after the present turn of the loop.
@@ -43,8 +51,7 @@ class RequestHost {
 
 class Request final : public http::Resident, private http::RelayOwner, private SlotWaiter {
  public:
-  Request(http::Loop& loop, RequestHost& host, Rank self, const Demand& demand, std::string id,
-          std::unique_ptr<http::Exchange> exchange, http::RequestHead head);
+  Request(http::Loop& loop, RequestHost& host, Rank self, Start start);
   ~Request() override;
 
   void start();
@@ -63,6 +70,7 @@ class Request final : public http::Resident, private http::RelayOwner, private S
  private:
   void on_failed(http::Relay& relay, const CallError& error) override;
   void on_answer(http::Relay& relay, http::ResponseHead& head) override;
+  void on_piece(http::Relay& relay) override;
   void on_done(http::Relay& relay, const http::RelayOutcome& outcome) override;
   void on_placed(Placement placement) override;
   void on_refused(Refusal refusal) override;
@@ -71,19 +79,29 @@ class Request final : public http::Resident, private http::RelayOwner, private S
   void decide(Dispatcher::Decision decision);
   void refuse(int status, std::string_view message, http::Headers headers = {});
   bool may_retry(const CallError& error) const;
+  void retry(const CallError& error);
+  bool any_untried() const;
   void end_attempt(const CallError* error);
 
   RequestHost& host_;
   const Rank self_;
+  const Affinity affinity_;
   const Demand demand_;
   const std::string id_;
+  const Dialect dialect_;
+  HeldBytes held_;  ///< until an answer comes
   RetryKind retry_ = RetryKind::safe;
   std::optional<Ticket> ticket_;
   std::optional<Placement> placement_;  ///< of the attempt in progress
   std::vector<ReplicaId> tried_;
   std::optional<ReplicaId> replica_;
   std::uint32_t retries_ = 0;
+  bool stream_;               ///< the client asked for one, or the answer is one
+  std::uint32_t rounds_ = 0;  ///< in which every ready replica has failed it
+  std::uint32_t seen_ = 0;    ///< attempts that their replica may have seen
+  std::unique_ptr<Timer> backoff_;
   MonoTime answered_at_ = 0;
+  MonoTime piece_at_ = 0;  ///< when the last piece of a stream came; 0: none has
   bool failed_ = false;
   bool done_ = false;
   http::RelayOutcome outcome_;

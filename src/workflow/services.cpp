@@ -206,6 +206,9 @@ class ServiceReader {
                                 {"prefix", PolicyKind::prefix}});
     // An inference may be repeated; what an http or native service does with a request is its own affair.
     service_.retry = has_models() ? RetryKind::always : RetryKind::safe;
+    fields_.choice<Preference>(
+        "prefer", service_.prefer,
+        {{"local", Preference::local}, {"remote", Preference::remote}, {"none", Preference::none}});
     fields_.choice<RetryKind>("retry", service_.retry, {{"always", RetryKind::always}, {"safe", RetryKind::safe}});
     fields_.duration("drain", service_.drain, Zero::allowed);
   }
@@ -294,6 +297,7 @@ class ServiceReader {
       reader_.warning(key_env ? *key_env : *key_file, "the key goes over the network in the clear", "use https");
     }
     fields.integer("concurrency", remote.concurrency, 1);
+    fields.integer("requests_per_minute", remote.requests_per_minute, 1);
     fields.finish();
     return remote;
   }
@@ -314,11 +318,14 @@ class ServiceReader {
     }
     if (!has_program) {
       for (std::string_view key : {"replicas", "cores", "gpus", "memory", "ready", "live", "restart", "drain", "env",
-                                   "environment", "cwd", "uses"}) {
+                                   "environment", "cwd", "uses", "prefer"}) {
         if (!fields_.has(key)) continue;
         reader_.warning(*fields_.take(key), "this has no effect: the service has no command");
       }
       return;
+    }
+    if (fields_.has("prefer") && !fields_.has("remote")) {
+      reader_.warning(*fields_.take("prefer"), "this has no effect: the service has no remote endpoints");
     }
     const bool probed = service_.ready.kind == Probe::Kind::http || service_.ready.kind == Probe::Kind::tcp;
     const bool broken = !service_.has_replicas();  // reported already

@@ -31,7 +31,7 @@ bool Admission::apply(EndpointEpoch epoch, MonoTime now) {
     const Service& service = *table_.find(index);
     slots_.apply(service);
     if (service.endpoint.home == self_) {
-      queue(index).apply(service);
+      queue(index, now).apply(service, now);
     } else if (const auto old = queues_.find(index); old != queues_.end()) {
       old->second.clear();
     }
@@ -45,11 +45,11 @@ void Admission::on_message(Rank from, const AdmissionMessage& message, MonoTime 
       [&](const auto& m) {
         using T = std::decay_t<decltype(m)>;
         if constexpr (std::is_same_v<T, SlotAsk>) {
-          queue(m.service).on_ask(from, m, now);
+          queue(m.service, now).on_ask(from, m, now);
         } else if constexpr (std::is_same_v<T, SlotCancel>) {
-          queue(m.service).on_cancel(from, m);
+          queue(m.service, now).on_cancel(from, m);
         } else if constexpr (std::is_same_v<T, SlotOffer>) {
-          queue(m.replica.service).on_offer(from, m, now);
+          queue(m.replica.service, now).on_offer(from, m, now);
         } else if constexpr (std::is_same_v<T, SlotGrant>) {
           dispatcher_.on_grant(from, m, now);
         } else if constexpr (std::is_same_v<T, SlotWant>) {
@@ -66,17 +66,17 @@ void Admission::on_message(Rank from, const AdmissionMessage& message, MonoTime 
       message);
 }
 
-void Admission::on_rank_lost(Rank rank) {
+void Admission::on_rank_lost(Rank rank, MonoTime now) {
   dispatcher_.on_rank_lost(rank);
-  for (auto& [index, queue] : queues_) queue.on_rank_lost(rank);
+  for (auto& [index, queue] : queues_) queue.on_rank_lost(rank, now);
   reporter_.on_rank_lost(rank);
   slots_.on_rank_lost(rank);
 }
 
 MonoTime Admission::tick(MonoTime now) {
-  const MonoTime deadline = dispatcher_.tick(now);
-  const MonoTime rested = slots_.tick(now);
-  return earliest(earliest(deadline, rested), reporter_.tick(now));
+  MonoTime next = earliest(dispatcher_.tick(now), slots_.tick(now));
+  for (auto& [index, queue] : queues_) next = earliest(next, queue.tick(now));
+  return earliest(next, reporter_.tick(now));
 }
 
 std::size_t Admission::queued(ServiceIndex service) const {
@@ -84,10 +84,10 @@ std::size_t Admission::queued(ServiceIndex service) const {
   return found == queues_.end() ? 0 : found->second.size();
 }
 
-ServiceQueue& Admission::queue(ServiceIndex service) {
+ServiceQueue& Admission::queue(ServiceIndex service, MonoTime now) {
   const auto [it, made] = queues_.try_emplace(service, outbox_);
   if (made) {
-    if (const Service* known = table_.find(service)) it->second.apply(*known);
+    if (const Service* known = table_.find(service)) it->second.apply(*known, now);
   }
   return it->second;
 }

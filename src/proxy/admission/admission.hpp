@@ -23,11 +23,11 @@ class Admission {
   /// False if the epoch is older than what is known.
   bool apply(EndpointEpoch epoch, MonoTime now);
   void on_message(Rank from, const AdmissionMessage& message, MonoTime now);
-  void on_rank_lost(Rank rank);
+  void on_rank_lost(Rank rank, MonoTime now);
   /// Does what time has made due. Returns when to call again, or 0.
   MonoTime tick(MonoTime now);
   /// tick() should be called soon: something has become due otherwise than by time.
-  bool pending() const { return reporter_.pending(); }
+  bool pending() const { return reporter_.pending() || slots_.pending(); }
 
   const EndpointTable& table() const { return table_; }
   Slots& slots() { return slots_; }
@@ -39,7 +39,7 @@ class Admission {
   std::size_t queued(ServiceIndex service) const;
 
  private:
-  ServiceQueue& queue(ServiceIndex service);
+  ServiceQueue& queue(ServiceIndex service, MonoTime now);
 
   Rank self_;
   AdmissionOutbox& outbox_;

@@ -1,14 +1,19 @@
 #include "proxy/admission/dispatcher.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <utility>
+
+#include "proxy/policies/hash64.hpp"
 
 namespace trireme::proxy {
 
 namespace {
 
 constexpr MonoTime ms = 1'000'000;
+
+const Affinity no_affinity;
 
 std::uint32_t whole_ms(MonoTime span) {
   return static_cast<std::uint32_t>(std::clamp<MonoTime>(span / ms, 0, std::numeric_limits<std::uint32_t>::max()));
@@ -35,22 +40,27 @@ Dispatcher::Decision Dispatcher::place(const Demand& demand, std::span<const Rep
                                        MonoTime now) {
   const Service* service = table_.find(demand.service);
   if (service == nullptr || service->dead()) return Refusal{.why = Refusal::Why::dead};
-  if (waiting(demand.service) == 0) {
-    const std::vector<Candidate> sites = candidates(*service, avoid, now);
-    auto& [kind, policy] = policies_[demand.service];
-    if (policy == nullptr || kind != service->endpoint.policy) {
-      kind = service->endpoint.policy;
-      policy = make_policy(kind);
-    }
-    if (const auto chosen = policy->choose(sites)) {
-      const Site* site = service->find(sites[*chosen].id);
-      if (site->owner != self_ || slots_.admit(site->id)) return started(site->id, site->owner, 0);
-    }
-  }
-  return wait(demand, waiter, now);
+  Policy& policy = policy_of(*service);
+  // Who waits under a sticky policy wants another replica, or its home has seen to it that none is free for others.
+  if (!policy.sticky() && waiting(demand.service) > 0) return enqueue(demand, nullptr, waiter, now);
+  const std::span<const Candidate> sites = candidates(*service, avoid, now);
+  const auto chosen = policy.choose(sites, demand.affinity == nullptr ? no_affinity : *demand.affinity);
+  if (!chosen) return enqueue(demand, nullptr, waiter, now);
+  const Candidate& wanted = sites[*chosen];
+  const Rank owner = service->find(wanted.id)->owner;
+  if (wanted.free && (owner != self_ || slots_.admit(wanted.id, now))) return started(demand, wanted.id, owner, 0);
+  return enqueue(demand, policy.sticky() ? &wanted.id : nullptr, waiter, now);
 }
 
-Dispatcher::Decision Dispatcher::wait(const Demand& demand, SlotWaiter& waiter, MonoTime now) {
+Dispatcher::Decision Dispatcher::wait(const Demand& demand, const ReplicaId& refused, SlotWaiter& waiter,
+                                      MonoTime now) {
+  const Service* service = table_.find(demand.service);
+  const bool sticky = service != nullptr && policy_of(*service).sticky();
+  return enqueue(demand, sticky ? &refused : nullptr, waiter, now);
+}
+
+Dispatcher::Decision Dispatcher::enqueue(const Demand& demand, const ReplicaId* wanted, SlotWaiter& waiter,
+                                         MonoTime now) {
   const Service* service = table_.find(demand.service);
   if (service == nullptr || service->dead()) return Refusal{.why = Refusal::Why::dead};
   if (demand.deadline <= now) return Refusal{.why = Refusal::Why::deadline};
@@ -58,6 +68,10 @@ Dispatcher::Decision Dispatcher::wait(const Demand& demand, SlotWaiter& waiter, 
   Waiter& waits = waiters_[key];
   waits.demand = demand;
   waits.waiter = &waiter;
+  if (wanted != nullptr) {
+    waits.wanted = *wanted;
+    waits.patient_until = now + Duration(defaults::affinity_wait).count();
+  }
   ++waiting_[demand.service];
   deadlines_.emplace(demand.deadline, key);
   ask(key, waits, *service, now);
@@ -100,15 +114,16 @@ void Dispatcher::on_grant(Rank, const SlotGrant& grant, MonoTime now) {
   const std::uint64_t key = found->second;
   if (granted) {
     const bool usable =
-        grant.owner == self_ ? slots_.redeem(grant.replica, grant.reservation) : !lost_.contains(grant.owner);
+        grant.owner == self_ ? slots_.redeem(grant.replica, grant.reservation, now) : !lost_.contains(grant.owner);
     if (!usable) {
       Waiter& waiter = waiters_.at(key);
       waiter.asked = -1;  // the ask has been answered
       if (const Service* service = table_.find(waiter.demand.service)) ask(key, waiter, *service, now);
       return;
     }
-    SlotWaiter* waiter = take(key).waiter;
-    waiter->on_placed(started(grant.replica, grant.owner, grant.owner == self_ ? 0 : grant.reservation));
+    const Waiter waiter = take(key);
+    waiter.waiter->on_placed(
+        started(waiter.demand, grant.replica, grant.owner, grant.owner == self_ ? 0 : grant.reservation));
     return;
   }
   SlotWaiter* waiter = take(key).waiter;
@@ -122,6 +137,7 @@ void Dispatcher::on_load(const ReplicaId& replica, const LoadReport& load, MonoT
   Belief& belief = beliefs_[replica];
   belief.others = load.in_flight > belief.mine ? load.in_flight - belief.mine : 0;
   belief.contended = load.contended;
+  belief.closed = load.closed;
   belief.told = now;
 }
 
@@ -154,33 +170,53 @@ std::uint32_t Dispatcher::outstanding(const ReplicaId& replica) const {
   return found == beliefs_.end() ? 0 : found->second.mine;
 }
 
-std::vector<Candidate> Dispatcher::candidates(const Service& service, std::span<const ReplicaId> avoid, MonoTime now) {
-  std::vector<Candidate> out;
-  out.reserve(service.sites.size());
+Policy& Dispatcher::policy_of(const Service& service) {
+  auto& [kind, policy] = policies_[service.endpoint.index];
+  if (policy == nullptr || kind != service.endpoint.policy) {
+    kind = service.endpoint.policy;
+    policy = make_policy(kind, hash64(static_cast<std::uint64_t>(self_), service.endpoint.index.value));
+  }
+  return *policy;
+}
+
+std::span<const Candidate> Dispatcher::candidates(const Service& service, std::span<const ReplicaId> avoid,
+                                                  MonoTime now) {
+  std::vector<Candidate>& out = candidates_;
+  out.clear();
   for (const Site& site : service.sites) {
     if (!site.ready || lost_.contains(site.owner)) continue;
     if (std::find(avoid.begin(), avoid.end(), site.id) != avoid.end()) continue;
     if (site.owner == self_) {
+      if (slots_.load(site.id).closed) continue;
       out.push_back({.id = site.id,
                      .outstanding = slots_.load(site.id).in_flight,
-                     .free = slots_.has_free(site.id),
+                     .free = slots_.has_free(site.id, now),
                      .local = !is_remote(site.id)});
       continue;
     }
     Belief belief;
     if (const auto found = beliefs_.find(site.id); found != beliefs_.end()) belief = found->second;
     const bool stale = now - belief.told > Duration(defaults::load_belief).count();
+    if (belief.closed && !stale) continue;
     const std::uint32_t outstanding = belief.mine + (stale ? 0 : belief.others);
     out.push_back({.id = site.id,
                    .outstanding = outstanding,
                    .free = outstanding < site.concurrency && (stale || !belief.contended),
                    .local = false});
   }
+  // The second choice of a service is for when its first is not there, or when the queue is long, which the home knows.
+  if (const Preference prefer = service.endpoint.prefer; prefer != Preference::none) {
+    const auto preferred = [&](const Candidate& c) { return is_remote(c.id) == (prefer == Preference::remote); };
+    if (std::any_of(out.begin(), out.end(), preferred)) std::erase_if(out, std::not_fn(preferred));
+  }
   return out;
 }
 
-Placement Dispatcher::started(const ReplicaId& replica, Rank owner, std::uint64_t reservation) {
+Placement Dispatcher::started(const Demand& demand, const ReplicaId& replica, Rank owner, std::uint64_t reservation) {
   ++beliefs_[replica].mine;
+  if (demand.affinity != nullptr) {
+    if (const Service* service = table_.find(demand.service)) policy_of(*service).placed(replica, *demand.affinity);
+  }
   return {.replica = replica, .owner = owner, .hold = Hold(*this, replica, owner, reservation)};
 }
 
@@ -196,7 +232,9 @@ void Dispatcher::ask(std::uint64_t key, Waiter& waiter, const Service& service, 
                              .service = waiter.demand.service,
                              .priority = waiter.demand.priority,
                              .waited_ms = whole_ms(now - waiter.demand.arrived),
-                             .left_ms = whole_ms(waiter.demand.deadline - now)});
+                             .left_ms = whole_ms(waiter.demand.deadline - now),
+                             .wanted_ms = waiter.patient_until > now ? whole_ms(waiter.patient_until - now) : 0,
+                             .wanted = waiter.wanted});
 }
 
 void Dispatcher::withdraw(const Waiter& waiter) {

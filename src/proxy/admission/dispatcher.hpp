@@ -76,6 +76,7 @@ struct Demand {
   Priority priority = Priority::normal;
   MonoTime arrived = 0;
   MonoTime deadline = 0;
+  const Affinity* affinity = nullptr;  ///< outlives its Ticket; null: none
 };
 
 /// Who waits for a slot. Its Ticket may be destroyed from inside either call.
@@ -121,8 +122,8 @@ class Dispatcher {
   using Decision = std::variant<Placement, Refusal, Ticket>;
   /// Chooses among all replicas but those in `avoid`, or waits. The service is known and `waiter` outlives its Ticket.
   Decision place(const Demand& demand, std::span<const ReplicaId> avoid, SlotWaiter& waiter, MonoTime now);
-  /// An owner refused: waits in the queue, with the request's age.
-  Decision wait(const Demand& demand, SlotWaiter& waiter, MonoTime now);
+  /// The owner of a replica that it was sent to refused: waits in the queue, with the request's age.
+  Decision wait(const Demand& demand, const ReplicaId& refused, SlotWaiter& waiter, MonoTime now);
 
   /// The table has changed in this service.
   void apply(const Service& service, MonoTime now);
@@ -144,17 +145,22 @@ class Dispatcher {
     std::uint32_t mine = 0;    ///< started here and not over
     std::uint32_t others = 0;  ///< what the owner counted beyond these when it last spoke
     bool contended = false;
+    bool closed = false;
     MonoTime told = 0;
   };
   struct Waiter {
     Demand demand;
     SlotWaiter* waiter = nullptr;
-    std::uint64_t ticket = 0;  ///< of the last ask
-    Rank asked = -1;           ///< -1: the home is lost and the next epoch names another
+    std::uint64_t ticket = 0;    ///< of the last ask
+    Rank asked = -1;             ///< -1: the home is lost and the next epoch names another
+    MonoTime patient_until = 0;  ///< only `wanted` will do; 0: any replica
+    ReplicaId wanted;
   };
 
-  std::vector<Candidate> candidates(const Service& service, std::span<const ReplicaId> avoid, MonoTime now);
-  Placement started(const ReplicaId& replica, Rank owner, std::uint64_t reservation);
+  Policy& policy_of(const Service& service);
+  std::span<const Candidate> candidates(const Service& service, std::span<const ReplicaId> avoid, MonoTime now);
+  Placement started(const Demand& demand, const ReplicaId& replica, Rank owner, std::uint64_t reservation);
+  Decision enqueue(const Demand& demand, const ReplicaId* wanted, SlotWaiter& waiter, MonoTime now);
   void ask(std::uint64_t key, Waiter& waiter, const Service& service, MonoTime now);
   void withdraw(const Waiter& waiter);
   Waiter take(std::uint64_t key);
@@ -166,6 +172,7 @@ class Dispatcher {
   Slots& slots_;
   AdmissionOutbox& outbox_;
   std::map<ServiceIndex, std::pair<PolicyKind, std::unique_ptr<Policy>>> policies_;
+  std::vector<Candidate> candidates_;  ///< of the request being placed
   std::map<ReplicaId, Belief> beliefs_;
   std::map<std::uint64_t, Waiter> waiters_;         ///< by the number in their Ticket
   std::map<std::uint64_t, std::uint64_t> tickets_;  ///< of asks, to those numbers

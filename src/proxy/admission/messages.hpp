@@ -16,10 +16,11 @@ constexpr std::size_t priorities = 3;
 struct LoadReport {
   std::uint32_t in_flight = 0;  ///< slots in use or reserved
   bool contended = false;       ///< no slot is given directly: ask the home
+  bool closed = false;          ///< nobody is admitted at the moment, for its health or because it ends
   bool operator==(const LoadReport&) const = default;
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(in_flight, contended);
+    archive(in_flight, contended, closed);
   }
 };
 
@@ -30,10 +31,12 @@ struct SlotAsk {
   Priority priority = Priority::normal;
   std::uint32_t waited_ms = 0;  ///< since the request came in
   std::uint32_t left_ms = 0;    ///< until its deadline
+  std::uint32_t wanted_ms = 0;  ///< for so long only `wanted` will do
+  ReplicaId wanted{};
   bool operator==(const SlotAsk&) const = default;
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(ticket, service, priority, waited_ms, left_ms);
+    archive(ticket, service, priority, waited_ms, left_ms, wanted_ms, wanted);
   }
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace trireme::proxy {
 
@@ -13,19 +14,26 @@ constexpr double longest_retry_after_s = 60;
 
 }  // namespace
 
-void ServiceQueue::apply(const Service& service) {
+void ServiceQueue::apply(const Service& service, MonoTime now) {
   limit_ = service.endpoint.queue;
   dead_ = service.dead();
   ready_.clear();
   for (const Site& site : service.sites) {
     if (site.ready) ready_.emplace(site.id, site.owner);
   }
+  preference_ = service.endpoint.prefer;
+  first_choice_slots_ = 0;
+  for (const Site& site : service.sites) {
+    if (site.ready && !is_second_choice(site.id)) first_choice_slots_ += site.concurrency;
+  }
+  if (first_choice_slots_ == 0) preference_ = Preference::none;
   std::erase_if(summoned_, [&](const ReplicaId& id) { return !ready_.contains(id); });
   if (dead_) {
     for (const auto& [asker, place] : places_) refuse(asker, SlotGrant::Verdict::dead);
     clear();
   } else if (size() > 0) {
-    summon();
+    end_patience_for_absent();
+    summon(now);
   }
 }
 
@@ -33,6 +41,8 @@ void ServiceQueue::clear() {
   summoned_.clear();
   for (auto& waiting : classes_) waiting.clear();
   places_.clear();
+  patient_.clear();
+  wanting_.clear();
 }
 
 void ServiceQueue::on_ask(Rank from, const SlotAsk& ask, MonoTime now) {
@@ -42,9 +52,15 @@ void ServiceQueue::on_ask(Rank from, const SlotAsk& ask, MonoTime now) {
   if (places_.contains(asker)) return;
   const std::size_t priority = std::min<std::size_t>(static_cast<std::size_t>(ask.priority), priorities - 1);
   const Place place{now - ask.waited_ms * ms, next_number_++};
-  classes_[priority].emplace(place, Waiter{asker, now + ask.left_ms * ms});
+  Waiter waiter{.asker = asker, .deadline = now + ask.left_ms * ms, .patient_until = 0, .wanted = ask.wanted};
+  if (ask.wanted_ms > 0 && ready_.contains(ask.wanted)) {
+    waiter.patient_until = now + ask.wanted_ms * ms;
+    patient_.emplace(waiter.patient_until, asker);
+    ++wanting_[ask.wanted];
+  }
+  classes_[priority].emplace(place, waiter);
   places_.emplace(asker, std::pair{priority, place});
-  summon();
+  summon(now);
 }
 
 void ServiceQueue::on_cancel(Rank from, const SlotCancel& cancel) {
@@ -55,7 +71,8 @@ void ServiceQueue::on_offer(Rank from, const SlotOffer& offer, MonoTime now) {
   SlotReturn back{.replica = offer.replica, .reservations = {}, .no_waiters = true};
   for (const std::uint64_t reservation : offer.reservations) {
     Asker first;
-    if (!pop(now, first)) {
+    const bool refused = is_second_choice(offer.replica) && !is_long(now);
+    if (refused || !pop(offer.replica, now, first)) {
       back.reservations.push_back(reservation);
       continue;
     }
@@ -79,32 +96,73 @@ void ServiceQueue::on_offer(Rank from, const SlotOffer& offer, MonoTime now) {
   outbox_.send(from, std::move(back));
 }
 
-void ServiceQueue::on_rank_lost(Rank rank) {
+void ServiceQueue::on_rank_lost(Rank rank, MonoTime now) {
   for (auto it = places_.begin(); it != places_.end();) {
-    if (it->first.first == rank) {
-      classes_[it->second.first].erase(it->second.second);
-      it = places_.erase(it);
-    } else {
-      ++it;
-    }
+    const Asker asker = (it++)->first;
+    if (asker.first == rank) remove(asker);
   }
   std::erase_if(ready_, [&](const auto& replica) { return replica.second == rank; });
   std::erase_if(summoned_, [&](const ReplicaId& id) { return !ready_.contains(id); });
+  end_patience_for_absent();
+  if (size() > 0) summon(now);
+}
+
+MonoTime ServiceQueue::tick(MonoTime now) {
+  bool ended = false;
+  while (!patient_.empty() && patient_.begin()->first <= now) {
+    end_patience(waiter(patient_.begin()->second));
+    ended = true;
+  }
+  MonoTime next = patient_.empty() ? 0 : patient_.begin()->first;
+  if (preference_ != Preference::none && size() > 0) {
+    const MonoTime spill = oldest() + Duration(defaults::spill_after).count();
+    if (spill > now) next = next == 0 ? spill : std::min(next, spill);
+    ended = ended || is_long(now);
+  }
+  if (ended) summon(now);
+  return next;
+}
+
+ServiceQueue::Waiter& ServiceQueue::waiter(const Asker& asker) {
+  const auto& [priority, place] = places_.at(asker);
+  return classes_[priority].at(place);
+}
+
+bool ServiceQueue::is_second_choice(const ReplicaId& id) const {
+  return preference_ != Preference::none && is_remote(id) != (preference_ == Preference::remote);
+}
+
+bool ServiceQueue::is_long(MonoTime now) const {
+  return size() > first_choice_slots_ || (size() > 0 && now - oldest() >= Duration(defaults::spill_after).count());
+}
+
+MonoTime ServiceQueue::oldest() const {
+  MonoTime oldest = std::numeric_limits<MonoTime>::max();
+  for (const auto& waiting : classes_) {
+    if (!waiting.empty()) oldest = std::min(oldest, waiting.begin()->first.since);
+  }
+  return oldest;
 }
 
 void ServiceQueue::remove(const Asker& asker) {
   const auto found = places_.find(asker);
   if (found == places_.end()) return;
-  classes_[found->second.first].erase(found->second.second);
+  const auto [priority, place] = found->second;
+  const auto waiter = classes_[priority].find(place);
+  end_patience(waiter->second);
+  classes_[priority].erase(waiter);
   places_.erase(found);
 }
 
-bool ServiceQueue::pop(MonoTime now, Asker& first) {
+/// The first who takes that replica.
+bool ServiceQueue::pop(const ReplicaId& replica, MonoTime now, Asker& first) {
   for (auto& waiting : classes_) {
-    while (!waiting.empty()) {
-      const Waiter waiter = waiting.begin()->second;
+    for (auto it = waiting.begin(); it != waiting.end();) {
+      const Waiter waiter = (it++)->second;
+      const bool answered = waiter.deadline < now;  // by its ingress
+      if (!answered && waiter.patient_until > now && waiter.wanted != replica) continue;
       remove(waiter.asker);
-      if (waiter.deadline < now) continue;  // its ingress has answered it
+      if (answered) continue;
       first = waiter.asker;
       return true;
     }
@@ -112,8 +170,28 @@ bool ServiceQueue::pop(MonoTime now, Asker& first) {
   return false;
 }
 
-void ServiceQueue::summon() {
+void ServiceQueue::end_patience(Waiter& waiter) {
+  if (waiter.patient_until == 0) return;
+  patient_.erase({waiter.patient_until, waiter.asker});
+  waiter.patient_until = 0;
+  const auto count = wanting_.find(waiter.wanted);
+  if (--count->second == 0) wanting_.erase(count);
+}
+
+/// Who waits for a replica that is not ready any more takes any.
+void ServiceQueue::end_patience_for_absent() {
+  for (auto it = patient_.begin(); it != patient_.end();) {
+    Waiter& patient = waiter((it++)->second);
+    if (!ready_.contains(patient.wanted)) end_patience(patient);
+  }
+}
+
+void ServiceQueue::summon(MonoTime now) {
+  const bool everybody = is_long(now);
+  const bool any = places_.size() > patient_.size();
   for (const auto& [id, owner] : ready_) {
+    if (!any && !wanting_.contains(id)) continue;
+    if (!everybody && is_second_choice(id)) continue;
     if (summoned_.insert(id).second) outbox_.send(owner, SlotWant{.replica = id});
   }
 }

@@ -5,6 +5,31 @@
 
 namespace trireme::proxy {
 
+std::size_t Slots::Replica::room() const {
+  if (!open() || used() >= concurrency) return 0;
+  if (breaker.state() == Breaker::State::half_open) return breaker.trying() ? 0 : 1;
+  return concurrency - used();
+}
+
+std::size_t Slots::Replica::room(MonoTime now) {
+  return limit ? std::min<std::size_t>(room(), limit->room(now)) : room();
+}
+
+/// What is reserved is not any more; who comes with such a reservation is treated as one without.
+void Slots::Replica::take_back() {
+  while (!reserved.empty()) unreserve(reserved.begin()->first);
+}
+
+/// False if it is not reserved any more.
+bool Slots::Replica::unreserve(std::uint64_t reservation) {
+  const auto found = reserved.find(reservation);
+  if (found == reserved.end()) return false;
+  if (limit) limit->give_back(found->second);
+  breaker.end_trial();
+  reserved.erase(found);
+  return true;
+}
+
 void Slots::apply(const Service& service) {
   const ServiceIndex index = service.endpoint.index;
   for (auto it = replicas_.begin(); it != replicas_.end();) {
@@ -22,8 +47,13 @@ void Slots::apply(const Service& service) {
     Replica& replica = replicas_[site.id];
     replica.concurrency = site.concurrency;
     replica.ready = site.ready;
+    if (site.per_minute == 0) {
+      replica.limit.reset();
+    } else if (!replica.limit || replica.limit->per_minute() != site.per_minute) {
+      replica.limit.emplace(site.per_minute);
+    }
     if (replica.home != service.endpoint.home) {
-      replica.reserved.clear();
+      replica.take_back();
       replica.home = service.endpoint.home;
     }
     const auto early = early_wants_.find({index, site.id.replica});
@@ -38,26 +68,34 @@ void Slots::apply(const Service& service) {
   }
 }
 
-bool Slots::admit(const ReplicaId& id) {
+bool Slots::admit(const ReplicaId& id, MonoTime now) {
   const auto found = replicas_.find(id);
   if (found == replicas_.end() || !found->second.open()) return false;
   Replica& replica = found->second;
-  if (replica.contended || replica.used() >= replica.concurrency) {
+  if (replica.contended || replica.room(now) == 0) {
+    due_ = due_ || replica.limit.has_value();
     if (!replica.contended) {
       replica.contended = true;
       changed(id);
     }
     return false;
   }
-  ++replica.in_use;
+  begin(replica, now);
   changed(id);
   return true;
 }
 
-bool Slots::redeem(const ReplicaId& id, std::uint64_t reservation) {
+/// A request has its slot.
+void Slots::begin(Replica& replica, MonoTime now) {
+  ++replica.in_use;
+  if (replica.limit) replica.limit->take(now);
+  replica.breaker.begin_trial();
+}
+
+bool Slots::redeem(const ReplicaId& id, std::uint64_t reservation, MonoTime now) {
   const auto found = replicas_.find(id);
-  if (found == replicas_.end() || found->second.reserved.erase(reservation) == 0) return admit(id);
-  ++found->second.in_use;
+  if (found == replicas_.end() || !found->second.unreserve(reservation)) return admit(id, now);
+  begin(found->second, now);
   return true;
 }
 
@@ -66,27 +104,66 @@ void Slots::release(const ReplicaId& id) {
   if (found == replicas_.end() || found->second.in_use == 0) return;
   Replica& replica = found->second;
   --replica.in_use;
+  replica.breaker.end_trial();  // if it had said something, judge() has been told
   offer_free(id, replica);
   changed(id);
   finish_drain(replica);
 }
 
-void Slots::rest(const ReplicaId& id, MonoTime until) {
+void Slots::judge(const ReplicaId& id, const Evidence& evidence, MonoTime now) {
   const auto found = replicas_.find(id);
-  if (found != replicas_.end()) found->second.rests_until = until;
+  if (found == replicas_.end()) return;
+  Replica& replica = found->second;
+  const bool was_open = replica.open();
+  const Breaker::State before = replica.breaker.state();
+  switch (evidence.kind) {
+    case Evidence::Kind::none:
+      return;
+    case Evidence::Kind::alive:
+      replica.breaker.on_alive();
+      break;
+    case Evidence::Kind::trouble:
+      replica.breaker.on_trouble(now);
+      break;
+    case Evidence::Kind::proof:
+      replica.breaker.on_proof(now);
+      break;
+    case Evidence::Kind::busy:
+      replica.breaker.on_alive();
+      replica.rests_until = std::max(replica.rests_until, now + evidence.rest.count());
+      break;
+  }
+  if (was_open && !replica.open()) {
+    replica.take_back();
+    due_ = true;
+    changed(id);
+  } else if (before != replica.breaker.state()) {
+    offer_free(id, replica);
+    changed(id);
+  }
 }
 
 MonoTime Slots::tick(MonoTime now) {
+  due_ = false;
   MonoTime next = 0;
+  const auto wake = [&next](MonoTime time) {
+    if (time != 0 && (next == 0 || time < next)) next = time;
+  };
   for (auto& [id, replica] : replicas_) {
-    if (replica.rests_until == 0) continue;
-    if (replica.rests_until <= now) {
-      replica.rests_until = 0;
+    const bool was_open = replica.open();
+    if (replica.rests_until <= now) replica.rests_until = 0;
+    replica.breaker.on_time(now);
+    wake(replica.rests_until);
+    wake(replica.breaker.opens_until());
+    if (!was_open && replica.open()) {
       offer_free(id, replica);
-    } else if (next == 0 || replica.rests_until < next) {
-      next = replica.rests_until;
+      changed(id);
     }
+    if (!replica.limit || !replica.contended) continue;
+    offer(id, replica, replica.room(now), now);
+    if (replica.room() > 0) wake(replica.limit->next());
   }
+  due_ = false;
   return next;
 }
 
@@ -98,7 +175,7 @@ void Slots::drain(const ReplicaId& id, std::function<void()> done) {
   }
   Replica& replica = found->second;
   replica.draining = true;
-  replica.reserved.clear();
+  replica.take_back();
   replica.drained.push_back(std::move(done));
   changed(id);
   finish_drain(replica);
@@ -124,7 +201,9 @@ void Slots::on_return(Rank from, const SlotReturn& back) {
   const auto found = replicas_.find(back.replica);
   if (found == replicas_.end()) return;
   Replica& replica = found->second;
-  for (const std::uint64_t reservation : back.reservations) replica.reserved.erase(reservation);
+  for (const std::uint64_t reservation : back.reservations) {
+    replica.unreserve(reservation);
+  }
   if (back.no_waiters && from == replica.home) replica.contended = false;
   offer_free(back.replica, replica);
   changed(back.replica);
@@ -134,7 +213,7 @@ void Slots::on_rank_lost(Rank rank) {
   for (auto& [id, replica] : replicas_) {
     const bool orphaned = replica.home == rank && replica.contended;
     if (!orphaned && replica.reserved.empty()) continue;
-    replica.reserved.clear();
+    replica.take_back();
     if (orphaned) replica.contended = false;
     offer_free(id, replica);
     changed(id);
@@ -146,13 +225,24 @@ LoadReport Slots::load(const ReplicaId& id) const {
   const auto found = replicas_.find(id);
   if (found == replicas_.end()) return {.in_flight = 0, .contended = true};
   const Replica& replica = found->second;
-  return {.in_flight = static_cast<std::uint32_t>(replica.used()), .contended = replica.contended || !replica.open()};
+  return {.in_flight = static_cast<std::uint32_t>(replica.used()),
+          .contended = replica.contended || !replica.open(),
+          .closed = !replica.open()};
 }
 
-bool Slots::has_free(const ReplicaId& id) const {
+bool Slots::has_free(const ReplicaId& id, MonoTime now) {
   const auto found = replicas_.find(id);
-  return found != replicas_.end() && found->second.open() && !found->second.contended &&
-         found->second.used() < found->second.concurrency;
+  return found != replicas_.end() && !found->second.contended && found->second.room(now) > 0;
+}
+
+SiteHealth Slots::health(const ReplicaId& id) const {
+  const auto found = replicas_.find(id);
+  if (found == replicas_.end()) return {};
+  const Replica& replica = found->second;
+  return {.open = replica.open(),
+          .breaker = replica.breaker.state(),
+          .resting = replica.rests_until != 0 || (replica.limit && replica.limit->next() != 0),
+          .times_opened = replica.breaker.times_opened()};
 }
 
 std::uint32_t Slots::in_use(const ReplicaId& id) const {
@@ -160,14 +250,26 @@ std::uint32_t Slots::in_use(const ReplicaId& id) const {
   return found == replicas_.end() ? 0 : found->second.in_use;
 }
 
+/// Offers what is free while it is contended. Where time limits how much that is, tick() does it, which knows the time.
 void Slots::offer_free(const ReplicaId& id, Replica& replica) {
-  if (!replica.contended || !replica.open()) return;
+  if (!replica.contended) return;
+  if (replica.limit) {
+    due_ = true;
+  } else {
+    offer(id, replica, replica.room(), 0);
+  }
+}
+
+void Slots::offer(const ReplicaId& id, Replica& replica, std::size_t slots, MonoTime now) {
+  if (slots == 0) return;
   SlotOffer offer{.replica = id, .reservations = {}};
-  while (replica.used() < replica.concurrency) {
-    replica.reserved.insert(next_reservation_);
+  for (std::size_t i = 0; i < slots; ++i) {
+    replica.reserved.emplace(next_reservation_, now);
+    if (replica.limit) replica.limit->take(now);
     offer.reservations.push_back(next_reservation_++);
   }
-  if (!offer.reservations.empty()) outbox_.send(replica.home, std::move(offer));
+  replica.breaker.begin_trial();
+  outbox_.send(replica.home, std::move(offer));
 }
 
 void Slots::changed(const ReplicaId& id) const {

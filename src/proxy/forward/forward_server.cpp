@@ -62,6 +62,7 @@ class ForwardServer::Served final : public CallObserver {
   // From the replica.
 
   void on_head(http::ResponseHead head) override {
+    server_.host_.on_answered(replica_, head);
     send(MessageKind::call_head,
          write(CallHead{.call = key_.second, .load = server_.host_.load(replica_), .head = std::move(head)}));
   }
@@ -72,14 +73,14 @@ class ForwardServer::Served final : public CallObserver {
   void on_end() override {
     call_.reset();
     answered_ = true;
-    release();
     server_.host_.on_served(replica_, nullptr);
+    release();
     if (flush()) server_.calls_.erase(key_);
   }
   void on_error(CallError error) override {
     call_.reset();
-    release();
     server_.host_.on_served(replica_, &error);
+    release();
     const auto self = std::move(server_.calls_.at(key_));
     server_.calls_.erase(key_);
     server_.fail(key_.first, key_.second, replica_, std::move(error));

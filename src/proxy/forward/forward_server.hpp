@@ -28,7 +28,9 @@ class ForwardHost {
   virtual LoadReport load(const ReplicaId& replica) const = 0;
   /// The replica itself; null if it is gone.
   virtual Upstream* upstream(const ReplicaId& replica) = 0;
-  /// An attempt at it has ended; `error` is null where its answer is complete.
+  /// It has begun to answer an attempt.
+  virtual void on_answered(const ReplicaId& replica, const http::ResponseHead& head) = 0;
+  /// An attempt at it has ended, and its slot is about to be released; `error` is null where its answer is complete.
   virtual void on_served(const ReplicaId& replica, const CallError* error) = 0;
 
  protected:

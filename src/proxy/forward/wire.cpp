@@ -27,7 +27,7 @@ struct DataPrefix {
     archive(side, call, end, load);
   }
 };
-constexpr std::size_t data_prefix_bytes = 1 + 8 + 1 + 4 + 1;
+constexpr std::size_t data_prefix_bytes = 1 + 8 + 1 + 4 + 1 + 1;
 
 bool valid(Priority priority) {
   return static_cast<std::size_t>(priority) < priorities;

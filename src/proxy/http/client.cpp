@@ -30,6 +30,11 @@ constexpr auto backlog_retry = 10ms;
 // Reads of one connection before the others get their turn.
 constexpr int reads_per_turn = 16;
 
+/// What a connection that could not be made says of the server: that nobody listens, or that we lack something ourselves.
+CallError::Blame blame_for(int error) {
+  return error == ECONNREFUSED || error == ENOENT ? CallError::Blame::proof : CallError::Blame::none;
+}
+
 }  // namespace
 
 LocalUpstreamOptions::LocalUpstreamOptions()
@@ -45,7 +50,7 @@ struct LocalUpstream::Pool {
   std::vector<std::unique_ptr<UpstreamConnection>> idle;  ///< the one used last is at the end
 
   /// An idle connection that is not known to be closed, or nothing.
-  std::unique_ptr<UpstreamConnection> take();
+  std::unique_ptr<UpstreamConnection> take(bool repeatable);
 };
 
 /// The caller's handle on a connection at work.
@@ -69,6 +74,7 @@ class UpstreamConnection final : public Resident {
   UpstreamConnection(Loop& loop, std::shared_ptr<LocalUpstream::Pool> pool) : Resident(loop), pool_(std::move(pool)) {}
 
   bool usable() const { return state_ == State::idle && !stream_.gone(); }
+  bool used_lately() const { return loop().now() - idle_since_ < defaults::upstream_stale; }
   void begin(const RequestHead& head, std::string_view first, bool complete, CallObserver& observer);
   void attach(LocalCall& call) { call_ = &call; }
   void close();
@@ -95,7 +101,7 @@ class UpstreamConnection final : public Resident {
   bool take_body();
   void ended(bool orderly);
   void finish();
-  void fail(CallError::Kind kind, const std::string& what);
+  void fail(CallError::Kind kind, const std::string& what, CallError::Blame blame = CallError::Blame::some);
   std::unique_ptr<UpstreamConnection> leave_call();
   void leave_pool();
   /// The kind of a failure over a connection that took nothing.
@@ -111,6 +117,7 @@ class UpstreamConnection final : public Resident {
   CallObserver* observer_ = nullptr;
   Loop::Clock::time_point connect_until_;
   Loop::Clock::time_point sent_at_;
+  Loop::Clock::time_point idle_since_;
   std::optional<CallError> failure_;  ///< to be told at the tail
 
   // The request.
@@ -157,7 +164,7 @@ void UpstreamConnection::begin(const RequestHead& head, std::string_view first, 
     return;
   }
   state_ = State::head;
-  if (request_complete_) {
+  if (request_complete_ && head.repeatable) {
     append_head(replay_, head, body);
     replay_.append(first);
     write({replay_});
@@ -205,7 +212,9 @@ void UpstreamConnection::connect() {
   }
   const bool in_progress = result != 0 && errno == EINPROGRESS;
   if ((result != 0 && !in_progress) || !watch(socket.get())) {
-    failure_ = CallError{undelivered(), pool_->options.name + " cannot be reached: " + std::strerror(errno)};
+    const int error = errno;
+    failure_ =
+        CallError{undelivered(), pool_->options.name + " cannot be reached: " + std::strerror(error), blame_for(error)};
     at_tail();
     return;
   }
@@ -276,7 +285,7 @@ void UpstreamConnection::on_ready(Ready ready) {
       socklen_t size = sizeof error;
       ::getsockopt(stream_.descriptor(), SOL_SOCKET, SO_ERROR, &error, &size);
       if (error != 0) {
-        return fail(undelivered(), std::string("cannot be reached: ") + std::strerror(error));
+        return fail(undelivered(), std::string("cannot be reached: ") + std::strerror(error), blame_for(error));
       }
       if (!ready.out) return;
       connected();
@@ -313,7 +322,8 @@ void UpstreamConnection::on_deadline() {
   if (state_ == State::idle) return leave_pool();
   if (state_ == State::connecting) {
     if (loop().now() < connect_until_) return connect();
-    return fail(undelivered(), "takes no connection in time");
+    // Its backlog is full, of connections that it has not got round to.
+    return fail(undelivered(), "takes no connection in time", CallError::Blame::none);
   }
   if (working()) fail(CallError::Kind::timeout, "gave no answer in time");
 }
@@ -426,6 +436,7 @@ void UpstreamConnection::finish() {
   if (clean && !pool.closed && pool.idle.size() < pool.options.max_idle) {
     state_ = State::idle;
     in_.shrink();
+    idle_since_ = loop().now();
     set_deadline(pool.options.idle_timeout);
     pool.idle.push_back(std::move(self));
   } else {
@@ -434,10 +445,10 @@ void UpstreamConnection::finish() {
   observer->on_end();
 }
 
-void UpstreamConnection::fail(CallError::Kind kind, const std::string& what) {
+void UpstreamConnection::fail(CallError::Kind kind, const std::string& what, CallError::Blame blame) {
   CallObserver* const observer = observer_;
   bury(leave_call());
-  observer->on_error({kind, pool_->options.name + " " + what});
+  observer->on_error({kind, pool_->options.name + " " + what, blame});
 }
 
 // ---- Owners -------------------------------------------------------------------------------------
@@ -507,7 +518,7 @@ LocalUpstream::~LocalUpstream() {
 
 std::unique_ptr<Call> LocalUpstream::open(const RequestHead& head, std::string_view first, bool complete,
                                           CallObserver& observer) {
-  std::unique_ptr<UpstreamConnection> connection = pool_->take();
+  std::unique_ptr<UpstreamConnection> connection = pool_->take(head.repeatable);
   if (!connection) connection = std::make_unique<UpstreamConnection>(pool_->loop, pool_);
   UpstreamConnection& working = *connection;
   auto call = std::make_unique<LocalCall>(std::move(connection));
@@ -515,11 +526,11 @@ std::unique_ptr<Call> LocalUpstream::open(const RequestHead& head, std::string_v
   return call;
 }
 
-std::unique_ptr<UpstreamConnection> LocalUpstream::Pool::take() {
+std::unique_ptr<UpstreamConnection> LocalUpstream::Pool::take(bool repeatable) {
   while (!idle.empty()) {
     auto connection = std::move(idle.back());
     idle.pop_back();
-    if (connection->usable()) return connection;
+    if (connection->usable() && (repeatable || connection->used_lately())) return connection;
     UpstreamConnection::bury(std::move(connection));
   }
   return nullptr;

@@ -3,8 +3,10 @@
 // A call takes a pooled connection or makes one; head and first body bytes leave in one write. When its answer is complete
 // and the connection is clean, the connection goes back to the pool before the observer hears of it. A pooled connection that
 // the server closes is dropped as soon as that shows. Where the two cross (the server closed before our request reached
-// it), the request is written once more on a fresh connection, provided that nothing of an answer came, that the whole
-// request is at hand, and that the connection ended at once: a server that dies while it works on a request is `lost`.
+// it), a repeatable request is written once more on a fresh connection, provided that nothing of an answer came, that the
+// whole request is at hand, and that the connection ended at once: a server that dies while it works on a request is `lost`.
+// It cannot be known that such a server has not seen the request, so one that is not repeatable is given only connections
+// that were used a moment ago, which no server closes for being idle.
 //
 // What went wrong is told by the kinds of CallError: `not_delivered` when no connection came about or it took no byte of the
 // request; `lost` when it ended before the answer was complete; `timeout`; `bad_response`. A server may answer before it has

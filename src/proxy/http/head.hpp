@@ -59,10 +59,11 @@ struct RequestHead {
   bool keep_alive = true;
   bool http10 = false;           ///< the client speaks HTTP/1.0
   bool expect_continue = false;  ///< the client waits for "100 Continue"
+  bool repeatable = false;       ///< a server may see it more than once: the service's `retry` says so
   bool operator==(const RequestHead&) const = default;
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(method, target, headers, body, keep_alive, http10, expect_continue);
+    archive(method, target, headers, body, keep_alive, http10, expect_continue, repeatable);
   }
 };
 

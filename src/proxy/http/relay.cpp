@@ -15,11 +15,7 @@ void RelayOwner::on_failed(Relay& relay, const CallError& error) {
 }
 
 Relay::Relay(std::unique_ptr<Exchange> exchange, RequestHead head, RelayOwner& owner, std::string held)
-    : exchange_(std::move(exchange)),
-      head_(std::move(head)),
-      owner_(owner),
-      kept_(std::move(held)),
-      replayable_(kept_.size() <= defaults::replay_limit) {
+    : exchange_(std::move(exchange)), head_(std::move(head)), owner_(owner), kept_(std::move(held)) {
   strip_hop_by_hop(head_.headers);
   exchange_->observe(this);
 }
@@ -132,6 +128,7 @@ void Relay::on_head(ResponseHead head) {
 
 void Relay::on_body(std::string_view data) {
   outcome_.bytes_down += data.size();
+  owner_.on_piece(*this);
   if (const std::size_t written = exchange_->respond_body(data); written > 0) {
     call_->consumed(written);
   }

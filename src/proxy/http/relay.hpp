@@ -5,7 +5,7 @@
 // client's socket has taken them, so at most a window is held per direction.
 //
 // Until the head of an answer comes, the request body is kept for another attempt: in place, in the client connection's
-// buffer, where it arrived whole with the head; else copied, up to 1 MiB. After that head the client sees what happens,
+// buffer, where it arrived whole with the head; else copied, up to 1 MiB or as much as was held beforehand. After that head the client sees what happens,
 // including an answer that breaks off.
 //
 // The owner is told exactly once that the request is done, and may destroy the Relay from inside on_failed and on_done.
@@ -43,6 +43,8 @@ class RelayOwner {
   virtual void on_failed(Relay& relay, const CallError& error);
   /// An answer begins; its headers may be changed. Only to look at the Relay, not to act on it.
   virtual void on_answer(Relay&, ResponseHead&) {}
+  /// Some of the answer's body has come. Only to look at the Relay.
+  virtual void on_piece(Relay&) {}
   /// The request is over. The last callback.
   virtual void on_done(Relay& relay, const RelayOutcome& outcome) = 0;
 

@@ -4,7 +4,7 @@
 
 namespace trireme::proxy {
 
-std::optional<std::size_t> LeastOutstanding::choose(std::span<const Candidate> candidates) {
+std::optional<std::size_t> LeastOutstanding::choose(std::span<const Candidate> candidates, const Affinity&) {
   std::optional<std::size_t> best;
   const auto cost = [&](std::size_t i) { return std::tuple(candidates[i].outstanding, !candidates[i].local); };
   for (std::size_t n = 0; n < candidates.size(); ++n) {

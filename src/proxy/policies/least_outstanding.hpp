@@ -7,7 +7,7 @@ namespace trireme::proxy {
 
 class LeastOutstanding final : public Policy {
  public:
-  std::optional<std::size_t> choose(std::span<const Candidate> candidates) override;
+  std::optional<std::size_t> choose(std::span<const Candidate> candidates, const Affinity&) override;
 
  private:
   std::size_t turn_ = 0;  ///< where looking begins, so that equals are not always the same

@@ -3,7 +3,7 @@
 namespace trireme::proxy {
 
 // The turn is remembered as a replica and not as an index, so that it survives replicas that come and go.
-std::optional<std::size_t> RoundRobin::choose(std::span<const Candidate> candidates) {
+std::optional<std::size_t> RoundRobin::choose(std::span<const Candidate> candidates, const Affinity&) {
   std::optional<std::size_t> next;
   std::optional<std::size_t> first;
   for (std::size_t i = 0; i < candidates.size(); ++i) {

@@ -7,7 +7,7 @@ namespace trireme::proxy {
 
 class RoundRobin final : public Policy {
  public:
-  std::optional<std::size_t> choose(std::span<const Candidate> candidates) override;
+  std::optional<std::size_t> choose(std::span<const Candidate> candidates, const Affinity&) override;
 
  private:
   std::optional<ReplicaId> last_;

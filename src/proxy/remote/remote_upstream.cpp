@@ -94,6 +94,33 @@ CallError::Kind kind_of(CURLcode code, bool sent) {
   }
 }
 
+/// What a failure says of the endpoint. Names, certificates and keys that are wrong are wrong for every request, so it is
+/// better said to each than waited for.
+CallError::Blame blame_of(CURLcode code) {
+  switch (code) {
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+      return CallError::Blame::proof;
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_URL_MALFORMAT:
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_OUT_OF_MEMORY:
+    case CURLE_FAILED_INIT:
+      return CallError::Blame::none;
+    default:
+      return CallError::Blame::some;
+  }
+}
+
+/// Headers in which clients carry credentials, which are for us, or meant for somebody else.
+bool is_credential(std::string_view name) {
+  constexpr std::string_view names[] = {"Authorization", "Cookie", "X-Api-Key", "Api-Key", "X-Goog-Api-Key"};
+  return std::any_of(std::begin(names), std::end(names), [&](auto n) { return http::iequals(n, name); });
+}
+
 bool is_clean(std::string_view text) {
   return std::none_of(text.begin(), text.end(),
                       [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f; });
@@ -105,10 +132,26 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
+}  // namespace
+
+/// The key, shared by the calls that use it.
+struct RemoteUpstream::Credential {
+  Result<std::string> key;  ///< empty where none is asked for
+  bool rejected = false;    ///< by a 401: it may have been replaced
+};
+
+namespace {
+
+using Credential = RemoteUpstream::Credential;
+
 class RemoteCall final : public Call, private CurlTransfer {
  public:
-  RemoteCall(CurlLoop& loop, std::string name, CallObserver& observer)
-      : loop_(loop), name_(std::move(name)), observer_(observer), easy_(curl_easy_init()) {
+  RemoteCall(CurlLoop& loop, std::string name, std::shared_ptr<Credential> credential, CallObserver& observer)
+      : loop_(loop),
+        name_(std::move(name)),
+        credential_(std::move(credential)),
+        observer_(observer),
+        easy_(curl_easy_init()) {
     if (easy_ == nullptr) throw std::bad_alloc();
   }
 
@@ -118,14 +161,15 @@ class RemoteCall final : public Call, private CurlTransfer {
     curl_slist_free_all(headers_);
   }
 
-  void begin(const RemoteEndpoint& endpoint, const Result<std::string>& key, const http::RequestHead& head,
-             std::string_view first, bool complete) {
+  void begin(const RemoteEndpoint& endpoint, const http::RequestHead& head, std::string_view first, bool complete) {
     upward_ = first;
     whole_request_ = request_complete_ = complete;
-    if (!key) {
-      failure_ = CallError{CallError::Kind::not_delivered, name_ + ": " + key.error().text()};
-    } else if (!set_up(endpoint, *key, head)) {
-      failure_ = CallError{CallError::Kind::not_delivered, name_ + " is not a URL that can be called"};
+    if (!credential_->key) {
+      failure_ = CallError{CallError::Kind::not_delivered, name_ + ": " + credential_->key.error().text(),
+                           CallError::Blame::none};
+    } else if (!set_up(endpoint, *credential_->key, head)) {
+      failure_ =
+          CallError{CallError::Kind::not_delivered, name_ + " is not a URL that can be called", CallError::Blame::none};
     }
     // A call that cannot start is added all the same, to fail at the next turn as every other.
     if (failure_) curl_easy_setopt(easy_, CURLOPT_URL, "");
@@ -195,8 +239,7 @@ class RemoteCall final : public Call, private CurlTransfer {
     if (head.method != "HEAD") set(CURLOPT_CUSTOMREQUEST, head.method.c_str());
 
     for (const http::Header& header : head.headers) {
-      if (http::iequals(header.name, "Host") || http::iequals(header.name, "Authorization") ||
-          http::iequals(header.name, "Expect")) {
+      if (http::iequals(header.name, "Host") || http::iequals(header.name, "Expect") || is_credential(header.name)) {
         continue;
       }
       add_header(header.value.empty() ? header.name + ";" : header.name + ": " + header.value);
@@ -262,6 +305,7 @@ class RemoteCall final : public Call, private CurlTransfer {
       length_.reset();
     } else if (line.empty()) {
       if (head_.status < 200) return;
+      if (head_.status == 401) credential_->rejected = true;
       head_complete_ = true;
       if (head_.reason.empty()) head_.reason = http::reason_phrase(head_.status);
       if (length_) {
@@ -352,12 +396,13 @@ class RemoteCall final : public Call, private CurlTransfer {
     } else {
       std::string what = name_ + ": ";
       what += words_[0] != '\0' ? words_ : curl_easy_strerror(result);
-      observer_.on_error({kind_of(result, any_sent_), std::move(what)});
+      observer_.on_error({kind_of(result, any_sent_), std::move(what), blame_of(result)});
     }
   }
 
   CurlLoop& loop_;
   const std::string name_;
+  const std::shared_ptr<Credential> credential_;
   CallObserver& observer_;
   CURL* easy_;
   curl_slist* headers_ = nullptr;
@@ -404,12 +449,13 @@ RemoteUpstream::RemoteUpstream(CurlLoop& loop, const RemoteEndpoint& endpoint, s
     : loop_(loop),
       endpoint_(endpoint),
       name_(std::move(name) + " (" + parse_url(endpoint.url).origin + ")"),
-      key_(read_key(endpoint)) {}
+      credential_(std::make_shared<Credential>(Credential{.key = read_key(endpoint)})) {}
 
 std::unique_ptr<Call> RemoteUpstream::open(const http::RequestHead& head, std::string_view first, bool complete,
                                            CallObserver& observer) {
-  auto call = std::make_unique<RemoteCall>(loop_, name_, observer);
-  call->begin(endpoint_, key_, head, first, complete);
+  if (!credential_->key || credential_->rejected) *credential_ = {.key = read_key(endpoint_)};
+  auto call = std::make_unique<RemoteCall>(loop_, name_, credential_, observer);
+  call->begin(endpoint_, head, first, complete);
   return call;
 }
 

@@ -1,8 +1,9 @@
 // A remote endpoint as an Upstream: a server that is not ours, reached by URL through libcurl.
 //
 // HTTP/2 where the server speaks it, connections shared and reused, TLS verified against the system's certificates or
-// the endpoint's `ca_file`. The endpoint's key comes from its environment variable or file when the upstream is made,
-// is sent as a bearer token and nowhere else; whatever the client sent as Authorization has been removed before. The
+// the endpoint's `ca_file`. The endpoint's key comes from its environment variable or file when the upstream is made, and
+// again after the endpoint has refused it with 401. It is sent as a bearer token and nowhere else; credentials of the client
+// stay here. The
 // environment's HTTP proxies are honoured, never for loopback. Redirects are passed on and not followed. Belongs to the
 // event loop.
 #pragma once
@@ -19,6 +20,7 @@ namespace trireme::proxy {
 
 class RemoteUpstream final : public Upstream {
  public:
+  struct Credential;
   /// `name` begins the words of errors: "gpt/remote-0".
   RemoteUpstream(CurlLoop& loop, const RemoteEndpoint& endpoint, std::string name);
 
@@ -29,7 +31,7 @@ class RemoteUpstream final : public Upstream {
   CurlLoop& loop_;
   RemoteEndpoint endpoint_;
   std::string name_;
-  Result<std::string> key_;  ///< empty where none is asked for
+  std::shared_ptr<Credential> credential_;
 };
 
 /// Where a request's target is at an endpoint: their paths joined; a beginning that they have in common is there once.

@@ -41,6 +41,7 @@ class World {
     for (Rank r = 0; r < options.ranks; ++r) owners.push_back(r);
     endpoint_ = service_on(owners, options.concurrency);
     endpoint_.queue = options.queue;
+    endpoint_.policy = seed % 2 == 0 ? PolicyKind::least_outstanding : PolicyKind::hash;
     endpoint_.home = options.lost >= 0 ? options.lost : 0;
     publish();
   }
@@ -134,6 +135,8 @@ class World {
     int number = 0;
     Rank ingress = 0;
     Demand demand;
+    Affinity affinity;
+    ReplicaId sent_to;
     std::optional<Ticket> ticket;
     std::optional<Hold> hold;
     std::optional<ReplicaId> at;
@@ -201,7 +204,7 @@ class World {
       const MonoTime delay = pick(5 * ms, 30 * ms);
       last = std::max(last, delay);
       at(delay, [this, n = node.get(), rank] {
-        n->admission.on_rank_lost(rank);
+        n->admission.on_rank_lost(rank, now_);
         for (auto& [number, request] : requests_) {
           if (request->ingress == n->rank && request->owner == rank) request->finish(End::lost);
           if (request->ingress == rank && request->owner == n->rank && request->at) {
@@ -233,6 +236,8 @@ class World {
                       .priority = static_cast<Priority>(pick(0, 2)),
                       .arrived = now_,
                       .deadline = now_ + (chance(options_.short_deadline) ? pick(1, 40) * ms : 3600 * second)};
+    if (number % 10 != 0) request.affinity.session = static_cast<std::uint64_t>(number % 7);
+    request.demand.affinity = &request.affinity;
     requests_.emplace(number, std::move(owned));
     Node& node = *ranks_[static_cast<std::size_t>(request.ingress)];
     if (gone(request.ingress)) {
@@ -250,7 +255,7 @@ class World {
   void decide(Request& request, Node& node, bool must_wait) {
     if (request.ends != 0) return;
     auto& dispatcher = node.admission.dispatcher();
-    auto decision = must_wait ? dispatcher.wait(request.demand, request, now_)
+    auto decision = must_wait ? dispatcher.wait(request.demand, request.sent_to, request, now_)
                               : dispatcher.place(request.demand, {}, request, now_);
     if (auto* placement = std::get_if<Placement>(&decision)) {
       start(request, std::move(*placement));
@@ -265,6 +270,7 @@ class World {
   void start(Request& request, Placement placement) {
     const Rank owner = placement.owner;
     const ReplicaId replica = placement.replica;
+    request.sent_to = replica;
     request.hold = std::move(placement.hold);
     request.owner = owner;
     const int number = request.number;
@@ -291,7 +297,7 @@ class World {
     Node& node = *ranks_[static_cast<std::size_t>(owner)];
     const int number = request.number;
     const Rank ingress = request.ingress;
-    if (!node.admission.slots().redeem(replica, reservation)) {
+    if (!node.admission.slots().redeem(replica, reservation, now_)) {
       const LoadReport load = node.admission.slots().load(replica);
       at_absolute(arrival(owner, ingress, 1), [this, number, replica, load] {
         Request& r = *requests_.at(number);

@@ -191,11 +191,11 @@ void Backend::handle(std::unique_ptr<http::Exchange> exchange) {
     works_.insert(std::move(work));
     started.begin();
   };
-  if (path == "/echo") return start(Work::Kind::echo);
+  if (path.ends_with("/echo")) return start(Work::Kind::echo);
   if (path == "/source") return start(Work::Kind::source);
   if (path == "/events") return start(Work::Kind::events);
   if (path == "/work") return start(Work::Kind::work);
-  if (path == "/hang") return start(Work::Kind::hang);
+  if (path.ends_with("/hang")) return start(Work::Kind::hang);
   ++served_;
   if (path == "/break") return exchange->abort();
   if (path == "/cut") {

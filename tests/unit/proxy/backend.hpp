@@ -20,11 +20,11 @@
 namespace trireme::proxy::test {
 
 /// What it does is said by the path:
-///   /echo          gives the request's body back as it comes
+///   …/echo         gives the request's body back as it comes
 ///   /source?BYTES  gives pattern(0), pattern(1), …
 ///   /events        gives the head, then one event for each call of send_event()
 ///   /work?MS       answers after so long; most_at_once() says how many it has worked on at a time
-///   /hang          never answers
+///   …/hang         never answers
 ///   /break         closes the connection without an answer
 ///   /cut           begins an answer and breaks off
 /// and everything else is answered with the request's head as text.

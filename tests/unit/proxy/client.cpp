@@ -107,6 +107,21 @@ void Socket::write(const std::string& text) {
   REQUIRE(::send(descriptor_, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size()));
 }
 
+void Socket::offer(const std::string& text) {
+  (void)::send(descriptor_, text.data(), text.size(), MSG_NOSIGNAL);
+}
+
+std::string Socket::read_to_end() {
+  for (;;) {
+    pollfd waits{descriptor_, POLLIN, 0};
+    REQUIRE(::poll(&waits, 1, 20'000) == 1);
+    char data[4096];
+    const ssize_t size = ::recv(descriptor_, data, sizeof data, 0);
+    if (size <= 0) return std::exchange(unread_, {});
+    unread_.append(data, static_cast<std::size_t>(size));
+  }
+}
+
 std::string Socket::read_until(const std::string& text) {
   while (unread_.find(text) == std::string::npos) {
     pollfd waits{descriptor_, POLLIN, 0};

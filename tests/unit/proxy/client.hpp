@@ -37,8 +37,12 @@ class Socket {
   Socket(const Socket&) = delete;
   Socket& operator=(const Socket&) = delete;
   void write(const std::string& text);
+  /// The same, as far as the other side takes it.
+  void offer(const std::string& text);
   /// Reads until `text` has come, and returns everything since the last call.
   std::string read_until(const std::string& text);
+  /// Everything up to the end of the connection, in order or not.
+  std::string read_to_end();
   void close();
 
  private:

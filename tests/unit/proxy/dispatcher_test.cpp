@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "proxy/policies/hash64.hpp"
 #include "support.hpp"
 
 using namespace trireme;
@@ -242,4 +243,73 @@ TEST_CASE("dispatcher: a local reservation that was taken back asks again") {
   CHECK(f.out.take<SlotAsk>(home).ticket != ask.ticket);
   running = Refusal{};
   CHECK(f.out.take<SlotOffer>(home).reservations.size() == 1);
+}
+
+TEST_CASE("dispatcher: under a sticky policy a request waits for its replica, and others go on to theirs") {
+  Fixture f({self, self}, 1);
+  f.endpoint.policy = PolicyKind::hash;
+  f.apply();
+  const Affinity affinity{.session = 42, .prefix = {}};
+  Affinity other;
+  const auto place = [&](const Affinity& of, Answer& answer) {
+    Demand demand = f.demand();
+    demand.affinity = &of;
+    return f.dispatcher.place(demand, {}, answer, f.now);
+  };
+  auto first = place(affinity, f.answer);
+  REQUIRE(std::holds_alternative<Placement>(first));
+  const ReplicaId wanted = std::get<Placement>(first).replica;
+  auto second_one = place(affinity, f.answer);
+  REQUIRE(std::holds_alternative<Ticket>(second_one));
+  const auto ask = f.out.take<SlotAsk>(home);
+  CHECK(ask.wanted == wanted);
+  CHECK(ask.wanted_ms == 50);
+  for (std::uint64_t n = 1;
+       !other.session || hash64(*other.session, wanted.replica) > hash64(*other.session, 1 - wanted.replica); ++n) {
+    other.session = n;
+  }
+  Answer unused;
+  auto third = place(other, unused);
+  REQUIRE(std::holds_alternative<Placement>(third));
+  CHECK(std::get<Placement>(third).replica != wanted);
+  CHECK(f.out.empty());
+}
+
+TEST_CASE("dispatcher: replicas and remote endpoints are chosen in the order that the service prefers") {
+  Fixture f({self});
+  f.endpoint.remote.push_back({});
+  f.endpoint.home = self;
+  f.apply();
+  const ReplicaId remote{llama, first_remote, 0};
+  const auto chosen = [&](std::vector<ReplicaId> avoid = {}) -> std::optional<ReplicaId> {
+    const auto decision = f.place(f.answer, std::move(avoid));
+    const auto* placement = std::get_if<Placement>(&decision);
+    return placement == nullptr ? std::nullopt : std::optional(placement->replica);
+  };
+  CHECK(chosen() == replica(0));
+  CHECK(chosen({replica(0)}) == remote);  // it has failed this request
+  SUBCASE("remote first") {
+    f.endpoint.prefer = Preference::remote;
+    f.apply();
+    CHECK(chosen() == remote);
+  }
+  SUBCASE("the first choice is busy: the request waits, and the home decides") {
+    const auto first = f.place(f.answer);
+    CHECK_FALSE(chosen().has_value());
+  }
+  SUBCASE("the first choice is closed for its health") {
+    f.slots.judge(replica(0), {.kind = Evidence::Kind::proof}, f.now);
+    CHECK(chosen() == remote);
+  }
+}
+
+TEST_CASE("dispatcher: what an owner has closed is not tried while its word is believed") {
+  Fixture f({2, 3});
+  f.dispatcher.on_load(replica(0), {.in_flight = 0, .contended = true, .closed = true}, f.now);
+  for (int i = 0; i < 2; ++i) {
+    const auto decision = f.place(f.answer);
+    const auto* placement = std::get_if<Placement>(&decision);
+    REQUIRE(placement != nullptr);
+    CHECK(placement->replica == replica(1));
+  }
 }

@@ -26,11 +26,11 @@ struct Fixture {
 
 TEST_CASE("load: changes are told to those who used the replica, gathered, at most once in an interval") {
   Fixture f;
-  CHECK(f.slots.admit(replica(0)));
+  CHECK(f.slots.admit(replica(0), f.now));
   CHECK(f.reporter.tick(f.now) == 0);
   f.reporter.used(2, replica(0), f.now);
-  CHECK(f.slots.admit(replica(0)));
-  CHECK(f.slots.admit(replica(1)));
+  CHECK(f.slots.admit(replica(0), f.now));
+  CHECK(f.slots.admit(replica(1), f.now));
   CHECK(f.reporter.pending());
   CHECK(f.reporter.tick(f.now) == 0);
   CHECK(f.out.take<Load>(2).entries ==
@@ -52,7 +52,7 @@ TEST_CASE("load: who has not used a replica for long, or is lost, is not told") 
   f.reporter.used(3, replica(0), f.now);
   f.reporter.on_rank_lost(3);
   f.now += interest + 1;
-  CHECK(f.slots.admit(replica(0)));
+  CHECK(f.slots.admit(replica(0), f.now));
   CHECK(f.reporter.tick(f.now) == 0);
   CHECK(f.out.empty());
 }

@@ -6,6 +6,8 @@
 #include <set>
 #include <sstream>
 
+#include "proxy/endpoints.hpp"
+
 using namespace trireme;
 using namespace trireme::proxy;
 
@@ -48,23 +50,40 @@ std::map<std::string, double> parse(const std::string& text) {
 TEST_CASE("metrics: what is counted can be read by a scraper") {
   Metrics metrics;
   metrics.record({.service = llama,
-                  .replica = "0",
+                  .replica = 0,
                   .code = 200,
                   .duration_s = 0.03,
                   .first_byte_s = 0.002,
                   .bytes_up = 10,
                   .bytes_down = 100,
                   .retries = 1});
-  metrics.record({.service = llama, .replica = "0", .code = 200, .duration_s = 1000, .first_byte_s = 0.001});
-  metrics.record({.service = llama, .replica = "", .code = 429, .failed = true, .duration_s = 0});
+  metrics.record({.service = llama, .replica = 0, .code = 200, .duration_s = 1000, .first_byte_s = 0.001});
+  metrics.record({.service = llama, .replica = std::nullopt, .code = 429, .failed = true, .duration_s = 0});
+  metrics.stream_pause(llama, 0.04);
+  metrics.stream_pause(llama, 0.2);
   const auto values =
-      parse(metrics.text({{.service = llama, .name = "lla\"ma", .in_flight = 3, .waiting = 2, .queued = 5}}));
+      parse(metrics.text({{.service = llama, .name = "lla\"ma", .in_flight = 3, .waiting = 2, .queued = 5}},
+                         {{.service = "lla\"ma",
+                           .replica = first_remote + 1,
+                           .in_flight = 4,
+                           .healthy = false,
+                           .breaker = 2,
+                           .times_opened = 7}},
+                         {{401, 3}}));
+  const std::string site = "{service=\"lla\\\"ma\",replica=\"remote-1\"}";
+  CHECK(values.at("trireme_replica_requests_active" + site) == 4);
+  CHECK(values.at("trireme_replica_health" + site) == 0);
+  CHECK(values.at("trireme_replica_cb_state" + site) == 2);
+  CHECK(values.at("trireme_replica_cb_opened_total" + site) == 7);
+  CHECK(values.at("trireme_refusals_total{code=\"401\"}") == 3);
+  CHECK(values.at("trireme_inter_token_latency_seconds_count{service=\"lla\\\"ma\"}") == 2);
+  CHECK(values.at("trireme_inter_token_latency_seconds_bucket{service=\"lla\\\"ma\",le=\"0.05\"}") == 1);
   const std::string service = "service=\"lla\\\"ma\"";
   CHECK(values.at("trireme_requests_total{" + service + ",replica=\"0\",code=\"200\"}") == 2);
   CHECK(values.at("trireme_requests_total{" + service + ",replica=\"\",code=\"429\"}") == 1);
-  CHECK(values.at("trireme_requests_in_flight{" + service + "}") == 3);
-  CHECK(values.at("trireme_requests_waiting{" + service + "}") == 2);
-  CHECK(values.at("trireme_requests_queued{" + service + "}") == 5);
+  CHECK(values.at("trireme_num_requests_running{" + service + "}") == 3);
+  CHECK(values.at("trireme_num_requests_waiting{" + service + "}") == 2);
+  CHECK(values.at("trireme_num_requests_queued{" + service + "}") == 5);
   CHECK(values.at("trireme_request_bytes_total{" + service + "}") == 10);
   CHECK(values.at("trireme_response_bytes_total{" + service + "}") == 100);
   CHECK(values.at("trireme_retries_total{" + service + "}") == 1);
@@ -83,8 +102,8 @@ TEST_CASE("metrics: samples are cumulative and given when something has changed"
   Metrics metrics;
   ServiceGauges gauges{.service = llama, .name = "llama"};
   CHECK(metrics.take_samples({gauges}).empty());
-  metrics.record({.service = llama, .replica = "0", .code = 200});
-  metrics.record({.service = llama, .replica = "", .code = 503, .failed = true});
+  metrics.record({.service = llama, .replica = 0, .code = 200});
+  metrics.record({.service = llama, .replica = std::nullopt, .code = 503, .failed = true});
   metrics.served({llama, 0, 0}, false);
   metrics.served({llama, 3, 0}, true);
   metrics.served({llama, 3, 1}, false);

@@ -223,7 +223,7 @@ TEST_CASE("proxy: three ranks together never exceed a replica's concurrency, and
       }
       CHECK(cluster.proxy(rank).take_samples().empty());
     });
-    CHECK(metric(cluster, rank, "trireme_requests_in_flight{service=\"llama\"}") == 0);
+    CHECK(metric(cluster, rank, "trireme_num_requests_running{service=\"llama\"}") == 0);
   }
   CHECK(requests == 24 * 15);
   CHECK(by_replicas == 24 * 15);
@@ -241,7 +241,8 @@ TEST_CASE("proxy: those who wait are served in their order, high priority first"
     waiting.push_back(ask_later(cluster.url(static_cast<Rank>(waiting.size() % 2), "/services/llama/"),
                                 {.headers = {"X-Request-Id: " + id, "X-Trireme-Priority: " + priority}}));
     const double expected = static_cast<double>(waiting.size());
-    REQUIRE(eventually([&] { return metric(cluster, 0, "trireme_requests_queued{service=\"llama\"}") == expected; }));
+    REQUIRE(
+        eventually([&] { return metric(cluster, 0, "trireme_num_requests_queued{service=\"llama\"}") == expected; }));
   };
   wait("low-1", "low");
   wait("normal-1", "normal");
@@ -266,12 +267,12 @@ TEST_CASE("proxy: 429 with Retry-After when the queue is full, 504 at the deadli
   blocker.write("GET /services/llama/hang HTTP/1.1\r\nHost: localhost\r\n\r\n");
   REQUIRE(backend.wait_for_open(1));
   auto waits = ask_later(cluster.url(1, "/services/llama/"));
-  REQUIRE(eventually([&] { return metric(cluster, 0, "trireme_requests_queued{service=\"llama\"}") == 1; }));
+  REQUIRE(eventually([&] { return metric(cluster, 0, "trireme_num_requests_queued{service=\"llama\"}") == 1; }));
   for (const Rank rank : {0, 1}) {
     const Answer full = ask(cluster.url(rank, "/services/llama/"));
     CHECK(full.status == 429);
     CHECK(std::stoi(full.headers.at("retry-after")) >= 1);
-    CHECK(nlohmann::json::parse(full.body)["error"]["code"] == 429);
+    CHECK(nlohmann::json::parse(full.body)["error"]["code"] == "rate_limit_exceeded");
   }
   blocker.close();
   CHECK(waits.get().status == 200);
@@ -290,7 +291,7 @@ TEST_CASE("proxy: what is not there, not alive or not understood is said in word
   Backend backend;
   Cluster cluster(1);
   CHECK(ask(cluster.url(0, "/services/llama/")).status == 404);
-  CHECK(ask(cluster.url(0, "/")).status == 404);
+  CHECK(ask(cluster.url(0, "/nothing")).status == 404);
   CHECK(ask(cluster.url(0, "/services/")).status == 404);
   CHECK(ask(cluster.url(0, "/healthz")).status == 200);
   CHECK(ask(cluster.url(0, "/healthz"), {.method = "POST"}).status == 405);
@@ -312,7 +313,7 @@ TEST_CASE("proxy: a service that is starting queues until it is ready") {
   cluster.publish({endpoint});
   auto here = ask_later(cluster.url(0, "/services/llama/"));
   auto there = ask_later(cluster.url(1, "/services/llama/"));
-  REQUIRE(eventually([&] { return metric(cluster, 0, "trireme_requests_queued{service=\"llama\"}") == 2; }));
+  REQUIRE(eventually([&] { return metric(cluster, 0, "trireme_num_requests_queued{service=\"llama\"}") == 2; }));
   endpoint.replicas[0].state = ReplicaState::ready;
   cluster.publish({endpoint});
   CHECK(here.get().status == 200);
@@ -374,7 +375,9 @@ TEST_CASE("proxy: the loss of a rank fails what it worked on and spares the rest
   Backend spared("spared");
   Backend doomed("doomed");
   Cluster cluster(3);
-  const auto queued = [&](Rank home) { return metric(cluster, home, "trireme_requests_queued{service=\"llama\"}"); };
+  const auto queued = [&](Rank home) {
+    return metric(cluster, home, "trireme_num_requests_queued{service=\"llama\"}");
+  };
   ServiceEndpoint endpoint = service_of({replica_at(0, 2, doomed.port())}, 1);
   endpoint.home = 2;
   cluster.publish({endpoint});

@@ -1,17 +1,22 @@
 // Remote endpoints over real TLS: certificates made by openssl for this run, a server in Python.
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
+#include <future>
+#include <set>
 
 #include "backend.hpp"
 #include "client.hpp"
 #include "cluster.hpp"
 #include "proxy/remote/remote_upstream.hpp"
+#include "scripted.hpp"
 #include "support.hpp"
 
 using namespace trireme;
@@ -88,6 +93,61 @@ class TlsServer {
   int port_ = 0;
 };
 
+/// nghttpd, which speaks HTTP/2 over TLS and logs what comes over which connection.
+class Http2Server {
+ public:
+  Http2Server(const TlsServer& certificates, const std::string& file, const std::string& content)
+      : port_(closed_port()), folder_(certificates.file("http2")), log_(certificates.file("http2.log")) {
+    std::filesystem::create_directory(folder_);
+    std::ofstream(folder_ + "/" + file) << content;
+    const std::string port = std::to_string(port_);
+    const std::string key = certificates.file("server.key");
+    const std::string certificate = certificates.file("server.pem");
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      const int log = ::open(log_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+      ::dup2(log, STDOUT_FILENO);
+      ::dup2(log, STDERR_FILENO);
+      ::execlp("nghttpd", "nghttpd", "-v", "--address=127.0.0.1", "-d", folder_.c_str(), port.c_str(), key.c_str(),
+               certificate.c_str(), nullptr);
+      ::_exit(127);
+    }
+    REQUIRE(eventually([&] { return listens(); }));
+  }
+  ~Http2Server() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+  std::string url() const { return "https://localhost:" + std::to_string(port_); }
+  /// The connections over which requests came, by nghttpd's numbers.
+  std::set<std::string> connections() const {
+    std::ifstream log(log_);
+    std::set<std::string> out;
+    for (std::string line; std::getline(log, line);) {
+      if (line.find("recv HEADERS frame") == std::string::npos) continue;
+      const std::size_t at = line.find("[id=");
+      if (at != std::string::npos) out.insert(line.substr(at, line.find(']', at) - at));
+    }
+    return out;
+  }
+
+ private:
+  bool listens() const {
+    const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(port_);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const bool connected = ::connect(socket, reinterpret_cast<sockaddr*>(&to), sizeof to) == 0;
+    ::close(socket);
+    return connected;
+  }
+  std::uint16_t port_;
+  std::string folder_;
+  std::string log_;
+  pid_t pid_ = -1;
+};
+
 ServiceEndpoint remote_service(const RemoteEndpoint& remote) {
   ServiceEndpoint endpoint = service_on({});
   endpoint.remote.push_back(remote);
@@ -128,6 +188,28 @@ TEST_CASE("remote: an endpoint behind TLS answers, with its key, from every rank
     if (connection.empty()) connection = used;
     CHECK(used == connection);
   }
+}
+
+TEST_CASE("remote: requests at once share one HTTP/2 connection, from all ranks") {
+  TlsServer certificates;
+  const std::string content(100'000, 'x');
+  Http2Server server(certificates, "answer", content);
+  Cluster cluster(2);
+  RemoteEndpoint remote;
+  remote.url = server.url();
+  remote.ca_file = certificates.file("ca.pem");
+  cluster.publish({remote_service(remote)});
+  std::vector<std::future<Answer>> answers;
+  for (int i = 0; i < 24; ++i) {
+    answers.push_back(
+        std::async(std::launch::async, [url = cluster.url(i % 2, "/services/llama/answer")] { return ask(url); }));
+  }
+  for (auto& answer : answers) {
+    const Answer got = answer.get();
+    CHECK_MESSAGE(got.status == 200, got.body);
+    CHECK((got.body == content));
+  }
+  CHECK(server.connections().size() == 1);
 }
 
 TEST_CASE("remote: bodies stream both ways unchanged") {

@@ -1,6 +1,7 @@
 // LocalUpstream against servers whose every byte is decided here: what a caller may rely on, whatever the server does.
 #include "proxy/http/client.hpp"
 
+#include "core/defaults.hpp"
 #include "harness.hpp"
 
 using namespace trireme::proxy;
@@ -44,10 +45,10 @@ struct Recorder final : CallObserver {
 };
 
 RequestHead get() {
-  return {.method = "GET", .target = "/", .headers = {{"Host", "h"}}};
+  return {.method = "GET", .target = "/", .headers = {{"Host", "h"}}, .repeatable = true};
 }
 RequestHead post(Body body) {
-  return {.method = "POST", .target = "/", .headers = {{"Host", "h"}}, .body = body};
+  return {.method = "POST", .target = "/", .headers = {{"Host", "h"}}, .body = body, .repeatable = true};
 }
 
 const std::string hello = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
@@ -232,6 +233,27 @@ TEST_CASE("a pooled connection that the server has closed costs nobody a request
   });
 }
 
+TEST_CASE("a request that a server must not see twice is given only connections that were used a moment ago") {
+  ScriptedServer server(always(hello));
+  LoopBeside beside;
+  LocalUpstream upstream(beside.loop, {.port = server.port()});
+  RequestHead once = get();
+  once.repeatable = false;
+  beside.run([&] {
+    const auto ask = [&] {
+      Recorder recorder;
+      exchange(beside, upstream, recorder, once);
+      CHECK(recorder.order == "hbe");
+      beside.on_loop([&] { recorder.call.reset(); });
+    };
+    ask();
+    const int before = server.connections();
+    std::this_thread::sleep_for(std::chrono::milliseconds(defaults::upstream_stale) + 100ms);
+    ask();
+    CHECK(server.connections() == before + 1);
+  });
+}
+
 TEST_CASE("a reused connection that ends before an answer is tried once more, if all of the request is here") {
   std::atomic<int> requests = 0;
   // The second request on the first connection is read and never answered.
@@ -255,6 +277,23 @@ TEST_CASE("a reused connection that ends before an answer is tried once more, if
     });
     CHECK(requests == 3);
     CHECK(server.connections() == 2);
+  }
+  SUBCASE("whole, and must not be seen twice") {
+    beside.run([&] {
+      Recorder first;
+      exchange(beside, upstream, first);
+      Recorder second;
+      RequestHead once = post({Body::Kind::length, 3});
+      once.repeatable = false;
+      exchange(beside, upstream, second, once, "abc");
+      CHECK(second.order == "x");
+      CHECK(second.error.kind == CallError::Kind::lost);
+      beside.on_loop([&] {
+        first.call.reset();
+        second.call.reset();
+      });
+    });
+    CHECK(requests == 2);
   }
   SUBCASE("not whole") {
     beside.run([&] {

@@ -12,20 +12,41 @@
 #include "core/run_info.hpp"
 #include "core/units.hpp"
 #include "proxy/admission/messages.hpp"
+#include "proxy/front/dialect.hpp"
 #include "proxy/http/access.hpp"
 #include "proxy/http/head.hpp"
 
 namespace trireme::proxy {
 
 struct Route {
-  enum class Kind { service, health, metrics, endpoints, unknown };
+  enum class Kind {
+    service,         ///< /services/NAME/…
+    by_model,        ///< /v1/… and /api/…: the model in the body says which service
+    openai_models,   ///< /v1/models
+    openai_model,    ///< /v1/models/NAME
+    ollama_tags,     ///< /api/tags
+    ollama_running,  ///< /api/ps
+    ollama_version,  ///< /api/version
+    greeting,        ///< /
+    health,
+    metrics,
+    endpoints,
+    unknown,
+  };
   Kind kind = Kind::unknown;
-  bool control = false;   ///< under /runtime: the control token opens it
-  std::string_view name;  ///< of the service
-  std::string target;     ///< what the service sees of the target, with the query
+  Dialect dialect = Dialect::openai;  ///< of the answers of our own
+  bool control = false;               ///< under /runtime: the control token opens it
+  std::string_view name;              ///< of the service, or of the model as it stands in the target
+  std::string_view target;            ///< what is left of it for the service, with the query
 };
-/// Where a target leads; the name is a view into it.
+/// Where a target leads. What it returns are views into `target`.
 Route route_of(std::string_view target);
+
+/// The target as the service sees it.
+std::string upstream_target(const Route& route);
+
+/// A part of a path with its %XX decoded.
+std::string percent_decoded(std::string_view text);
 
 /// Why a request is refused before anything is done for it.
 struct Denial {
@@ -48,10 +69,6 @@ Result<Wishes> wishes_of(const http::Headers& headers);
 std::optional<std::string_view> request_id_of(const http::Headers& headers);
 
 /// The head as an upstream shall see it: without credentials, our own headers and what is for one hop.
-http::RequestHead upstream_head(const http::RequestHead& head, const Route& route, std::string_view request_id);
-
-/// The body of our own refusals: {"error": {"message": …, "type": …, "code": …}}, which clients of OpenAI's API can
-/// read.
-std::string error_body(int status, std::string_view message);
+http::RequestHead upstream_head(http::RequestHead head, std::string target, std::string_view request_id);
 
 }  // namespace trireme::proxy

@@ -1,7 +1,7 @@
-#include "proxy/front.hpp"
+#include "proxy/front/route.hpp"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
+#include <utility>
 
 #include "proxy/http/codec.hpp"
 
@@ -10,6 +10,7 @@ namespace trireme::proxy {
 namespace {
 
 constexpr std::string_view services_prefix = "/services/";
+constexpr std::string_view models_prefix = "/v1/models/";
 constexpr std::size_t longest_request_id = 128;
 
 /// "localhost", "127.0.0.1" or "[::1]", with any port.
@@ -41,8 +42,24 @@ Route route_of(std::string_view target) {
     route.name = rest.substr(0, rest.find_first_of("/?"));
     if (route.name.empty()) return route;
     route.kind = Route::Kind::service;
-    const std::string_view after = rest.substr(route.name.size());
-    route.target = after.starts_with('/') ? std::string(after) : "/" + std::string(after);
+    route.target = rest.substr(route.name.size());
+  } else if (path == "/v1/models" || path == "/v1/models/") {
+    route.kind = Route::Kind::openai_models;
+  } else if (path.starts_with(models_prefix)) {
+    route.kind = Route::Kind::openai_model;
+    route.name = path.substr(models_prefix.size());
+  } else if (path.starts_with("/v1/")) {
+    route.kind = Route::Kind::by_model;
+    route.target = target;
+  } else if (path.starts_with("/api/")) {
+    route.dialect = Dialect::ollama;
+    route.kind = path == "/api/tags"      ? Route::Kind::ollama_tags
+                 : path == "/api/ps"      ? Route::Kind::ollama_running
+                 : path == "/api/version" ? Route::Kind::ollama_version
+                                          : Route::Kind::by_model;
+    route.target = target;
+  } else if (path == "/") {
+    route.kind = Route::Kind::greeting;
   } else if (path == "/healthz") {
     route.kind = Route::Kind::health;
   } else if (path == "/metrics") {
@@ -52,6 +69,31 @@ Route route_of(std::string_view target) {
     if (path == "/runtime/endpoints") route.kind = Route::Kind::endpoints;
   }
   return route;
+}
+
+std::string upstream_target(const Route& route) {
+  std::string target(route.target.starts_with('/') ? "" : "/");
+  return target.append(route.target);
+}
+
+std::string percent_decoded(std::string_view text) {
+  const auto digit = [](char c) {
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+  };
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool coded = text[i] == '%' && i + 2 < text.size() && digit(text[i + 1]) >= 0 && digit(text[i + 2]) >= 0;
+    if (coded) {
+      out += static_cast<char>(digit(text[i + 1]) * 16 + digit(text[i + 2]));
+      i += 2;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
 }
 
 std::optional<Denial> deny(const http::RequestHead& head, http::Peer peer, bool control, const RunInfo& run) {
@@ -104,26 +146,19 @@ std::optional<std::string_view> request_id_of(const http::Headers& headers) {
   return printable ? id : std::nullopt;
 }
 
-http::RequestHead upstream_head(const http::RequestHead& head, const Route& route, std::string_view request_id) {
-  http::RequestHead out = head;
-  out.target = route.target;
-  out.keep_alive = true;
-  out.http10 = false;
-  out.expect_continue = false;
+http::RequestHead upstream_head(http::RequestHead head, std::string target, std::string_view request_id) {
+  head.target = std::move(target);
+  head.keep_alive = true;
+  head.http10 = false;
+  head.expect_continue = false;
   for (const std::string_view name :
        {"Authorization", "Cookie", "Expect", "X-Trireme-Priority", "X-Trireme-Deadline"}) {
-    http::erase(out.headers, name);
+    http::erase(head.headers, name);
   }
-  http::strip_hop_by_hop(out.headers);
-  http::set(out.headers, "Host", "localhost");
-  http::set(out.headers, "X-Request-Id", request_id);
-  return out;
-}
-
-std::string error_body(int status, std::string_view message) {
-  const char* type = status == 429 ? "rate_limit_error" : status >= 500 ? "server_error" : "invalid_request_error";
-  const nlohmann::json body = {{"error", {{"message", message}, {"type", type}, {"code", status}}}};
-  return body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  http::strip_hop_by_hop(head.headers);
+  http::set(head.headers, "Host", "localhost");
+  http::set(head.headers, "X-Request-Id", request_id);
+  return head;
 }
 
 }  // namespace trireme::proxy

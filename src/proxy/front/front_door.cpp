@@ -1,0 +1,261 @@
+#include "proxy/front/front_door.hpp"
+
+#include <array>
+#include <cstdio>
+#include <random>
+#include <utility>
+
+#include "core/defaults.hpp"
+#include "proxy/endpoints_json.hpp"
+#include "proxy/policies/hash64.hpp"
+#include "proxy/policies/prefix_hashes.hpp"
+
+namespace trireme::proxy {
+
+namespace {
+
+constexpr std::string_view json_type = "application/json";
+
+std::uint64_t random_number() {
+  std::random_device device;
+  return (std::uint64_t{device()} << 32) | device();
+}
+
+bool is_encoded(const http::Headers& headers) {
+  const auto encoding = http::find(headers, "Content-Encoding");
+  return encoding && !http::iequals(*encoding, "identity");
+}
+
+bool is_multipart(const http::Headers& headers) {
+  return http::find(headers, "Content-Type").value_or("").starts_with("multipart/");
+}
+
+/// The policy needs to see the body of a request to a service by its path, and may find something there.
+bool wants_body(PolicyKind policy, const http::RequestHead& head) {
+  const Needs needs = needs_of(policy);
+  if (needs == Needs::nothing || head.body.kind == http::Body::Kind::none || is_encoded(head.headers)) return false;
+  if (needs == Needs::session && http::find(head.headers, "X-Session-Id")) return false;
+  return http::find(head.headers, "Content-Type").value_or("").starts_with(json_type);
+}
+
+const std::string& model_of(const BodyScan& scan, Dialect dialect) {
+  return scan.model().empty() && dialect == Dialect::ollama ? scan.name() : scan.model();
+}
+
+Affinity affinity_of(Needs needs, const http::Headers& headers, const BodyScan& scan, std::string_view body) {
+  Affinity affinity;
+  if (needs == Needs::session) {
+    const std::string_view session = http::find(headers, "X-Session-Id").value_or(scan.user());
+    if (!session.empty()) affinity.session = hash64(session, 0);
+  } else {
+    std::array<std::string_view, BodyScan::max_texts> texts;
+    std::size_t count = 0;
+    for (const BodyScan::Place& place : scan.text()) texts[count++] = body.substr(place.begin, place.size);
+    affinity.prefix = prefix_hashes(std::span(texts).first(count));
+  }
+  return affinity;
+}
+
+}  // namespace
+
+FrontDoor::FrontDoor(http::Loop& loop, const RunInfo& run, FrontHost& host)
+    : loop_(loop), run_(run), host_(host), request_id_prefix_(random_number()) {}
+
+void FrontDoor::handle(std::unique_ptr<http::Exchange> exchange) {
+  const http::RequestHead& head = exchange->head();
+  Arrival arrival{.route = route_of(head.target), .wishes = {}, .at = mono_now()};
+  const Route& route = arrival.route;
+  if (const auto denial = deny(head, exchange->peer(), route.control, run_)) {
+    http::Headers headers;
+    if (denial->status == 401) headers.push_back({"WWW-Authenticate", "Bearer"});
+    return refuse(*exchange, route.dialect, denial->status, denial->what, {}, std::move(headers));
+  }
+  if (route.kind == Route::Kind::unknown) {
+    return refuse(*exchange, route.dialect, 404,
+                  "there is nothing at this path; models are under /v1 and /api, services at /services/NAME/");
+  }
+  if (route.kind != Route::Kind::service && route.kind != Route::Kind::by_model) return answer_here(*exchange, route);
+
+  auto wishes = wishes_of(head.headers);
+  if (!wishes) return refuse(*exchange, route.dialect, 400, wishes.error().what);
+  arrival.wishes = *std::move(wishes);
+  if (route.kind == Route::Kind::service) return by_service(std::move(exchange), arrival);
+  by_model(std::move(exchange), arrival);
+}
+
+void FrontDoor::answer_here(http::Exchange& exchange, const Route& route) {
+  const std::string& method = exchange.head().method;
+  if (method != "GET" && method != "HEAD") {
+    return refuse(exchange, route.dialect, 405, "this path is only for GET", {}, {{"Allow", "GET, HEAD"}});
+  }
+  switch (route.kind) {
+    case Route::Kind::openai_models:
+      return exchange.respond(200, json_type, catalog_.openai_list());
+    case Route::Kind::openai_model: {
+      const std::string name = percent_decoded(route.name);
+      const Catalog::Entry* entry = catalog_.find(route.dialect, name);
+      if (entry != nullptr) return exchange.respond(200, json_type, catalog_.openai_model(*entry));
+      return refuse(exchange, route.dialect, 404, catalog_.no_such_model(route.dialect, name), "model_not_found");
+    }
+    case Route::Kind::ollama_tags:
+      return exchange.respond(200, json_type, catalog_.ollama_tags());
+    case Route::Kind::ollama_running:
+      return exchange.respond(200, json_type, catalog_.ollama_running());
+    case Route::Kind::ollama_version:
+      return exchange.respond(200, json_type, "{\"version\":\"" TRIREME_VERSION "\"}\n");
+    case Route::Kind::greeting:
+      return exchange.respond(200, "text/plain; charset=utf-8", "Trireme is running\n");
+    case Route::Kind::health:
+      return exchange.respond(200, "text/plain; charset=utf-8", "ok\n");
+    case Route::Kind::metrics:
+      return exchange.respond(200, "text/plain; version=0.0.4; charset=utf-8", host_.metrics_text());
+    default:
+      return exchange.respond(200, json_type, endpoints_json(host_.table()));
+  }
+}
+
+void FrontDoor::by_service(std::unique_ptr<http::Exchange> exchange, Arrival arrival) {
+  const Service* service = host_.table().find(arrival.route.name);
+  if (service == nullptr) {
+    return refuse(*exchange, arrival.route.dialect, 404,
+                  "there is no service " + std::string(arrival.route.name) + " in this run");
+  }
+  arrival.service = service->endpoint.index;
+  scan_.reset();
+  const http::RequestHead& head = exchange->head();
+  if (wants_body(service->endpoint.policy, head)) {
+    if (!exchange->body_complete()) return search(std::move(exchange), arrival, BodySearch::Manner::lenient);
+    scan_.feed(exchange->body());
+  }
+  start(std::move(exchange), arrival, *service, scan_, nullptr, {}, {});
+}
+
+void FrontDoor::by_model(std::unique_ptr<http::Exchange> exchange, const Arrival& arrival) {
+  const Dialect dialect = arrival.route.dialect;
+  const http::RequestHead& head = exchange->head();
+  const bool known = head.body.kind == http::Body::Kind::length;
+  scan_.reset();
+  if (head.body.kind == http::Body::Kind::none || (known && head.body.length == 0) || is_multipart(head.headers)) {
+    return found(std::move(exchange), arrival, scan_, {}, {});
+  }
+  if (is_encoded(head.headers)) {
+    return refuse(*exchange, dialect, 415, "the body is encoded, so its model cannot be read; send it as plain JSON");
+  }
+  if (known && head.body.length > defaults::max_request_held) {
+    return refuse(*exchange, dialect, 413, BodySearch::too_long);
+  }
+  if (!exchange->body_complete()) return search(std::move(exchange), arrival, BodySearch::Manner::strict);
+  if (scan_.feed(exchange->body()) == BodyScan::State::complete) {
+    return found(std::move(exchange), arrival, scan_, {}, {});
+  }
+  refuse(*exchange, dialect, 400, scan_.failure().empty() ? BodySearch::cut_short : scan_.failure());
+}
+
+void FrontDoor::search(std::unique_ptr<http::Exchange> exchange, const Arrival& arrival, BodySearch::Manner manner) {
+  auto search = std::make_unique<BodySearch>(loop_, std::move(exchange), manner, held_together_,
+                                             arrival.wishes.deadline, static_cast<BodySearchOwner&>(*this));
+  BodySearch& started = *search;
+  searches_.emplace(&started, Search{std::move(search), arrival});
+  started.start();
+}
+
+void FrontDoor::found(std::unique_ptr<http::Exchange> exchange, const Arrival& arrival, const BodyScan& scan,
+                      std::string body, HeldBytes held) {
+  const Dialect dialect = arrival.route.dialect;
+  const EndpointTable& table = host_.table();
+  const std::string& model = model_of(scan, dialect);
+  const Catalog::Entry* entry = catalog_.find(dialect, model);
+  const Service* service = entry != nullptr ? table.find(entry->service) : nullptr;
+  if (model.empty()) {
+    if (const auto only = catalog_.only_service(dialect)) service = table.find(*only);
+    if (service == nullptr) {
+      return refuse(*exchange, dialect, 400, catalog_.model_missing(dialect), "model_missing");
+    }
+  } else if (service == nullptr) {
+    return refuse(*exchange, dialect, 404, catalog_.no_such_model(dialect, model), "model_not_found");
+  }
+  start(std::move(exchange), arrival, *service, scan, entry, std::move(body), std::move(held));
+}
+
+void FrontDoor::start(std::unique_ptr<http::Exchange> exchange, const Arrival& arrival, const Service& service,
+                      const BodyScan& scan, const Catalog::Entry* entry, std::string body, HeldBytes held) {
+  http::RequestHead& head = exchange->head();
+  const auto given = request_id_of(head.headers);
+  std::string id = given ? std::string(*given) : new_request_id();
+  const Demand demand{.service = service.endpoint.index,
+                      .priority = arrival.wishes.priority,
+                      .arrived = arrival.at,
+                      .deadline = arrival.at + arrival.wishes.deadline.count()};
+  Affinity affinity;
+  if (const Needs needs = needs_of(service.endpoint.policy); needs != Needs::nothing) {
+    affinity = affinity_of(needs, head.headers, scan, body.empty() ? exchange->body() : std::string_view(body));
+  }
+  const Dialect dialect = arrival.route.dialect;
+  if (entry != nullptr && !entry->model.upstream.empty() && entry->model.upstream != model_of(scan, dialect)) {
+    const BodyScan::Place place = scan.model().empty() ? scan.name_place() : scan.model_place();
+    if (body.empty()) {
+      body = exchange->body();
+      exchange->take(body.size());
+    }
+    body.replace(place.begin, place.size, escape(entry->model.upstream));
+  }
+  const bool ollama = dialect == Dialect::ollama ||
+                      (service.endpoint.api == ServiceApi::ollama && arrival.route.target.starts_with("/api/"));
+  std::string target = upstream_target(arrival.route);  // before the head goes, whose target it views
+  http::RequestHead upstream = upstream_head(std::move(head), std::move(target), id);
+  if (!body.empty() && exchange->body_complete()) upstream.body = {http::Body::Kind::length, body.size()};
+  host_.start({.exchange = std::move(exchange),
+               .head = std::move(upstream),
+               .body = std::move(body),
+               .held = std::move(held),
+               .demand = demand,
+               .id = std::move(id),
+               .dialect = ollama ? Dialect::ollama : Dialect::openai,
+               .stream = scan.stream(),
+               .affinity = std::move(affinity)});
+}
+
+void FrontDoor::refuse(http::Exchange& exchange, Dialect dialect, int status, std::string_view message,
+                       std::string_view code, http::Headers headers) {
+  ++refused_[status];
+  exchange.respond(status, json_type, error_body(dialect, status, message, code), std::move(headers));
+}
+
+void FrontDoor::on_found(BodySearch& search) {
+  const Arrival arrival = searches_.at(&search).arrival;
+  if (arrival.service) {
+    start(search.take_exchange(), arrival, *host_.table().find(*arrival.service), search.scan(), nullptr,
+          search.take_body(), search.take_held());
+  } else {
+    found(search.take_exchange(), arrival, search.scan(), search.take_body(), search.take_held());
+  }
+  bury(search);
+}
+
+void FrontDoor::on_refused(BodySearch& search, int status, std::string_view message) {
+  http::Headers headers;
+  if (status == 429) headers.push_back({"Retry-After", "1"});
+  const auto exchange = search.take_exchange();
+  refuse(*exchange, searches_.at(&search).arrival.route.dialect, status, message, {}, std::move(headers));
+  bury(search);
+}
+
+void FrontDoor::on_gone(BodySearch& search) {
+  bury(search);
+}
+
+void FrontDoor::bury(BodySearch& search) {
+  const auto found = searches_.find(&search);
+  loop_.bury(std::move(found->second.body));
+  searches_.erase(found);
+}
+
+std::string FrontDoor::new_request_id() {
+  std::array<char, 40> text{};
+  const int size =
+      std::snprintf(text.data(), text.size(), "%016llx-%llx", static_cast<unsigned long long>(request_id_prefix_),
+                    static_cast<unsigned long long>(++request_count_));
+  return std::string(text.data(), static_cast<std::size_t>(size));
+}
+
+}  // namespace trireme::proxy
