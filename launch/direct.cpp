@@ -2,12 +2,9 @@
 
 namespace trireme {
 
-Status DirectLaunch::prepare(const StartTask& part, std::vector<RankProcess>& processes) {
-  for (RankProcess& process : processes) {
-    process.variables.insert_or_assign("TRIREME_RANK", std::to_string(process.rank));
-    process.variables.insert_or_assign("TRIREME_RANKS", std::to_string(part.task.ranks));
-  }
-  return {};
+void DirectLaunch::prepare(const StartTask& part, LaunchEvents events) {
+  // TRIREME_RANK and TRIREME_RANKS, which all tasks have, say it already.
+  events.ready(std::vector<RankWiring>(part.local_ranks));
 }
 
 }  // namespace trireme

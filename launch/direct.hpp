@@ -10,8 +10,8 @@ namespace trireme {
 class DirectLaunch final : public LaunchMethod {
  public:
   std::string_view name() const override { return "direct"; }
-  bool fits(const StartTask& part) const override { return part.task.mpi == MpiKind::none; }
-  Status prepare(const StartTask& part, std::vector<RankProcess>& processes) override;
+  bool fits(MpiKind kind) const override { return kind == MpiKind::none; }
+  void prepare(const StartTask& part, LaunchEvents events) override;
 };
 
 }  // namespace trireme

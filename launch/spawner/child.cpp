@@ -5,7 +5,9 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +27,7 @@ struct Launcher::Plan {
   std::vector<const char*> argv;
   std::vector<const char*> shell_argv;  // for a script that names no interpreter; [1] is set to its path
   std::vector<const char*> envp;
+  sockaddr_un connection{};  // where to connect to; AF_UNSPEC: nowhere
   const Spawn* spawn = nullptr;
   pid_t spawner = 0;
   bool share_stderr = false;
@@ -125,6 +128,24 @@ bool set_files(Plan& plan) {
   return open_as(spawn.stderr_path.c_str(), flags, 2) || fail(plan, Stage::stderr_file);
 }
 
+// The connection is made here and not handed on, so that neither the rank nor the spawner holds a descriptor for each process.
+bool connect_out(Plan& plan) {
+  if (plan.connection.sun_family == AF_UNSPEC) return true;
+  const int out = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  if (out < 0) return fail(plan, Stage::connection);
+  while (::connect(out, reinterpret_cast<const sockaddr*>(&plan.connection), sizeof plan.connection) != 0) {
+    if (errno != EINTR) return fail(plan, Stage::connection);
+  }
+  const std::string& greeting = plan.spawn->connect_greeting;
+  if (::send(out, greeting.data(), greeting.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(greeting.size())) {
+    return fail(plan, Stage::connection);
+  }
+  if (out == connection_descriptor) return true;
+  if (::dup2(out, connection_descriptor) != connection_descriptor) return fail(plan, Stage::connection);
+  ::close(out);
+  return true;
+}
+
 // What execvpe() does, but with the PATH of the child's environment and without allocating.
 void execute(Plan& plan) {
   auto* const envp = const_cast<char* const*>(plan.envp.data());
@@ -154,7 +175,7 @@ __attribute__((no_sanitize("address", "undefined", "thread"))) int child_main(vo
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != plan.spawner) ::_exit(127);
   become_first_victim();
-  if (set_limits(plan) && set_files(plan)) {
+  if (set_limits(plan) && set_files(plan) && connect_out(plan)) {
     sigset_t none;
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -184,6 +205,8 @@ std::string reason(const Plan& plan) {
       return file("stdout", spawn.stdout_path);
     case Stage::stderr_file:
       return file("stderr", spawn.stderr_path);
+    case Stage::connection:
+      return "cannot connect to " + spawn.connect_path + ": " + why;
     case Stage::program:
       break;
     default:
@@ -224,7 +247,14 @@ std::variant<pid_t, Failed> Launcher::launch(const Spawn& spawn) {
   if (std::any_of(spawn.cpus.begin(), spawn.cpus.end(), [](auto cpu) { return cpu >= largest_cpu; })) {
     return refusal(spawn, EINVAL, "no machine has a core of that number");
   }
+  if (spawn.connect_path.size() >= sizeof(sockaddr_un::sun_path)) {
+    return refusal(spawn, ENAMETOOLONG, "the path of its socket is too long");
+  }
   Plan plan;
+  if (!spawn.connect_path.empty()) {
+    plan.connection.sun_family = AF_UNIX;
+    spawn.connect_path.copy(plan.connection.sun_path, sizeof plan.connection.sun_path - 1);
+  }
   plan.programs = programs_to_try(spawn.argv.front(), path_of(spawn.env));
   plan.argv = pointers(spawn.argv);
   plan.shell_argv = {"sh", nullptr};

@@ -19,7 +19,7 @@
 
 namespace trireme::spawner {
 
-constexpr std::uint16_t protocol_version = 1;
+constexpr std::uint16_t protocol_version = 2;
 constexpr std::size_t max_frame = 4u << 20;
 constexpr std::size_t header_bytes = 8;
 
@@ -43,6 +43,9 @@ struct Limit {
 
 // ---- rank -> spawner
 
+/// The descriptor at which a process finds the connection that its Spawn asked for.
+constexpr int connection_descriptor = 3;
+
 /// Start one process, in a session of its own.
 struct Spawn {
   std::uint64_t id = 0;           ///< named by every later message about it; unique while it lives
@@ -55,11 +58,14 @@ struct Spawn {
   bool append = false;                    ///< to existing files; otherwise they are truncated
   std::vector<std::uint32_t> cpus;        ///< OS numbers; empty: all that the cgroup allows
   std::vector<Limit> limits;
+  std::string connect_path;      ///< a unix socket that the process is connected to, as its descriptor 3; empty: none
+  std::string connect_greeting;  ///< what it says there first: by this the listener knows it
   std::uint32_t grace_ms = 0;    ///< between TERM and KILL after the timeout
   std::uint64_t timeout_ms = 0;  ///< 0: none
   template <typename Archive>
   void fields(Archive& archive) {
-    archive(id, argv, env, cwd, stdin_path, stdout_path, stderr_path, append, cpus, limits, grace_ms, timeout_ms);
+    archive(id, argv, env, cwd, stdin_path, stdout_path, stderr_path, append, cpus, limits, connect_path,
+            connect_greeting, grace_ms, timeout_ms);
   }
 };
 
@@ -137,6 +143,7 @@ enum class Stage : std::uint8_t {
   stdin_file,
   stdout_file,
   stderr_file,
+  connection,
   program,  ///< exec: by convention ENOENT stands for exit code 127, anything else for 126
 };
 

@@ -25,7 +25,9 @@ struct Options {
 /// The launch methods that this build has.
 std::string methods_text() {
   std::string out;
-  for (const auto& method : built_launch_methods()) out += (out.empty() ? "" : ", ") + std::string(method->name());
+  for (const std::string_view name : built_launch_method_names()) {
+    out += (out.empty() ? "" : ", ") + std::string(name);
+  }
   return out;
 }
 

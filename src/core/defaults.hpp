@@ -129,6 +129,15 @@ constexpr char task_oom_score[] = "300";            ///< oom_score_adj of tasks:
 constexpr auto sweep_deadline = 5s;                 ///< for KILLing what a dead spawner left behind
 constexpr std::size_t spawner_backlog = 16u << 20;  ///< bytes of requests waiting for the spawner; beyond: refused
 
+// MPI tasks.
+constexpr std::size_t wireup_fanout = 8;         ///< nodes below a node in the tree of an allgather
+constexpr auto wireup_unclaimed = 30min;         ///< what others gave to an allgather that this node never joins
+constexpr auto wireup_timeout = 60s;             ///< for a PMIx server to start and to open a namespace
+constexpr std::uint32_t pmix_namespaces = 1000;  ///< that a PMIx server opens before another takes its place
+constexpr std::size_t pmix_frame = 256u << 20;   ///< bytes of one message between an agent and its PMIx server
+constexpr std::size_t pmi_keys = 1u << 20;       ///< that an MPICH task may put
+constexpr std::size_t elf_search_files = 256;    ///< shared objects looked at to find out which MPI a program uses
+
 // Pilot.
 constexpr std::uint32_t coreless_per_node = 1024;  ///< attempts without a core of their own that a node holds at once
 constexpr std::uint32_t overtakes = 32;   ///< how often a blocked request is overtaken before it reserves its place

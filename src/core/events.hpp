@@ -95,9 +95,10 @@ struct AttemptStarted {
   WallTime started = 0;
   std::vector<std::uint32_t> cores;
   std::vector<std::uint32_t> gpus;
+  std::string launch;  ///< of an MPI task: the launch method, and why it was chosen
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(attempt, rank, pid, started, cores, gpus);
+    archive(attempt, rank, pid, started, cores, gpus, launch);
   }
 };
 

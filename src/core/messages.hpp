@@ -18,6 +18,18 @@ namespace trireme {
 
 // --- from the pilot to an agent ---------------------------------------------------------------------------------------
 
+/// The consecutive ranks of an attempt that run on one node.
+struct RankBlock {
+  Rank node = 0;  ///< the rank of its agent
+  std::uint32_t first_rank = 0;
+  std::uint32_t local_ranks = 1;
+  bool operator==(const RankBlock&) const = default;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(node, first_rank, local_ranks);
+  }
+};
+
 /// Start an attempt, or this node's part of one with several ranks. The resources are already counted as taken; which cores
 /// and GPUs they are is the agent's choice.
 struct StartTask {
@@ -25,10 +37,12 @@ struct StartTask {
   std::uint32_t first_rank = 0;   ///< of the ranks that run here
   std::uint32_t local_ranks = 1;  ///< how many run here
   TaskDescription task;
+  std::vector<RankBlock>
+      layout;  ///< of an MPI task: where all of its ranks are, this node's too, in the order of ranks
   bool operator==(const StartTask&) const = default;
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(id, first_rank, local_ranks, task);
+    archive(id, first_rank, local_ranks, task, layout);
   }
 };
 
@@ -94,10 +108,11 @@ struct TaskStarted {
   WallTime time = 0;
   std::vector<std::uint32_t> cores;
   std::vector<std::uint32_t> gpus;
+  std::string launch;  ///< of an MPI task: the method that was chosen, and why
   bool operator==(const TaskStarted&) const = default;
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(id, pid, time, cores, gpus);
+    archive(id, pid, time, cores, gpus, launch);
   }
 };
 

@@ -16,9 +16,10 @@ struct RunInfo {
   std::string inference_token;                       ///< OPENAI_API_KEY of tasks: opens the models
   std::string control_token;                         ///< TRIREME_TOKEN of tasks: opens /runtime too
   std::vector<EnvironmentDescription> environments;  ///< of the workflow
+  std::string launcher = "auto";                     ///< the launch method for MPI tasks, or auto
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(run_id, name, run_dir, workflow_dir, inference_token, control_token, environments);
+    archive(run_id, name, run_dir, workflow_dir, inference_token, control_token, environments, launcher);
   }
 };
 

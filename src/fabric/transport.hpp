@@ -30,6 +30,7 @@ enum class MessageKind : std::uint16_t {
   // pilot <-> agents
   to_agent = 16,
   from_agent = 17,
+  wireup = 18,  ///< agents among themselves, for MPI tasks
   // proxies among themselves: admission
   slot_ask = 32,
   slot_grant = 33,

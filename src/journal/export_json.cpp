@@ -79,6 +79,7 @@ struct Fields {
     json["started"] = epoch_seconds(event.started);
     json["cores"] = event.cores;
     json["gpus"] = event.gpus;
+    if (!event.launch.empty()) json["launch"] = event.launch;
   }
   void operator()(const events::AttemptEnded& event) const {
     put_attempt(event.attempt);

@@ -1,11 +1,15 @@
 #include "node/agent.hpp"
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <map>
 #include <utility>
 
 #include "core/defaults.hpp"
+#include "launch/wireup/exchange.hpp"
+#include "node/child_listener.hpp"
 #include "node/replica.hpp"
 #include "node/task_attempt.hpp"
 
@@ -18,7 +22,10 @@ class Agent::Impl {
         resources_(options.node),
         processes_(loop, std::move(spawner), [this](const Error& trouble) { hooks_.warn(trouble.text()); }),
         files_(loop),
-        methods_(built_launch_methods()),
+        listener_(loop, options.tmp_folder / "wireup"),
+        hosts_(options.hosts ? *options.hosts : Hosts(options.host)),
+        exchange_(options.rank, [this](Rank to, wireup::Message message) { send_peer(to, std::move(message)); }),
+        methods_(built_launch_methods(launch_context(loop, options))),
         environments_(processes_, files_, environment_options(options)),
         context_{.loop = loop,
                  .hooks = hooks_,
@@ -35,7 +42,8 @@ class Agent::Impl {
                  .resources = resources_,
                  .environments = environments_,
                  .ports = ports_,
-                 .methods = methods_},
+                 .methods = methods_,
+                 .programs = programs_},
         end_deadline_(loop) {
     for (EnvironmentDescription& environment : options.environments) environments_.define(std::move(environment));
   }
@@ -49,6 +57,17 @@ class Agent::Impl {
   void define_environment(EnvironmentDescription environment) { environments_.define(std::move(environment)); }
   void renew_lease(std::chrono::milliseconds duration) { processes_.renew_lease(duration); }
   bool done() const { return state_ == State::done; }
+
+  void on_peer_message(Rank from, std::string_view bytes) {
+    auto message = wireup::decode(bytes);
+    if (!message) return hooks_.warn(message.error().text());
+    on_wireup(from, std::move(*message));
+  }
+
+  void on_rank_lost(Rank rank) {
+    hosts_.lose(rank);
+    for (const auto& method : methods_) method->on_rank_lost(rank);
+  }
 
   void on(StartTask&& order) {
     const AttemptId id = order.id;
@@ -122,6 +141,36 @@ class Agent::Impl {
             }};
   }
 
+  LaunchContext launch_context(boost::asio::io_context& loop, const AgentOptions& options) {
+    const auto& cores = options.node.cores;
+    return {.loop = loop,
+            .processes = processes_,
+            .listener = listener_,
+            .exchange = exchange_,
+            .hosts = hosts_,
+            .send = [this](Rank to, wireup::Message message) { send_peer(to, std::move(message)); },
+            .self = options.rank,
+            .run = options.run,
+            .tmp_folder = options.tmp_folder,
+            .log_folder = RunPaths(options.run.run_dir).node(options.rank),
+            .base = base_variables(options.base_environment),
+            .shared_cores = std::any_of(cores.begin(), cores.end(), [](auto& core) { return core.cpus.empty(); })};
+  }
+
+  /// To the own rank by way of the loop, so that no method is called from inside itself.
+  void send_peer(Rank to, wireup::Message message) {
+    if (to != context_.rank) return hooks_.send_peer(to, wireup::encode(message));
+    boost::asio::post(context_.loop, [this, alive = std::weak_ptr(alive_), message = std::move(message)]() mutable {
+      if (!alive.expired()) on_wireup(context_.rank, std::move(message));
+    });
+  }
+
+  void on_wireup(Rank from, wireup::Message message) {
+    if (auto* up = std::get_if<wireup::Contribution>(&message)) return exchange_.on(std::move(*up), mono_now());
+    if (auto* down = std::get_if<wireup::Gathered>(&message)) return exchange_.on(std::move(*down));
+    for (const auto& method : methods_) method->on_message(from, message);
+  }
+
   static AttemptEnd refused() {
     AttemptEnd end;
     end.outcome = Outcome::cancelled;
@@ -139,6 +188,7 @@ class Agent::Impl {
     if (state_ != State::ending) return;
     state_ = State::closing;
     end_deadline_.cancel();
+    for (const auto& method : methods_) method->close();
     processes_.close(defaults::stop_grace, [this] {
       state_ = State::done;
       hooks_.send(AgentDone{});
@@ -151,6 +201,10 @@ class Agent::Impl {
   PortPicker ports_;
   Processes processes_;
   FileWorker files_;
+  ChildListener listener_;
+  Hosts hosts_;
+  wireup::Exchange exchange_;
+  ProgramKinds programs_;
   LaunchMethods methods_;
   Environments environments_;
   NodeContext context_;
@@ -158,6 +212,7 @@ class Agent::Impl {
   std::map<ReplicaId, std::shared_ptr<Replica>> replicas_;
   boost::asio::steady_timer end_deadline_;
   State state_ = State::working;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 Agent::Agent(boost::asio::io_context& loop, AgentOptions options, AgentHooks hooks, SpawnerFactory spawner)
@@ -170,6 +225,12 @@ Status Agent::start() {
 }
 void Agent::on_message(ToAgent message) {
   std::visit([this](auto&& order) { impl_->on(std::move(order)); }, std::move(message));
+}
+void Agent::on_peer_message(Rank from, std::string_view message) {
+  impl_->on_peer_message(from, message);
+}
+void Agent::on_rank_lost(Rank rank) {
+  impl_->on_rank_lost(rank);
 }
 void Agent::define_environment(EnvironmentDescription environment) {
   impl_->define_environment(std::move(environment));

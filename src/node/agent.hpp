@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@ struct AgentOptions {
   RunInfo run;
   Rank rank = 0;
   std::string host;                           ///< this host's name
+  std::optional<Hosts> hosts;                 ///< which ranks share which host; none: this rank is alone
   NodeResources node;                         ///< what this rank may use
   std::string proxy_url;                      ///< of this node's proxy, http://127.0.0.1:PORT
   std::string proxy_socket;                   ///< path of its unix socket
@@ -44,6 +46,9 @@ class Agent {
   /// Starts the spawner and sends NodeJoined.
   Status start();
   void on_message(ToAgent message);
+  /// What another agent gave to its send_peer.
+  void on_peer_message(Rank from, std::string_view message);
+  void on_rank_lost(Rank rank);
   /// Makes an environment known that was not in the options; before the first task that names it.
   void define_environment(EnvironmentDescription environment);
   /// The pilot is heard: everything is ended unless it is heard again in time.

@@ -1,19 +1,37 @@
-// Launch methods: how the ranks of an attempt become processes.
+// Launch methods: how the ranks of an attempt find each other.
 //
 // What all methods share is made before: each rank of the attempt on this node is a Spawn with its command, environment, files
-// and cores. A method adds what its kind of task needs to find its peers. There is one file per method, in launch/.
+// and cores. A method adds what its kind of task needs to find its peers, hears what becomes of the ranks, and may end the
+// attempt. There is one file per method, in launch/; docs/spec/launch.md tells what they say to each other between nodes.
 #pragma once
 
+#include <filesystem>
+#include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/messages.hpp"
 #include "core/result.hpp"
+#include "core/run_info.hpp"
 #include "launch/spawner/protocol.hpp"
+#include "launch/wireup/messages.hpp"
+#include "node/hosts.hpp"
 #include "node/variables.hpp"
 
+namespace boost::asio {
+class io_context;
+}
+
 namespace trireme {
+
+class ChildListener;
+class Processes;
+
+namespace wireup {
+class Exchange;
+}
 
 /// One rank of an attempt, ready to run on its own.
 struct RankProcess {
@@ -22,21 +40,69 @@ struct RankProcess {
   Variables variables;
 };
 
+/// What a method adds to a rank.
+struct RankWiring {
+  Variables variables;       ///< whatever the user has set
+  Variables defaults;        ///< where the user has not set them
+  std::string connect_path;  ///< as in spawner::Spawn
+  std::string connect_greeting;
+};
+
+/// How a method answers; all on the agent's loop, nothing after release().
+struct LaunchEvents {
+  /// For each rank here, from the first. Called once, perhaps from inside prepare().
+  std::function<void(Result<std::vector<RankWiring>>)> ready;
+  /// The attempt cannot go on: its processes are to be ended. Not called before `ready`.
+  std::function<void(AttemptEnd)> broken;
+};
+
+/// What methods find around them. Outlives them.
+struct LaunchContext {
+  boost::asio::io_context& loop;
+  Processes& processes;
+  ChildListener& listener;
+  wireup::Exchange& exchange;
+  Hosts& hosts;
+  std::function<void(Rank to, wireup::Message message)> send;
+  Rank self = 0;
+  RunInfo run;
+  std::filesystem::path tmp_folder;
+  std::filesystem::path log_folder;
+  Variables base;             ///< the environment that processes of this node start from
+  bool shared_cores = false;  ///< processes are not bound to cores of their own: ranks should yield when they wait
+};
+
 class LaunchMethod {
  public:
   virtual ~LaunchMethod() = default;
   virtual std::string_view name() const = 0;
-  virtual bool fits(const StartTask& part) const = 0;
-  /// Adds to the processes of the part what this method needs.
-  virtual Status prepare(const StartTask& part, std::vector<RankProcess>& processes) = 0;
+  virtual bool fits(MpiKind kind) const = 0;
+  virtual void prepare(const StartTask& part, LaunchEvents events) = 0;
+  /// A rank has ended well, and others of the attempt go on here.
+  virtual void rank_left(AttemptId /*attempt*/, std::uint32_t /*rank*/) {}
+  /// All ranks here are gone, or will never run. Also for an attempt that prepare() has not answered yet.
+  virtual void release(AttemptId /*attempt*/) {}
+  /// From another agent; what is none of this method's business is left as it is.
+  virtual void on_message(Rank /*from*/, wireup::Message& /*message*/) {}
+  virtual void on_rank_lost(Rank /*rank*/) {}
+  /// The run is over here: end what the method itself has started.
+  virtual void close() {}
 };
 
 using LaunchMethods = std::vector<std::unique_ptr<LaunchMethod>>;
 
 /// The methods that this build has, in the order in which they are tried.
-LaunchMethods built_launch_methods();
+LaunchMethods built_launch_methods(const LaunchContext& context);
+std::vector<std::string_view> built_launch_method_names();
 
-/// The first method that fits; fails where there is none, with a hint.
-Result<LaunchMethod*> choose_method(const LaunchMethods& methods, const StartTask& part);
+struct ChosenMethod {
+  LaunchMethod* method = nullptr;
+  std::string why;  ///< "pmix: ./train is linked to libmpi.so.40"; empty where there was nothing to choose
+};
+
+/// The method for a task: the one named by `launcher` for MPI tasks, else (auto) by its kind of MPI. `find_kind` looks at
+/// the program where the task does not say its kind; the text is what it found.
+Result<ChosenMethod> choose_method(const LaunchMethods& methods, std::string_view launcher, MpiKind kind,
+                                   const std::function<std::pair<MpiKind, std::string>()>& find_kind);
 
 }  // namespace trireme

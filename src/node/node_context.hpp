@@ -9,6 +9,7 @@
 #include "core/messages.hpp"
 #include "core/run_info.hpp"
 #include "core/run_paths.hpp"
+#include "launch/program.hpp"
 #include "node/allocator.hpp"
 #include "node/environments.hpp"
 #include "node/file_worker.hpp"
@@ -32,6 +33,8 @@ struct AgentHooks {
   std::function<void(ReplicaId replica, std::function<void()> done)> drain_replica;
   /// The names of the services known now, for the environment of tasks.
   std::function<std::vector<std::string>()> service_names;
+  /// To the agent of another rank, for MPI tasks: arrives at its on_peer_message().
+  std::function<void(Rank to, std::string message)> send_peer;
   /// Something that a person should know and that no message tells.
   std::function<void(const std::string& text)> warn;
 };
@@ -53,6 +56,7 @@ struct NodeContext {
   Environments& environments;
   PortPicker& ports;
   const LaunchMethods& methods;
+  ProgramKinds& programs;
 };
 
 }  // namespace trireme

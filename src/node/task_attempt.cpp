@@ -25,9 +25,6 @@ TaskAttempt::TaskAttempt(NodeContext& node, StartTask part, Over over)
       folder_(node.paths.attempt(part_.task.id, part_.id.attempt)) {}
 
 void TaskAttempt::start() {
-  auto method = choose_method(node_.methods, part_);
-  if (!method) return fail(method.error());
-  method_ = *method;
   if (part_.task.environment.empty()) return ask_for_resources();
   node_.environments.get(part_.task.environment, [weak = weak_from_this()](Result<Environments::Made> made) {
     const auto self = weak.lock();
@@ -148,11 +145,20 @@ Status TaskAttempt::plan_processes() {
     add_proxy(node_.proxy, task.services, process.variables);
     process.variables.insert_or_assign("TRIREME_TOKEN", node_.run.control_token);
     process.variables.insert_or_assign("TRIREME_TASK_ID", task.id);
+    process.variables.insert_or_assign("TRIREME_RANK", std::to_string(rank));
+    process.variables.insert_or_assign("TRIREME_RANKS", std::to_string(task.ranks));
     process.variables.insert_or_assign("PWD", spawn.cwd);
     if (auto added = add_user(task.env, values, process.variables); !added.ok()) return added;
     ranks_.push_back(std::move(process));
   }
-  return method_->prepare(part_, ranks_);
+  const RankProcess& first = ranks_.front();
+  auto method = choose_method(node_.methods, node_.run.launcher, task.mpi, [&] {
+    const ProgramMpi found = node_.programs.find(first.spawn.argv.front(), first.variables, first.spawn.cwd);
+    return std::pair(found.kind, found.why);
+  });
+  if (!method) return std::move(method).error();
+  method_ = std::move(*method);
+  return {};
 }
 
 void TaskAttempt::plan() {
@@ -162,7 +168,7 @@ void TaskAttempt::plan() {
   if (preparation_.inputs.empty()) {
     // Some folders and small files: quicker than to hand it over.
     auto prepared = prepare(preparation_, stop_.get_token());
-    return prepared.ok() ? run() : fail(prepared.error());
+    return prepared.ok() ? wire() : fail(prepared.error());
   }
   const bool posted = node_.files.run<Status>(
       [preparation = preparation_, token = stop_.get_token()] { return prepare(preparation, token); },
@@ -171,24 +177,47 @@ void TaskAttempt::plan() {
         if (!self) return;
         if (self->cancelled_) return self->finish();
         if (!prepared.ok()) return self->fail(prepared.error());
-        self->run();
+        self->wire();
       });
   if (!posted) fail({"too much file work is waiting on this node", "", "", ExitCode::runtime_failed});
 }
 
-void TaskAttempt::run() {
+void TaskAttempt::wire() {
+  phase_ = Phase::wiring;
+  const auto weak = weak_from_this();
+  method_.method->prepare(part_, {.ready =
+                                      [weak](Result<std::vector<RankWiring>> wiring) {
+                                        const auto self = weak.lock();
+                                        if (!self || self->phase_ != Phase::wiring) return;
+                                        if (!wiring) return self->fail(wiring.error());
+                                        self->run(std::move(*wiring));
+                                      },
+                                  .broken =
+                                      [weak](AttemptEnd end) {
+                                        const auto self = weak.lock();
+                                        if (self) self->broken(std::move(end));
+                                      }});
+}
+
+void TaskAttempt::run(std::vector<RankWiring> wiring) {
   phase_ = Phase::running;
   end_.started = wall_now();
-  for (RankProcess& rank : ranks_) {
-    rank.spawn.env = to_entries(rank.variables);
-    running_.insert(node_.processes.start(std::move(rank.spawn), *this));
+  for (std::size_t i = 0; i < ranks_.size(); ++i) {
+    RankProcess& process = ranks_[i];
+    for (auto& [name, value] : wiring[i].variables) process.variables.insert_or_assign(name, std::move(value));
+    process.variables.merge(wiring[i].defaults);
+    process.spawn.env = to_entries(process.variables);
+    process.spawn.connect_path = std::move(wiring[i].connect_path);
+    process.spawn.connect_greeting = std::move(wiring[i].connect_greeting);
+    Running running{process.rank, process.spawn.stderr_path};
+    running_.emplace(node_.processes.start(std::move(process.spawn), *this), std::move(running));
   }
   ranks_.clear();
 }
 
 void TaskAttempt::on_process_started(ProcessId, const spawner::Started& report) {
   if (std::exchange(told_started_, true)) return;
-  TaskStarted message{part_.id, report.pid, report.at.wall_ns, {}, {}};
+  TaskStarted message{part_.id, report.pid, report.at.wall_ns, {}, {}, method_.why};
   for (const Allocation& allocation : allocations_) {
     for (const std::uint32_t core : allocation.cores) message.cores.push_back(node_.node.cores[core].id);
     for (const auto& gpu : allocation.gpus) message.gpus.push_back(node_.node.gpus[gpu.gpu].index);
@@ -221,31 +250,66 @@ void TaskAttempt::on_process_ended(ProcessId id, const spawner::Ended& report) {
   process_over(id, end);
 }
 
-void TaskAttempt::process_over(ProcessId id, const AttemptEnd& end) {
+void TaskAttempt::process_over(ProcessId id, AttemptEnd end) {
+  const Running process = std::move(running_.at(id));
   running_.erase(id);
   end_.usage.max_rss = std::max(end_.usage.max_rss, end.usage.max_rss);
   end_.usage.user += end.usage.user;
   end_.usage.system += end.usage.system;
   end_.ended = std::max(end_.ended, end.ended);
-  // The first rank that did not end well tells why the attempt did not.
-  if (end_.outcome == Outcome::done && end.outcome != Outcome::done) {
-    end_.outcome = end.outcome;
-    end_.exit_code = end.exit_code;
-    end_.signal = end.signal;
-    end_.reason = end.reason;
-    if (!std::exchange(ending_, true)) {
-      for (const ProcessId other : running_) node_.processes.stop(other, stop_grace);
+  if (end.outcome == Outcome::done) {
+    if (!running_.empty()) method_.method->rank_left(part_.id, process.rank);
+  } else if (end_.outcome == Outcome::done) {
+    if (part_.task.ranks > 1 && !end.reason.empty()) {
+      end.reason = "rank " + std::to_string(process.rank) + ": " + end.reason;
     }
+    if (part_.task.mpi != MpiKind::none && end.outcome == Outcome::failed) last_words_ = process.stderr_path;
+    end_badly(std::move(end));
   }
   if (running_.empty()) all_processes_over();
 }
 
+void TaskAttempt::broken(AttemptEnd end) {
+  if (phase_ != Phase::running || end_.outcome != Outcome::done || ending_) return;
+  for (const auto& [id, process] : running_) {
+    if (end.reason.starts_with("rank " + std::to_string(process.rank) + ":")) last_words_ = process.stderr_path;
+  }
+  end_badly(std::move(end));
+}
+
+/// The first that did not end well tells why the attempt did not, and ends the others.
+void TaskAttempt::end_badly(AttemptEnd end) {
+  end_.outcome = end.outcome;
+  end_.exit_code = end.exit_code;
+  end_.signal = end.signal;
+  end_.reason = std::move(end.reason);
+  if (std::exchange(ending_, true)) return;
+  for (const auto& [other, process] : running_) node_.processes.stop(other, stop_grace);
+}
+
 void TaskAttempt::all_processes_over() {
   node_.resources.give_back(std::exchange(allocations_, {}));
+  method_.method->release(part_.id);
   phase_ = Phase::storing;
+  if (!last_words_.empty()) return tell_last_words();
   const bool good = end_.outcome == Outcome::done;
   if ((good && !outputs_.empty()) || !scratch_.empty()) return store();
   finish();
+}
+
+/// MPI libraries say on stderr what went wrong: the end of it belongs to the reason.
+void TaskAttempt::tell_last_words() {
+  const bool posted = node_.files.run<std::string>(
+      [path = std::exchange(last_words_, "")] {
+        return tail_of_file(path, defaults::log_tail_lines, defaults::log_tail_bytes);
+      },
+      [weak = weak_from_this()](std::string words) {
+        const auto self = weak.lock();
+        if (!self) return;
+        if (!words.empty()) self->end_.reason += "\n" + words;
+        self->scratch_.empty() ? self->finish() : self->store();
+      });
+  if (!posted) finish();
 }
 
 void TaskAttempt::store() {
@@ -280,9 +344,12 @@ void TaskAttempt::cancel(const std::string& reason) {
     case Phase::environment:
       finish();
       break;
+    case Phase::wiring:
+      finish();
+      break;
     case Phase::running:
       ending_ = true;
-      for (const ProcessId id : running_) node_.processes.stop(id, stop_grace);
+      for (const auto& [id, process] : running_) node_.processes.stop(id, stop_grace);
       break;
     case Phase::preparing:
     case Phase::storing:  // the file work is told, and its completion goes on from here
@@ -304,6 +371,7 @@ void TaskAttempt::finish() {
     end_.outcome = Outcome::cancelled;
     end_.reason = *cancelled_;
   }
+  if (phase_ == Phase::wiring) method_.method->release(part_.id);
   phase_ = Phase::over;
   node_.resources.give_back(std::exchange(allocations_, {}));
   if (end_.started == 0) end_.started = wall_now();

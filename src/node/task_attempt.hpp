@@ -1,16 +1,16 @@
 // One attempt at a task, as far as it runs on this node.
 //
-//   environment -> resources -> preparing (folder, inputs) -> running -> storing (outputs) -> over
+//   environment -> resources -> preparing (folder, inputs) -> wiring (launch method) -> running -> storing (outputs) -> over
 //
-// Ranks of one part run as processes of their own; the part is over when all of them have ended, and when one fails the others
-// are stopped. Cores and GPUs are given back when the processes are gone, before outputs are stored. A cancel ends the attempt in
+// Ranks of one part run as processes of their own; the part is over when all of them have ended, and when one fails, or the
+// launch method says that they cannot go on, the others are stopped. The first culprit is the one that is named. Cores and GPUs are given back when the processes are gone, before outputs are stored. A cancel ends the attempt in
 // whatever state it is; file work under way is told to stop and waited for. Belongs to the agent's loop.
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -40,7 +40,7 @@ class TaskAttempt final : public ProcessOwner, public std::enable_shared_from_th
   void on_process_lost(ProcessId id, const Error& why) override;
 
  private:
-  enum class Phase { environment, resources, preparing, running, storing, over };
+  enum class Phase { environment, resources, preparing, wiring, running, storing, over };
 
   void ask_for_resources();
   void plan();
@@ -49,8 +49,12 @@ class TaskAttempt final : public ProcessOwner, public std::enable_shared_from_th
   Template::Lookup lookup(std::uint32_t rank) const;
   Result<std::string> output_path(const Template& named, std::string_view usual, std::uint32_t rank);
   Status add_moves(const std::vector<Staging>& stagings, bool outputs, std::vector<FileMove>& moves);
-  void run();
-  void process_over(ProcessId id, const AttemptEnd& end);
+  void wire();
+  void run(std::vector<RankWiring> wiring);
+  void process_over(ProcessId id, AttemptEnd end);
+  void broken(AttemptEnd end);
+  void end_badly(AttemptEnd end);
+  void tell_last_words();
   void all_processes_over();
   void store();
   void fail(const Error& error);
@@ -65,7 +69,7 @@ class TaskAttempt final : public ProcessOwner, public std::enable_shared_from_th
 
   std::filesystem::path folder_;
   std::filesystem::path scratch_;  ///< empty where no template names it
-  LaunchMethod* method_ = nullptr;
+  ChosenMethod method_;
   Environments::Made changes_;
   ResourceQueue::Ticket ticket_ = 0;
   std::vector<Allocation> allocations_;  ///< one for each rank here
@@ -73,8 +77,13 @@ class TaskAttempt final : public ProcessOwner, public std::enable_shared_from_th
   std::vector<FileMove> outputs_;
   std::vector<RankProcess> ranks_;
 
-  std::set<ProcessId> running_;
-  bool ending_ = false;  ///< the processes have been told to stop
+  struct Running {
+    std::uint32_t rank;
+    std::string stderr_path;
+  };
+  std::map<ProcessId, Running> running_;
+  std::string last_words_;  ///< the stderr of the rank that ended the attempt, whose end goes into the reason
+  bool ending_ = false;     ///< the processes have been told to stop
   bool told_started_ = false;
   AttemptEnd end_;
 };

@@ -108,11 +108,12 @@ void add_resources(const RunView& run, const TaskRecord& task, std::vector<Cause
 
 std::string attempt_line(const RunView& run, const AttemptPart& part) {
   std::string out = "attempt " + std::to_string(part.attempt) + " on " + node_name(run, part.rank) + ": ";
+  const std::string launch = part.launch.empty() ? "" : "; launched by " + part.launch;
   switch (part.phase) {
     case AttemptPart::Phase::placed:
       return out + "sent there, not started yet";
     case AttemptPart::Phase::running:
-      return out + "running since " + format_wall_time(part.started) + " as process " + std::to_string(part.pid);
+      return out + "running since " + format_wall_time(part.started) + " as process " + std::to_string(part.pid) + launch;
     case AttemptPart::Phase::over:
       break;
   }
@@ -121,7 +122,7 @@ std::string attempt_line(const RunView& run, const AttemptPart& part) {
     const auto took = std::chrono::floor<std::chrono::milliseconds>(Duration(part.ended - part.started));
     out += took.count() > 0 ? " after " + format_duration(took) : " within a millisecond";
   }
-  return out;
+  return out + launch;
 }
 
 Explanation explain_waiting(const RunView& run, const TaskRecord& task) {

@@ -175,6 +175,7 @@ void RunView::on(const events::AttemptStarted& event, WallTime time) {
   one.started = event.started;
   one.cores = event.cores;
   one.gpus = event.gpus;
+  one.launch = event.launch;
   set_state(*found, TaskState::running, time);
 }
 

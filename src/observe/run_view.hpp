@@ -40,6 +40,7 @@ struct AttemptPart {
   std::string reason;
   std::vector<std::uint32_t> cores;
   std::vector<std::uint32_t> gpus;
+  std::string launch;  ///< of an MPI task: the launch method, and why it was chosen
 };
 
 struct TaskRecord {

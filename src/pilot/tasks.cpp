@@ -321,13 +321,18 @@ void Tasks::start(const Placement& placement) {
   attempt.asked = false;
   attempt.parts.clear();
   const AttemptId id{placement.task, task.attempt};
+  std::vector<RankBlock> layout;
+  if (description(placement.task).mpi != MpiKind::none) {
+    for (const Part& part : placement.parts) layout.push_back({part.rank, part.first_rank, part.local_ranks});
+  }
   for (const Part& part : placement.parts) {
     attempt.parts.push_back({part, false});
     output_.record(events::AttemptPlaced{.attempt = id, .rank = part.rank, .local_ranks = part.local_ranks});
     output_.send(part.rank, StartTask{.id = id,
                                       .first_rank = part.first_rank,
                                       .local_ranks = part.local_ranks,
-                                      .task = description(placement.task)});
+                                      .task = description(placement.task),
+                                      .layout = layout});
   }
 }
 
@@ -349,7 +354,8 @@ void Tasks::on_started(Rank rank, const TaskStarted& started) {
                                         .pid = started.pid,
                                         .started = started.time,
                                         .cores = started.cores,
-                                        .gpus = started.gpus});
+                                        .gpus = started.gpus,
+                                        .launch = started.launch});
 }
 
 void Tasks::on_ended(Rank rank, const TaskEnded& ended) {

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <cstdio>
+#include <map>
 
 #include "archive/bounded.hpp"
 #include "core/units.hpp"
@@ -15,6 +16,28 @@ namespace {
 
 Error mpi_failure(const char* call) {
   return {std::string(call) + " failed at the start of the run", "", "", ExitCode::runtime_failed};
+}
+
+/// Which ranks share a host: by the first of them.
+Status find_hosts(MPI_Comm comm, MPI_Comm local, Place& place) {
+  struct Self {
+    std::int32_t first_on_host = 0;
+    std::array<char, 256> host{};
+  } self;
+  self.first_on_host = place.rank;
+  host_name().copy(self.host.data(), self.host.size() - 1);
+  std::vector<Self> all(static_cast<std::size_t>(place.size));
+  if (MPI_Bcast(&self.first_on_host, 1, MPI_INT32_T, 0, local) != MPI_SUCCESS ||
+      MPI_Allgather(&self, sizeof self, MPI_BYTE, all.data(), sizeof self, MPI_BYTE, comm) != MPI_SUCCESS) {
+    return mpi_failure("MPI_Allgather");
+  }
+  std::map<std::int32_t, std::uint32_t> hosts;
+  for (const Self& one : all) {
+    const auto [host, fresh] = hosts.emplace(one.first_on_host, hosts.size());
+    if (fresh) place.host_names.emplace_back(one.host.data());
+    place.host_of.push_back(host->second);
+  }
+  return {};
 }
 
 std::string random_hex(std::size_t bytes) {
@@ -74,8 +97,11 @@ Result<Place> find_place(MPI_Comm comm) {
       MPI_Comm_rank(local, &local_rank) != MPI_SUCCESS || MPI_Comm_size(local, &local_size) != MPI_SUCCESS) {
     return mpi_failure("MPI_Comm_split_type");
   }
+  Place place{rank, size, static_cast<unsigned>(local_rank), static_cast<unsigned>(local_size), {}, {}};
+  const Status found = find_hosts(comm, local, place);
   MPI_Comm_free(&local);
-  return Place{rank, size, static_cast<unsigned>(local_rank), static_cast<unsigned>(local_size)};
+  if (!found.ok()) return found.error();
+  return place;
 }
 
 Result<RunInfo> share_run_info(MPI_Comm comm, Rank rank, const std::function<Result<RunInfo>()>& make) {
@@ -91,6 +117,12 @@ Result<RunInfo> share_run_info(MPI_Comm comm, Rank rank, const std::function<Res
     return mpi_failure("MPI_Bcast");
   }
   return unpack(packed);
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  if (gethostname(name.data(), name.size() - 1) != 0) return "localhost";
+  return name.data();
 }
 
 std::string make_run_id() {

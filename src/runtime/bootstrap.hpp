@@ -3,8 +3,10 @@
 
 #include <mpi.h>
 
+#include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "core/ids.hpp"
 #include "core/result.hpp"
@@ -19,12 +21,17 @@ struct Place {
   Rank size = 1;
   unsigned local_index = 0;
   unsigned local_count = 1;
+  std::vector<std::uint32_t> host_of;   ///< of each rank, numbered in the order of their first ranks
+  std::vector<std::string> host_names;  ///< what each of them calls itself
 };
 
 Result<Place> find_place(MPI_Comm comm);
 
 /// Broadcasts what `make` gives on rank 0, whether a RunInfo or an Error; `make` is called there alone.
 Result<RunInfo> share_run_info(MPI_Comm comm, Rank rank, const std::function<Result<RunInfo>()>& make);
+
+/// What this host calls itself.
+std::string host_name();
 
 /// A new run id: time and randomness, in letters that are safe in file names.
 std::string make_run_id();

@@ -2,7 +2,6 @@
 
 #include <unistd.h>
 
-#include <array>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -33,12 +32,6 @@ static_assert(defaults::lease + defaults::lease_grace <= defaults::heartbeat_los
               "a rank that is lost by silence has ended what it had");
 // A rank that has nothing more to send waits for the others to say so too: rank 0 may still be writing its log.
 constexpr Duration goodbye_deadline = std::chrono::minutes(1);
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  if (gethostname(name.data(), name.size() - 1) != 0) return "localhost";
-  return name.data();
-}
 
 }  // namespace
 
@@ -144,6 +137,7 @@ Status RankLoop::Impl::start_agent() {
   options.run = info_;
   options.rank = place_.rank;
   options.host = host_name();
+  options.hosts = Hosts(place_.host_of, place_.host_names, config_.dedicated_pilot);
   options.node = share(*machine, place_.local_index, place_.local_count,
                        {config_.worker_cores, config_.worker_gpus, config_.worker_memory});
   options.proxy_url = proxy_->url();
@@ -157,6 +151,9 @@ Status RankLoop::Impl::start_agent() {
     proxy_->drain(replica, std::move(done));
   };
   hooks.service_names = [this] { return std::vector<std::string>(service_names_.begin(), service_names_.end()); };
+  hooks.send_peer = [this](Rank to, std::string message) {
+    fabric_->send(to, MessageClass::control, MessageKind::wireup, std::move(message));
+  };
   hooks.warn = [this](const std::string& text) { log_->warn("{}", text); };
   const auto spawner_log = RunPaths(info_.run_dir).node(place_.rank) / "spawner.log";
   agent_ = std::make_unique<Agent>(
@@ -192,6 +189,10 @@ void RankLoop::Impl::on_signal(int signal) {
 
 void RankLoop::Impl::on_message(Rank from, MessageKind kind, std::string_view payload) {
   if (kind == MessageKind::to_agent) return on_order(payload);
+  if (kind == MessageKind::wireup) {
+    if (agent_) agent_->on_peer_message(from, payload);
+    return;
+  }
   if (kind != MessageKind::from_agent) return proxy_->on_message(from, kind, payload);
   if (!is_pilot()) return;
   auto message = decode<FromAgent>(payload);
@@ -229,6 +230,7 @@ void RankLoop::Impl::report(FromAgent message) {
 void RankLoop::Impl::on_rank_lost(Rank rank, std::string_view reason) {
   log_->warn("rank {} is lost: {}", rank, reason);
   proxy_->on_rank_lost(rank);
+  if (agent_) agent_->on_rank_lost(rank);
   if (is_pilot()) {
     const auto harmless_at = fabric_->last_heard(rank) + defaults::lease + defaults::lease_grace;
     pilot_->on_rank_lost(rank, std::string(reason), Duration(harmless_at.time_since_epoch()).count());

@@ -64,6 +64,7 @@ Result<Begun> begin(RunConfig& config) {
   info.run_dir = config.run_dir;
   info.workflow_dir = config.workflow_dir.empty() ? fs::current_path().string() : config.workflow_dir;
   info.environments = config.environments;
+  info.launcher = config.launcher;
   info.inference_token = make_token();
   info.control_token = make_token();
 

@@ -34,14 +34,14 @@ ServiceDescription some_service() {
 }
 
 std::vector<ToAgent> to_agent() {
-  return {StartTask{.id = {.task = {7}, .attempt = 1}, .first_rank = 2, .task = some_task()},
+  return {StartTask{.id = {.task = {7}, .attempt = 1}, .first_rank = 2, .task = some_task(), .layout = {{3, 0, 2}, {1, 2, 1}}},
           CancelTask{.id = {.task = {7}}, .reason = "timeout"}, StartReplica{.service = some_service()}, StopReplica{},
           ShutdownAgent{}};
 }
 
 std::vector<FromAgent> from_agent() {
   return {NodeJoined{.host = "n1", .warnings = {"a", "b"}},
-          TaskStarted{.pid = 12, .time = -5, .cores = {1, 2, 3}},
+          TaskStarted{.pid = 12, .time = -5, .cores = {1, 2, 3}, .launch = "pmix"},
           TaskEnded{.end = {.outcome = Outcome::failed, .exit_code = 127, .reason = "not found"}},
           ReplicaStarted{},
           ReplicaReady{.endpoint = {.rank = 3, .state = ReplicaState::ready, .socket = "/s"}},

@@ -91,16 +91,26 @@ TEST_CASE("what can never fit is refused in words") {
   CHECK(ends[0].end.reason == "it asks for 5 cores, which this node does not have");
 }
 
-TEST_CASE("a task with mpi fails with a hint") {
+TEST_CASE("a rank of an MPICH task is born with a connection of its own, and told its place") {
   Bench bench(SpawnerKind::fake);
   auto order = bench.command(0, {"prog"});
-  order.task.mpi = MpiKind::automatic;
+  order.task.mpi = MpiKind::mpich;
+  order.task.ranks = 3;
+  order.first_rank = 1;
+  order.local_ranks = 2;
+  order.layout = {{0, 0, 1}, {3, 1, 2}};
   bench.agent->on_message(order);
-  const auto ends = bench.sent<TaskEnded>();
-  REQUIRE(ends.size() == 1);
-  CHECK(ends[0].end.outcome == Outcome::failed);
-  CHECK(ends[0].end.reason.find("the launch method for MPI tasks is not built (") == 0);
-  CHECK(bench.fake->spawned.empty());
+  REQUIRE(bench.fake->spawned.size() == 2);
+  const auto& spawned = bench.fake->spawned;
+  CHECK(has(spawned[1].env, "PMI_RANK=2"));
+  CHECK(has(spawned[1].env, "PMI_SIZE=3"));
+  CHECK(has(spawned[1].env, "PMI_FD=3"));
+  CHECK(std::filesystem::is_socket(spawned[1].connect_path));
+  CHECK(spawned[1].connect_greeting.size() == 16);
+  CHECK(spawned[0].connect_greeting != spawned[1].connect_greeting);
+  bench.fake->started(spawned[0].id);
+  REQUIRE(bench.sent<TaskStarted>().size() == 1);
+  CHECK(bench.sent<TaskStarted>()[0].launch == "pmi: the task says MPICH");
 }
 
 TEST_CASE("ranks without mpi are processes that know who they are; when one fails the others are stopped") {
@@ -128,7 +138,7 @@ TEST_CASE("ranks without mpi are processes that know who they are; when one fail
   REQUIRE(ends.size() == 1);
   CHECK(ends[0].end.outcome == Outcome::failed);
   CHECK(ends[0].end.exit_code == 5);
-  CHECK(ends[0].end.reason == "exit code 5");
+  CHECK(ends[0].end.reason == "rank 3: exit code 5");
   CHECK(bench.sent<TaskStarted>().size() == 1);
 }
 

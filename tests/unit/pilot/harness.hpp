@@ -32,8 +32,14 @@ inline std::string with(const std::string& reason) {
 
 struct ToLine {
   std::string operator()(const StartTask& m) const {
-    return "start " + name(m.id) + " ranks " + std::to_string(m.first_rank) + "-" +
-           std::to_string(m.first_rank + m.local_ranks - 1);
+    std::string line = "start " + name(m.id) + " ranks " + std::to_string(m.first_rank) + "-" +
+                       std::to_string(m.first_rank + m.local_ranks - 1);
+    for (std::size_t i = 0; i < m.layout.size(); ++i) {
+      const RankBlock& block = m.layout[i];
+      line += (i == 0 ? " of " : ", ") + std::to_string(block.first_rank) + "-" +
+              std::to_string(block.first_rank + block.local_ranks - 1) + "@" + std::to_string(block.node);
+    }
+    return line;
   }
   std::string operator()(const CancelTask& m) const { return "cancel " + name(m.id) + with(m.reason); }
   std::string operator()(const StartReplica& m) const { return "start " + name(m.id); }

@@ -31,6 +31,17 @@ TEST_SUITE("tasks") {
     CHECK(w.pilot.counts().running == 0);
   }
 
+  TEST_CASE("each node of an MPI task is told where all its ranks are") {
+    Started w(2, 2);
+    TaskDescription wide = task("wide");
+    wide.ranks = 3;
+    wide.mpi = MpiKind::automatic;
+    w.submit(wide);
+    const Lines lines = w.out.take();
+    CHECK(std::count(lines.begin(), lines.end(), "to 0: start t0.0 ranks 0-1 of 0-1@0, 2-2@1") == 1);
+    CHECK(std::count(lines.begin(), lines.end(), "to 1: start t0.0 ranks 2-2 of 0-1@0, 2-2@1") == 1);
+  }
+
   TEST_CASE("a task starts when all that it comes after is done") {
     Started w(1, 4);
     w.submit(task("a"));

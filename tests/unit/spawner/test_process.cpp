@@ -6,6 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/write.hpp>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -289,4 +292,37 @@ TEST_CASE("a request that exceeds a frame is refused at once, and the next one w
   auto request = rank.shell(1, std::string(5u << 20, ' '));
   CHECK_FALSE(rank.client->spawn(request).ok());
   CHECK(rank.run("exit 4").exit_code == 4);
+}
+
+TEST_CASE("a process that is to be connected finds the connection at descriptor 3, its greeting said") {
+  Rank rank;
+  const std::string path = rank.scratch.path("socket");
+  boost::asio::local::stream_protocol::acceptor listener(rank.loop, path);
+  auto request = rank.shell(1, "read -r line <&3; echo \"$line\"; echo bye >&3");
+  request.connect_path = path;
+  request.connect_greeting = "rank-one";
+  rank.spawn(request);
+  boost::asio::local::stream_protocol::socket peer(rank.loop);
+  std::string heard;
+  listener.async_accept(peer, [&](boost::system::error_code failed) {
+    REQUIRE_FALSE(failed);
+    boost::asio::write(peer, boost::asio::buffer(std::string("hello\n")));
+    boost::asio::async_read(peer, boost::asio::dynamic_buffer(heard), [](boost::system::error_code, std::size_t) {});
+  });
+  REQUIRE(rank.until_ended(1));
+  CHECK(rank.ended[1].exit_code == 0);
+  CHECK(rank.out() == "hello\n");
+  REQUIRE(rank.until([&] { return heard.ends_with('\n'); }));
+  CHECK(heard == "rank-onebye\n");
+}
+
+TEST_CASE("a process whose connection is refused does not run, and says where it could not connect") {
+  Rank rank;
+  auto request = rank.shell(1, "echo ran");
+  request.connect_path = rank.scratch.path("nobody");
+  rank.spawn(request);
+  REQUIRE(rank.until([&] { return rank.failed.contains(1); }));
+  CHECK(rank.failed[1].stage == Stage::connection);
+  CHECK(rank.failed[1].text.find(request.connect_path) != std::string::npos);
+  CHECK(rank.out().empty());
 }

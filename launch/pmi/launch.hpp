@@ -1,0 +1,31 @@
+// The launch method `pmi`: MPICH tasks, which we speak PMI-1 to, without hydra.
+//
+// Each rank is born with a connection to its agent at descriptor 3 (PMI_FD). The agent of each node serves its own ranks; at a
+// barrier the agents of the task exchange what the ranks have put. Belongs to the agent's loop.
+#pragma once
+
+#include <map>
+#include <memory>
+
+#include "node/launch_method.hpp"
+
+namespace trireme::pmi {
+
+class PmiLaunch final : public LaunchMethod {
+ public:
+  explicit PmiLaunch(const LaunchContext& context);
+  ~PmiLaunch() override;
+
+  std::string_view name() const override { return "pmi"; }
+  bool fits(MpiKind kind) const override { return kind == MpiKind::mpich; }
+  void prepare(const StartTask& part, LaunchEvents events) override;
+  void rank_left(AttemptId attempt, std::uint32_t rank) override;
+  void release(AttemptId attempt) override;
+
+ private:
+  class Attempt;
+  LaunchContext context_;
+  std::map<AttemptId, std::shared_ptr<Attempt>> attempts_;
+};
+
+}  // namespace trireme::pmi

@@ -1,0 +1,252 @@
+"""MPI tasks: each kind of program under each launcher of the runtime, on one and on several (virtual) nodes; and how they fail."""
+
+import glob
+import os
+import unittest
+
+import harness
+from harness import BUILD, MPI, MPIEXEC, TestCase
+
+PROGRAMS = os.path.join(BUILD, "tests", "programs")
+PMIX = os.path.exists(os.path.join(BUILD, "trireme-pmix"))
+KINDS = (["openmpi"] if PMIX else []) + ["mpich"]
+METHOD = {"openmpi": "pmix", "mpich": "pmi"}
+DEADLINE = 180
+
+
+def program(name, kind):
+    return os.path.join(PROGRAMS, f"{name}.{kind}")
+
+
+def task(name, command, ranks, mpi="true", **keys):
+    lines = [f"  {name}:", f"    command: [{', '.join(command)}]", f"    ranks: {ranks}", f"    mpi: {mpi}"]
+    lines += [f"    {key}: {value}" for key, value in keys.items()]
+    return "\n".join(lines) + "\n"
+
+
+class MpiTest(TestCase):
+    def run_tasks(self, tasks, nodes, cores, *options, code=0, **keywords):
+        ranks = None if nodes == 1 else nodes
+        run = self.start("name: mpi\ntasks:\n" + "".join(tasks), "--worker-cores", str(cores), *options, ranks=ranks, **keywords)
+        run.finish(DEADLINE)
+        self.assertEqual(run.code, code, run.stderr + run.stdout)
+        return run
+
+    def processes_named(self, name):
+        """Pids of this test's processes that run that program."""
+        found = []
+        for pid in harness.processes_with(self.mark):
+            try:
+                with open(f"/proc/{pid}/comm") as file:
+                    if file.read().strip() == name:
+                        found.append(pid)
+            except OSError:
+                continue
+        return found
+
+    def launches(self, run):
+        return {event["task"]: event["launch"] for event in run.events() if event["event"] == "attempt_started"}
+
+    def reason(self, run, name):
+        events = [e for e in run.events() if e["event"] == "task_changed" and e["task"] == name]
+        self.assertEqual(events[-1]["state"], "failed")
+        return events[-1]["reason"]
+
+
+class Works(MpiTest):
+    """Every cell of the matrix: kind of task, ranks, nodes."""
+
+    def check_kind(self, kind, nodes):
+        cores = 4 // nodes if nodes < 3 else 2
+        tasks = [task(f"sum{ranks}", [program("mpi_task", kind), "sum"], ranks) for ranks in (1, 2, 4)]
+        tasks.append(task("hybrid", [program("hybrid", kind)], 2, cores_per_rank=2))
+        run = self.run_tasks(tasks, nodes, cores)
+        for ranks in (1, 2, 4):
+            expected = f"ranks {ranks} sum {ranks * (ranks - 1) // 2} ring {ranks - 1}\n"
+            self.assertEqual(run.stdout_of(f"sum{ranks}"), expected)
+        self.assertEqual(run.stdout_of("hybrid"), "ranks 2 threads 4\n")
+        for name, launch in self.launches(run).items():
+            self.assertTrue(launch.startswith(METHOD[kind] + ": ") and "is linked to lib" in launch, (name, launch))
+        self.assert_nothing_left()
+
+
+def add_cells():
+    for kind in KINDS:
+        for nodes in (1, 2, 3):
+            setattr(Works, f"test_{kind}_on_{nodes}", lambda self, kind=kind, nodes=nodes: self.check_kind(kind, nodes))
+
+
+add_cells()
+
+
+@unittest.skipUnless(PMIX, "built without PMIx")
+class WorksWithPmix(MpiTest):
+    def test_pmix_client(self):
+        for nodes, cores in ((1, 4), (2, 2)):
+            run_dir = os.path.join(self.folder, f"run{nodes}")
+            run = self.run_tasks([task("client", [os.path.join(PROGRAMS, "pmix_client")], 4)], nodes, cores, run_dir=run_dir)
+            self.assertEqual(run.stdout_of("client"), f"ranks 4 read {10 + 1000}\n")
+            self.assertIn("pmix: ", self.launches(run)["client"])
+
+    def test_mpi4py_is_known_by_its_module(self):
+        script = os.path.join(self.folder, "sum.py")
+        with open(script, "w") as file:
+            file.write("from mpi4py import MPI\nc = MPI.COMM_WORLD\ns = c.allreduce(c.rank)\nif c.rank == 0: print(c.size, s)\n")
+        run = self.run_tasks([task("py", ["/usr/bin/python3", script], 3)], 1, 3)
+        self.assertEqual(run.stdout_of("py"), "3 3\n")
+        self.assertEqual(self.launches(run)["py"], "pmix: /usr/bin/python3's mpi4py is linked to libmpi.so.40")
+
+    def test_many_at_once_and_many_in_a_row(self):
+        tasks = "name: many\ntasks:\n  many:\n    foreach: {i: 1-40}\n"
+        tasks += f"    command: [{program('mpi_task', 'openmpi')}, sum]\n    ranks: 2\n    mpi: openmpi\n"
+        environment = self.environment(OMPI_MCA_pml="ob1", OMPI_MCA_btl="self,vader")
+        run = self.start(tasks, "--worker-cores", "8", environment=environment).finish(DEADLINE)
+        self.assertEqual(run.code, 0, run.stderr)
+        self.assertEqual(run.summary()["tasks"]["done"], 40)
+        self.assert_nothing_left()
+
+
+PI = """
+from mpi4py import MPI
+comm, n = MPI.COMM_WORLD, 100000
+part = sum(4.0 / (1.0 + ((i + 0.5) / n) ** 2) for i in range(comm.rank, n, comm.size)) / n
+pi = comm.reduce(part)
+if comm.rank == 0: print(f"{pi:.9f}")
+"""
+
+
+@unittest.skipUnless(PMIX, "built without PMIx")
+class ForeignPrograms(MpiTest):
+    """MPI programs from Debian's packages, across virtual nodes: their numbers are right."""
+
+    def test_hpcc_and_mpi4py(self):
+        with open("/usr/share/doc/hpcc/examples/_hpccinf.txt") as file:
+            settings = file.read().replace("1000         Ns", "200          Ns")
+        for name, text in (("hpccinf.txt", settings), ("pi.py", PI)):
+            with open(os.path.join(self.folder, name), "w") as file:
+                file.write(text)
+        inputs = "[{from: %s/hpccinf.txt, to: hpccinf.txt}]" % self.folder
+        tasks = [task("hpcc", ["hpcc"], 4, inputs=inputs), task("pi", ["/usr/bin/python3", f"{self.folder}/pi.py"], 4)]
+        run = self.run_tasks(tasks, 2, 2)
+        self.assertEqual(run.stdout_of("pi"), "3.141592654\n")
+        with open(os.path.join(run.run_dir, "tasks", "hpcc", "0", "hpccoutf.txt")) as file:
+            result = dict(line.strip().split("=", 1) for line in file if line.count("=") == 1 and " " not in line.strip())
+        self.assertEqual((result["Success"], result["CommWorldProcs"], result["HPL_N"]), ("1", "4", "200"))
+        self.assertLess(float(result["PTRANS_residual"]), 1)
+        self.assertEqual(float(result["MPIRandomAccess_ErrorsFraction"]), 0)
+        self.assertLess(float(result["MPIFFT_maxErr"]), 1e-12)
+        self.assertIn("hpcc is linked to libmpi.so.40", self.launches(run)["hpcc"])
+
+
+class Fails(MpiTest):
+    """A task that goes wrong is a failed task with its culprit named, and no rank of it stays; the others go on."""
+
+    CASES = {
+        "abort": (["abort", "1", "17"], "rank 1: MPI_Abort with code 17", "rank 1 gives up"),
+        "crash": (["crash", "2"], "rank 2: killed by signal 11 (SIGSEGV)", "rank 2 is about to crash"),
+        "crash-early": (["crash-early", "1"], "rank 1: killed by signal 11 (SIGSEGV)", "rank 1 is about to crash"),
+        "leave": (["leave", "2"], "rank 2: it ended without MPI_Finalize", ""),
+    }
+
+    def check_kind(self, kind, nodes):
+        cores = 12 // nodes
+        tasks = [task(name, [program("mpi_task", kind), *case[0]], 3) for name, case in self.CASES.items()]
+        tasks.append(task("good", [program("mpi_task", kind), "sum"], 3))
+        run = self.run_tasks(tasks, nodes, cores, code=1)
+        for name, (_, expected, words) in self.CASES.items():
+            reason = self.reason(run, name)
+            self.assertTrue(reason.startswith(expected), (name, reason))
+            self.assertIn(words, reason)
+        self.assertEqual(run.stdout_of("good"), "ranks 3 sum 3 ring 2\n")
+        self.assert_nothing_left()
+
+    def test_a_cancelled_task_is_ended_on_all_nodes(self):
+        for kind in KINDS:
+            run_dir = os.path.join(self.folder, kind)
+            tasks = [task("waits", [program("mpi_task", kind), "sleep"], 2, timeout="3s")]
+            run = self.run_tasks(tasks, 2, 1, code=1, run_dir=run_dir)
+            self.assertIn("timeout", self.reason(run, "waits"))
+        self.assert_nothing_left()
+
+
+def add_failures():
+    for kind in KINDS:
+        for nodes in (1, 2):
+            setattr(Fails, f"test_{kind}_on_{nodes}", lambda self, kind=kind, nodes=nodes: self.check_kind(kind, nodes))
+
+
+add_failures()
+
+
+@unittest.skipUnless(PMIX, "built without PMIx")
+class ServerLost(MpiTest):
+    def test_a_dead_server_fails_its_tasks_and_the_next_task_gets_a_new_one(self):
+        tasks = [task("waits", [program("mpi_task", "openmpi"), "sleep"], 2), task("after", [program("mpi_task", "openmpi"), "sum"], 2)]
+        flow = "name: lost\ntasks:\n" + "".join(tasks) + "    after: [marker]\n  marker:\n    script: 'while [ ! -e {run_dir}/go ]; do sleep 0.1; done'\n"
+        run = self.start(flow, "--worker-cores", "4")
+        harness.wait_until(lambda: "waits" in self.read(run, "waits"), "the ranks are inside MPI")
+        servers = self.processes_named("trireme-pmix")
+        self.assertEqual(len(servers), 1)
+        os.kill(servers[0], 9)
+        open(os.path.join(run.run_dir, "go"), "w").close()
+        run.finish(DEADLINE)
+        self.assertEqual(run.code, 1, run.stderr)
+        self.assertRegex(self.reason(run, "waits"), "^the PMIx server of host .* was lost: (killed by signal 9|its connection broke)")
+        self.assertEqual(run.stdout_of("after"), "ranks 2 sum 1 ring 1\n")
+
+    @staticmethod
+    def read(run, name):
+        try:
+            return run.stdout_of(name)
+        except OSError:
+            return ""
+
+
+# The first attempt waits for ever; the next, on the nodes that are left, does its work.
+LOSS = """
+name: loss
+tasks:
+  wide:
+    script: |
+      if [ {{attempt}} = 0 ]; then exec {task} sleep; fi
+      exec {task} sum
+    ranks: 3
+    mpi: {kind}
+"""
+
+
+@unittest.skipUnless(MPI == "openmpi", "the runtime outlives a rank only under Open MPI's mpirun with recovery")
+class NodeLost(MpiTest):
+    def check_kind(self, kind):
+        launcher = [MPIEXEC, "--enable-recovery", "--mca", "btl", "self,vader", "--mca", "pml", "ob1", "-n", "3"]
+        flow = LOSS.format(task=program("mpi_task", kind), kind=kind)
+        run = self.start(flow, "--worker-cores", "2", ranks=3, launcher=launcher)
+        harness.wait_until(lambda: self.ranks_inside(run) == 3, "all ranks are inside MPI")
+        victims = [pid for pid in self.processes_named("trireme") if b"OMPI_COMM_WORLD_RANK=1" in harness.process_environment(pid)]
+        self.assertEqual(len(victims), 1)
+        os.kill(victims[0], 9)
+        run.finish(DEADLINE)
+        self.assertEqual(run.summary()["tasks"]["done"], 1, run.stderr)
+        outcomes = {e["outcome"] for e in run.events() if e["event"] == "attempt_ended" and e["attempt"] == 0}
+        self.assertEqual(outcomes, {"lost", "cancelled"})
+        self.assertEqual(run.stdout_of("wide", 1), "ranks 3 sum 3 ring 2\n")
+
+    @staticmethod
+    def ranks_inside(run):
+        count = 0
+        for path in glob.glob(os.path.join(run.run_dir, "tasks", "wide", "0", "stdout*")):
+            with open(path) as file:
+                count += "waits" in file.read()
+        return count
+
+
+def add_losses():
+    for kind in KINDS:
+        setattr(NodeLost, f"test_{kind}", lambda self, kind=kind: self.check_kind(kind))
+
+
+add_losses()
+
+
+if __name__ == "__main__":
+    unittest.main()
