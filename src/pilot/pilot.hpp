@@ -37,6 +37,7 @@
 #include "core/messages.hpp"
 #include "core/result.hpp"
 #include "core/units.hpp"
+#include "core/workflow_description.hpp"
 #include "pilot/output.hpp"
 #include "pilot/scheduler.hpp"
 #include "pilot/services.hpp"
@@ -124,7 +125,8 @@ class Pilot {
   std::optional<TaskIndex> find_task(std::string_view id) const { return tasks_.find(id); }
   bool has_task(TaskIndex task) const { return tasks_.exists(task); }
   TaskState task_state(TaskIndex task) const { return tasks_.state(task); }
-  const TaskDescription& task(TaskIndex task) const { return tasks_.description(task); }
+  std::string task_id(TaskIndex task) const { return tasks_.id(task); }
+  TaskDescription task(TaskIndex task) const { return tasks_.description(task); }
   const ServiceDescription& service(ServiceIndex service) const { return services_.description(service); }
   const Scheduler& scheduler() const { return scheduler_; }
 

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/description.hpp"
+#include "core/workflow_description.hpp"
 #include "workflow/diagnostic.hpp"
 
 namespace trireme {
