@@ -1,5 +1,6 @@
 // The program: a thin command line over the library. One file per command; only `run` calls MPI.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
 #include <iostream>
 #include <string>
@@ -13,9 +14,9 @@ namespace {
 /// What is wrong with the command line, in words like those of all other errors.
 trireme::Error usage_error(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
   using trireme::ExitCode;
-  if (argc > 1 && argv[1][0] != '-' && app.get_subcommand_no_throw(argv[1]) == nullptr) {
-    std::vector<std::string> names;
-    for (const CLI::App* command : app.get_subcommands(nullptr)) names.push_back(command->get_name());
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands(nullptr)) names.push_back(command->get_name());
+  if (argc > 1 && argv[1][0] != '-' && std::find(names.begin(), names.end(), argv[1]) == names.end()) {
     const std::string near = trireme::cli::did_you_mean(argv[1], names);
     return {std::string("there is no command ") + argv[1], "", near.empty() ? "see `trireme --help`" : near,
             ExitCode::usage};

@@ -29,6 +29,7 @@ namespace {
 constexpr std::uint16_t first_foreign_kind = 16;
 constexpr std::size_t repair_bytes = 1u << 20;
 constexpr std::size_t epoch_overhead = 64;
+constexpr std::size_t heartbeat_bytes = sizeof(RecordHeader) + sizeof(std::uint64_t) + sizeof(SteadyTime::rep);
 constexpr std::uint32_t polls_per_broadcast_look = 4;
 constexpr auto classes = std::array{MessageClass::control, MessageClass::bulk};
 
@@ -224,7 +225,7 @@ class Fabric::Impl {
   void take_epochs(std::string_view data, TransportHandler& handler);
   bool move_epochs(TransportHandler& handler);
   void repair(Rank rank, SteadyTime cutoff);
-  void tick();
+  bool tick();
   void lose(Loss loss);
   bool work_off_losses(TransportHandler& handler);
   bool flush();
@@ -263,6 +264,7 @@ class Fabric::Impl {
   std::uint64_t repaired_ = 0;          ///< rank 0, after a loss: last epoch sent to all
   EpochReceiver receiver_;
   std::uint32_t polls_ = 0;
+  bool news_ = false;               ///< something but heartbeats came in at this poll
   std::uint64_t acknowledged_ = 0;  ///< last epoch that this rank has acknowledged
 
   bool pilot_said_goodbye_ = false;
@@ -276,15 +278,19 @@ bool Fabric::Impl::poll(TransportHandler& handler) {
   if (closed()) return false;
   now_ = std::chrono::steady_clock::now();
   bool active = deliver_own(handler);
-  active |= channel_.receive([&](const FrameChannel::Arrival& arrival) { take_frame(arrival, handler); }) > 0;
+  news_ = false;
+  channel_.receive([&](const FrameChannel::Arrival& arrival) { take_frame(arrival, handler); });
+  active |= news_;
   active |= move_epochs(handler);
-  tick();
-  active |= channel_.reap(failed_sends_) > 0;
+  const bool was_quiet = to_flush_.empty();
+  const bool beat = tick();
+  channel_.reap(failed_sends_);
   for (const Rank rank : std::exchange(failed_sends_, {})) {
     break_with(rank, "MPI cannot send to it");
   }
   active |= work_off_losses(handler);
-  active |= flush();
+  // Heartbeats and returned credit are no activity: an idle rank would be woken by them again and again.
+  active |= flush() && !(was_quiet && beat);
   if (closing_.begun()) close_step();
   return active;
 }
@@ -327,6 +333,7 @@ void Fabric::Impl::take_frame(const FrameChannel::Arrival& arrival, TransportHan
     if (sender.out[c].can_send()) list(from);
   }
   if ((frame->header.flags & FrameHeader::credited) == 0) return;
+  news_ |= frame->records.size() > heartbeat_bytes;  // chunks, too, of messages that are not whole yet
   InLane& lane = sender.in[index_of(arrival.message_class)];
   const bool in_order = lane.accept(
       frame->header.sequence, frame->records,
@@ -341,6 +348,7 @@ void Fabric::Impl::take_record(Rank from, const RecordHeader& header, std::strin
     break_with(from, "it sent a message that is not for this rank");
     return;
   }
+  news_ |= header.kind != MessageKind::heartbeat;
   if (static_cast<std::uint16_t>(header.kind) >= first_foreign_kind) {
     ++stats_.messages_received;
     handler.on_message(from, header.kind, payload);
@@ -436,12 +444,13 @@ void Fabric::Impl::repair(Rank rank, SteadyTime cutoff) {
   }
 }
 
-void Fabric::Impl::tick() {
+/// Whether it was time for heartbeats.
+bool Fabric::Impl::tick() {
   const RankWatch::Tick tick = watch_.tick(now_);
   for (const Rank rank : tick.silent) {
     break_with(rank, "nothing was heard from it for " + format_duration(config_.heartbeat_lost));
   }
-  if (!tick.beat || !closing_.may_send()) return;
+  if (!tick.beat || !closing_.may_send()) return false;
   if (is_pilot()) {
     // To those too that have said goodbye: they wait for ours, however long we need.
     for_each_living([this](Rank to) {
@@ -451,6 +460,7 @@ void Fabric::Impl::tick() {
     enqueue(pilot_rank, MessageClass::control, MessageKind::heartbeat,
             bytes_of(receiver_.held()) + bytes_of(now_.time_since_epoch().count()));
   }
+  return true;
 }
 
 void Fabric::Impl::lose(Loss loss) {

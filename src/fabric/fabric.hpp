@@ -69,7 +69,7 @@ class Fabric final : public Transport {
   std::uint64_t publish(std::string payload);
 
   /// Moves everything on and tells the handler what has happened. Never blocks. Returns whether
-  /// anything happened.
+  /// anything happened that more may follow on: heartbeats alone are nothing.
   bool poll(TransportHandler& handler);
 
   /// This rank has nothing more to send. To be called on every rank, followed by poll() until

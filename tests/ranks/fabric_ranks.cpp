@@ -293,12 +293,30 @@ void who_has_said_goodbye_waits_for_a_slow_rank_0(Checks& checks) {
   RANK_CHECK(checks, losses == 0);
 }
 
+void heartbeats_are_no_activity(Checks& checks) {
+  FabricConfig config;
+  config.heartbeat_every = 20ms;
+  auto created = Fabric::create(MPI_COMM_WORLD, config);
+  RANK_CHECK(checks, created.ok());
+  Fabric& fabric = **created;
+  Handler handler;
+  bool active = false;
+  const std::uint64_t wanted = fabric.size() == 1 ? 0 : 20;
+  RANK_CHECK(checks, poll_until(fabric, handler, [&] {
+               active |= fabric.poll(handler);
+               return fabric.stats().frames_received >= wanted;
+             }));
+  RANK_CHECK(checks, !active);
+  RANK_CHECK(checks, close(fabric, handler));
+}
+
 void each_rank_knows_that_rank_0_hears_it(Checks& checks) {
   auto fabric = make(MPI_COMM_WORLD);
   Handler handler;
   const auto before = Clock::now();
   RANK_CHECK(checks, poll_until(*fabric, handler, [&] { return fabric->heard_by_pilot() > before; }));
-  RANK_CHECK(checks, fabric->heard_by_pilot() <= Clock::now());
+  const auto heard = fabric->heard_by_pilot();
+  RANK_CHECK(checks, heard <= Clock::now());
   RANK_CHECK(checks, close(*fabric, handler));
 }
 
@@ -316,6 +334,7 @@ constexpr Case cases[] = {
     {"two fabrics in one process do not mix", two_fabrics_in_one_process_do_not_mix},
     {"what was sent before the close arrives", what_was_sent_before_the_close_arrives},
     {"who has said goodbye waits for a slow rank 0", who_has_said_goodbye_waits_for_a_slow_rank_0},
+    {"heartbeats are no activity", heartbeats_are_no_activity},
     {"each rank knows that rank 0 hears it", each_rank_knows_that_rank_0_hears_it},
     {"a close that not all join ends at its deadline", a_close_that_not_all_join_ends_at_its_deadline},
 };
