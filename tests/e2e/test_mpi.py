@@ -160,6 +160,13 @@ class Fails(MpiTest):
         self.assertEqual(run.stdout_of("good"), "ranks 3 sum 3 ring 2\n")
         self.assert_nothing_left()
 
+    def test_a_rank_that_leaves_is_noticed_where_it_was_the_only_one(self):
+        for kind in KINDS:
+            run_dir = os.path.join(self.folder, kind)
+            run = self.run_tasks([task("leave", [program("mpi_task", kind), "leave", "1"], 2)], 2, 1, code=1, run_dir=run_dir)
+            self.assertTrue(self.reason(run, "leave").startswith("rank 1: it ended without MPI_Finalize"), kind)
+        self.assert_nothing_left()
+
     def test_a_cancelled_task_is_ended_on_all_nodes(self):
         for kind in KINDS:
             run_dir = os.path.join(self.folder, kind)
