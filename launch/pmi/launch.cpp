@@ -154,11 +154,7 @@ class PmiLaunch::Attempt : public std::enable_shared_from_this<Attempt> {
   }
 
   void broken(std::uint32_t rank, std::int32_t exit_code, const std::string& what) {
-    AttemptEnd end;
-    end.outcome = Outcome::failed;
-    end.exit_code = exit_code == 0 ? 1 : exit_code;
-    end.reason = "rank " + std::to_string(rank) + ": " + what;
-    events_.broken(std::move(end));
+    events_.broken({rank, exit_code, what});
   }
 
   const LaunchContext& context_;

@@ -52,20 +52,22 @@ Host::ServerNumber Host::server_with_room() {
 
 void Host::on(Rank from, const wireup::OpenNamespace& request) {
   if (closed_) return context_.send(from, wireup::NamespaceOpened{request.attempt, "the run is over", {}});
-  const auto [at, made] = spaces_.try_emplace(request.attempt);
-  Space& space = at->second;
+  Space& space = spaces_[request.attempt];
+  const bool first = space.openers.empty();
   space.openers.insert_or_assign(from, request);
-  if (!made) {
-    if (space.open) answer(from, request, space);
-    return;
-  }
   space.layout = request.layout;
-  space.server = server_with_room();
-  by_name_.emplace(name_of(request.attempt), request.attempt);
+  if (first) return open(request.attempt, space);
+  if (space.open) answer(from, request, space);
+}
+
+void Host::open(AttemptId attempt, Space& space) {
+  space.open = false;
+  // One that is closing opens again where it was: what was sent there before is done first.
+  if (by_name_.emplace(name_of(attempt), attempt).second) space.server = server_with_room();
   Server& server = servers_[space.server];
   ++server.opened;
-  server.spaces.insert(request.attempt);
-  server.process->send(describe(request.attempt, space));
+  server.spaces.insert(attempt);
+  server.process->send(describe(attempt, space));
 }
 
 Open Host::describe(AttemptId attempt, const Space& space) const {
@@ -106,12 +108,14 @@ void Host::answer(Rank opener, const wireup::OpenNamespace& request, const Space
 
 void Host::on(Rank from, const wireup::CloseNamespace& request) {
   const auto found = spaces_.find(request.attempt);
-  if (found == spaces_.end()) return;
-  found->second.openers.erase(from);
-  if (!found->second.openers.empty()) return;
-  const auto server = servers_.find(found->second.server);
-  if (server != servers_.end()) server->second.process->send(Close{name_of(request.attempt)});
-  forget(request.attempt);
+  if (found == spaces_.end() || found->second.openers.erase(from) == 0 || !found->second.openers.empty()) return;
+  context_.exchange.forget(request.attempt);
+  servers_[found->second.server].process->send(Close{name_of(request.attempt)});
+}
+
+void Host::on(ServerNumber, Closed& closed) {
+  const auto name = by_name_.find(closed.name);
+  if (name != by_name_.end() && spaces_.at(name->second).openers.empty()) forget(name->second);
 }
 
 void Host::forget(AttemptId attempt) {
@@ -232,12 +236,15 @@ void Host::on(ServerNumber, Broken& broken) {
   const auto name = by_name_.find(broken.name);
   if (name == by_name_.end()) return;
   const Space& space = spaces_.at(name->second);
-  // To the agent that has the rank: it ends the attempt for all, with the rank's last words.
+  const wireup::AttemptBroken told{name->second, static_cast<std::int32_t>(broken.rank), broken.exit_code, broken.what};
+  // To the agent that has the rank: it ends the attempt for all, with the rank's last words. If that was its last one and all is
+  // over there, to the others.
   for (const auto& [opener, request] : space.openers) {
-    if (broken.rank < request.first_rank || broken.rank - request.first_rank >= request.local_ranks) continue;
-    context_.send(opener, wireup::AttemptBroken{name->second, static_cast<std::int32_t>(broken.rank), broken.exit_code,
-                                                broken.what});
+    if (broken.rank >= request.first_rank && broken.rank - request.first_rank < request.local_ranks) {
+      return context_.send(opener, told);
+    }
   }
+  for (const RankBlock& block : space.layout) context_.send(block.node, told);
 }
 
 void Host::on_lost(ServerNumber number, const std::string& why) {

@@ -42,7 +42,7 @@ class Host {
   struct Space {
     ServerNumber server = 0;
     std::vector<RankBlock> layout;
-    std::map<Rank, wireup::OpenNamespace> openers;  ///< the agents on this host that have ranks in it
+    std::map<Rank, wireup::OpenNamespace> openers;  ///< the agents on this host with ranks in it; none: it is closing
     bool open = false;
     std::vector<RankEnvironment> environment;
     std::map<std::string, std::uint32_t> fences;  ///< so far, by the ranks that take part
@@ -58,6 +58,7 @@ class Host {
   void on_lost(ServerNumber number, const std::string& why);
   void on(ServerNumber, Ready&) {}
   void on(ServerNumber number, Opened& opened);
+  void on(ServerNumber number, Closed& closed);
   void on(ServerNumber number, Fence& fence);
   void on(ServerNumber number, Modex& modex);
   void on(ServerNumber number, Fetched& fetched);
@@ -65,6 +66,7 @@ class Host {
 
   std::string name_of(AttemptId attempt) const;
   Open describe(AttemptId attempt, const Space& space) const;
+  void open(AttemptId attempt, Space& space);
   void answer(Rank opener, const wireup::OpenNamespace& request, const Space& space);
   void forget(AttemptId attempt);
   void retire(ServerNumber number);

@@ -6,18 +6,6 @@
 #include "core/defaults.hpp"
 
 namespace trireme::pmix {
-namespace {
-
-AttemptEnd failed_end(std::int32_t exit_code, std::string reason) {
-  AttemptEnd end;
-  end.outcome = Outcome::failed;
-  end.exit_code = exit_code == 0 ? 1 : exit_code;
-  end.reason = std::move(reason);
-  return end;
-}
-
-}  // namespace
-
 void PmixLaunch::prepare(const StartTask& part, LaunchEvents events) {
   Attempt attempt;
   attempt.host = context_.hosts.leader_of(context_.self);
@@ -63,8 +51,9 @@ void PmixLaunch::on_broken(const wireup::AttemptBroken& broken) {
   const auto found = attempts_.find(broken.attempt);
   if (found == attempts_.end() || found->second.deadline) return;
   const LaunchEvents events = found->second.events;
-  const std::string who = broken.rank < 0 ? "" : "rank " + std::to_string(broken.rank) + ": ";
-  events.broken(failed_end(broken.exit_code, who + broken.reason));
+  LaunchTrouble trouble{std::nullopt, broken.exit_code, broken.reason};
+  if (broken.rank >= 0) trouble.rank = static_cast<std::uint32_t>(broken.rank);
+  events.broken(trouble);
 }
 
 void PmixLaunch::rank_left(AttemptId attempt, std::uint32_t rank) {
@@ -103,7 +92,7 @@ void PmixLaunch::on_rank_lost(Rank rank) {
   const std::string reason = "node " + std::to_string(rank) + ", which ran this host's PMIx server, was lost";
   for (const LaunchEvents& events : orphans) {
     if (events.ready) events.ready(Error{reason, "", ""});
-    if (events.broken) events.broken(failed_end(1, reason));
+    if (events.broken) events.broken({std::nullopt, 1, reason});
   }
 }
 

@@ -31,7 +31,7 @@ struct Open {
   }
 };
 
-/// Its ranks are gone; not answered.
+/// Its ranks are gone. Answered by Closed.
 struct Close {
   std::string name;
   template <typename Archive>
@@ -40,7 +40,7 @@ struct Close {
   }
 };
 
-/// A rank's process has ended, and well, while others go on.
+/// A rank's process has ended, and well.
 struct Left {
   std::string name;
   std::uint32_t rank = 0;
@@ -112,6 +112,14 @@ struct Opened {
   }
 };
 
+struct Closed {
+  std::string name;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(name);
+  }
+};
+
 /// The ranks here have all come to a fence that has ranks elsewhere.
 struct Fence {
   std::uint64_t call = 0;
@@ -158,7 +166,7 @@ struct Broken {
 };
 
 using ToServer = std::variant<Open, Close, Left, FenceDone, Fetch, ModexDone>;
-using FromServer = std::variant<Ready, Opened, Fence, Modex, Fetched, Broken>;
+using FromServer = std::variant<Ready, Opened, Closed, Fence, Modex, Fetched, Broken>;
 
 /// A whole frame; empty if the message is too large for one.
 std::string frame(const ToServer& message);

@@ -77,7 +77,7 @@ struct NamespaceOpened {
   }
 };
 
-/// The same way: a rank's process has ended with success while others of its attempt go on.
+/// The same way: a rank's process has ended with success, one of several.
 struct RankLeft {
   AttemptId attempt;
   std::uint32_t rank = 0;
@@ -98,7 +98,7 @@ struct CloseNamespace {
   }
 };
 
-/// Back: this attempt cannot go on.
+/// Back, or to all agents of the attempt: it cannot go on.
 struct AttemptBroken {
   AttemptId attempt;
   std::int32_t rank = -1;  ///< that broke it; -1: none of them

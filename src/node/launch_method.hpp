@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,12 +49,19 @@ struct RankWiring {
   std::string connect_greeting;
 };
 
+/// Why the ranks of an attempt cannot go on.
+struct LaunchTrouble {
+  std::optional<std::uint32_t> rank;  ///< whose doing it is; none: no rank's
+  std::int32_t exit_code = 1;
+  std::string what;
+};
+
 /// How a method answers; all on the agent's loop, nothing after release().
 struct LaunchEvents {
   /// For each rank here, from the first. Called once, perhaps from inside prepare().
   std::function<void(Result<std::vector<RankWiring>>)> ready;
   /// The attempt cannot go on: its processes are to be ended. Not called before `ready`.
-  std::function<void(AttemptEnd)> broken;
+  std::function<void(const LaunchTrouble&)> broken;
 };
 
 /// What methods find around them. Outlives them.
@@ -78,7 +86,7 @@ class LaunchMethod {
   virtual std::string_view name() const = 0;
   virtual bool fits(MpiKind kind) const = 0;
   virtual void prepare(const StartTask& part, LaunchEvents events) = 0;
-  /// A rank has ended well, and others of the attempt go on here.
+  /// A rank has ended well, one of several.
   virtual void rank_left(AttemptId /*attempt*/, std::uint32_t /*rank*/) {}
   /// All ranks here are gone, or will never run. Also for an attempt that prepare() has not answered yet.
   virtual void release(AttemptId /*attempt*/) {}

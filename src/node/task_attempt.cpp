@@ -193,9 +193,8 @@ void TaskAttempt::wire() {
                                         self->run(std::move(*wiring));
                                       },
                                   .broken =
-                                      [weak](AttemptEnd end) {
-                                        const auto self = weak.lock();
-                                        if (self) self->broken(std::move(end));
+                                      [weak](const LaunchTrouble& trouble) {
+                                        if (const auto self = weak.lock()) self->broken(trouble);
                                       }});
 }
 
@@ -258,31 +257,35 @@ void TaskAttempt::process_over(ProcessId id, AttemptEnd end) {
   end_.usage.system += end.usage.system;
   end_.ended = std::max(end_.ended, end.ended);
   if (end.outcome == Outcome::done) {
-    if (!running_.empty()) method_.method->rank_left(part_.id, process.rank);
+    if (part_.task.ranks > 1) method_.method->rank_left(part_.id, process.rank);
   } else if (end_.outcome == Outcome::done) {
-    if (part_.task.ranks > 1 && !end.reason.empty()) {
-      end.reason = "rank " + std::to_string(process.rank) + ": " + end.reason;
-    }
     if (part_.task.mpi != MpiKind::none && end.outcome == Outcome::failed) last_words_ = process.stderr_path;
-    end_badly(std::move(end));
+    end_badly(std::move(end), process.rank);
   }
   if (running_.empty()) all_processes_over();
 }
 
-void TaskAttempt::broken(AttemptEnd end) {
-  if (phase_ != Phase::running || end_.outcome != Outcome::done || ending_) return;
+void TaskAttempt::broken(const LaunchTrouble& trouble) {
+  if (phase_ != Phase::running || ending_) return;
   for (const auto& [id, process] : running_) {
-    if (end.reason.starts_with("rank " + std::to_string(process.rank) + ":")) last_words_ = process.stderr_path;
+    if (process.rank == trouble.rank) last_words_ = process.stderr_path;
   }
-  end_badly(std::move(end));
+  AttemptEnd end;
+  end.outcome = Outcome::failed;
+  end.exit_code = trouble.exit_code == 0 ? 1 : trouble.exit_code;
+  end.reason = trouble.what;
+  end_badly(std::move(end), trouble.rank);
 }
 
 /// The first that did not end well tells why the attempt did not, and ends the others.
-void TaskAttempt::end_badly(AttemptEnd end) {
+void TaskAttempt::end_badly(AttemptEnd end, std::optional<std::uint32_t> culprit) {
   end_.outcome = end.outcome;
   end_.exit_code = end.exit_code;
   end_.signal = end.signal;
   end_.reason = std::move(end.reason);
+  if (culprit && part_.task.ranks > 1 && !end_.reason.empty()) {
+    end_.reason = "rank " + std::to_string(*culprit) + ": " + end_.reason;
+  }
   if (std::exchange(ending_, true)) return;
   for (const auto& [other, process] : running_) node_.processes.stop(other, stop_grace);
 }

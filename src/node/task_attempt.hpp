@@ -52,8 +52,8 @@ class TaskAttempt final : public ProcessOwner, public std::enable_shared_from_th
   void wire();
   void run(std::vector<RankWiring> wiring);
   void process_over(ProcessId id, AttemptEnd end);
-  void broken(AttemptEnd end);
-  void end_badly(AttemptEnd end);
+  void broken(const LaunchTrouble& trouble);
+  void end_badly(AttemptEnd end, std::optional<std::uint32_t> culprit);
   void tell_last_words();
   void all_processes_over();
   void store();

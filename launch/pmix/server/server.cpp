@@ -204,6 +204,7 @@ void Server::on(Close& request) {
   std::error_code ignored;
   fs::remove_all(space.folder, ignored);
   if (!space.memory_folder.empty()) fs::remove_all(space.memory_folder, ignored);
+  agent_.send(Closed{request.name});
 }
 
 template <typename Change>

@@ -78,7 +78,7 @@ inline std::vector<EventBody> sample_events() {
                             "./train --seed 1"},
       events::TaskChanged{task, TaskState::failed, "exit code 127"},
       events::AttemptPlaced{attempt, 2, 8},
-      events::AttemptStarted{attempt, 2, 4711, 1'700'000'000'500'000'000, {0, 1, 63}, {7}},
+      events::AttemptStarted{attempt, 2, 4711, 1'700'000'000'500'000'000, {0, 1, 63}, {7}, "pmix: linked"},
       events::AttemptEnded{attempt, 2, end},
       events::ServiceDeclared{ServiceIndex{0}, "llama", 4, {8, 1000, 0}, {"llama-3-8b"}, 1},
       events::ReplicaChanged{replica, ReplicaState::ready, 1, 815, "127.0.0.1:4711", "because",

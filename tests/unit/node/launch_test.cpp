@@ -61,9 +61,8 @@ TEST_CASE("the task's word decides, then what the program is linked to, then Ope
   });
   REQUIRE(found.ok());
   CHECK(found->why == "pmi: ./a is linked to libmpich.so.12");
-  const auto unknown = choose_method(methods, "auto", MpiKind::automatic, [] {
-    return std::pair(MpiKind::none, std::string());
-  });
+  const auto unknown =
+      choose_method(methods, "auto", MpiKind::automatic, [] { return std::pair(MpiKind::none, std::string()); });
   REQUIRE(unknown.ok());
   CHECK(unknown->method->name() == "pmix");
   CHECK(unknown->why.find("so Open MPI") != std::string::npos);
@@ -83,9 +82,9 @@ TEST_CASE("--launcher overrides, and a method that is not built is an error that
 
 TEST_CASE("libraries are known by their names") {
   const std::pair<const char*, MpiKind> known[] = {
-      {"libmpi.so.40", MpiKind::openmpi}, {"libmpi.so.12", MpiKind::mpich},       {"libmpich.so.12", MpiKind::mpich},
+      {"libmpi.so.40", MpiKind::openmpi}, {"libmpi.so.12", MpiKind::mpich},      {"libmpich.so.12", MpiKind::mpich},
       {"libpmix.so.2", MpiKind::pmix},    {"libmpi_cray.so.12", MpiKind::mpich}, {"libmpi_cxx.so.40", MpiKind::none},
-      {"libmpip.so", MpiKind::none},      {"libc.so.6", MpiKind::none},           {"", MpiKind::none}};
+      {"libmpip.so", MpiKind::none},      {"libc.so.6", MpiKind::none},          {"", MpiKind::none}};
   for (const auto& [name, kind] : known) CHECK_MESSAGE(mpi_of_library(name) == kind, name);
 }
 

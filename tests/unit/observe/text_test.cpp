@@ -147,6 +147,16 @@ TEST_CASE("explain: a skipped task names what failed before it") {
   CHECK(contains(all_causes(why), "a b failed (exit code 127: not found)"));
 }
 
+TEST_CASE("explain: an MPI task says by which method it was launched, and why") {
+  Story story;
+  story.start().node(0, "n0", {2, 0, 0}).submit(0, "wide");
+  story.add(events::AttemptPlaced{{TaskIndex{0}, 0}, 0, 2});
+  story.add(events::AttemptStarted{{TaskIndex{0}, 0}, 0, 100, story.now(), {0, 1}, {}, "pmix: the task says Open MPI"});
+  const Explanation why = explain(story.view(), *story.view().find_task("wide"));
+  REQUIRE(why.attempts.size() == 1);
+  CHECK(contains(why.attempts[0], "launched by pmix: the task says Open MPI"));
+}
+
 TEST_CASE("explain: what was not run when the run ended says so") {
   Story story;
   story.start().submit(0, "late").add(events::RunEnded{RunState::interrupted, 75, "SIGTERM"});

@@ -8,8 +8,8 @@ using namespace trireme;
 using namespace trireme::pmix;
 
 TEST_CASE("messages come whole out of a stream that is cut anywhere") {
-  const ToServer messages[] = {Open{"ns", 3, {"a", "b"}, {{0, 1}, {2}}, 1, "/tmp/x"}, FenceDone{7, std::string(5000, 'x')},
-                               Left{"ns", 2}, Close{"ns"}};
+  const ToServer messages[] = {Open{"ns", 3, {"a", "b"}, {{0, 1}, {2}}, 1, "/tmp/x"},
+                               FenceDone{7, std::string(5000, 'x')}, Left{"ns", 2}, Close{"ns"}};
   std::string stream;
   for (const ToServer& message : messages) stream += frame(message);
   for (const std::size_t step : {std::size_t{1}, std::size_t{7}, stream.size()}) {
