@@ -15,8 +15,12 @@ std::string plural(std::uint64_t n, const std::string& one) {
   return std::to_string(n) + " " + one + (n == 1 ? "" : "s");
 }
 
-std::uint64_t ranks_on(const Room& room, const Resources& per_rank) {
-  return room.ranks_that_fit(per_rank);
+/// Ranks of the shape that an empty node holds.
+std::uint64_t ranks_on(const Room& room, const Shape& shape) {
+  const std::uint32_t ranks = room.ranks_that_fit(shape.per_rank);
+  if (shape.ranks_per_node == 0) return ranks;
+  const std::uint32_t wanted = std::min(shape.ranks_per_node, shape.ranks);
+  return ranks >= wanted ? wanted : 0;
 }
 
 /// What one node at most has, of the first thing that no node has enough of.
@@ -39,8 +43,11 @@ std::string most_of(const Resources& wanted, const Scheduler& scheduler, RoomOf 
 }
 
 std::string needs(const Shape& shape) {
-  if (shape.ranks == 1) return to_string(shape.per_rank) + " on one node";
-  return plural(shape.ranks, "rank") + " with " + to_string(shape.per_rank) + " each";
+  const std::string alone = shape.exclusive ? " with nothing else on it" : "";
+  if (shape.ranks == 1) return to_string(shape.per_rank) + " on one node" + alone;
+  std::string text = plural(shape.ranks, "rank") + " with " + to_string(shape.per_rank) + " each";
+  if (shape.ranks_per_node > 0) text += ", " + std::to_string(shape.ranks_per_node) + " on each node" + alone;
+  return text;
 }
 
 std::size_t living(const Scheduler& scheduler) {
@@ -98,14 +105,12 @@ std::vector<std::size_t> seat_order(std::span<const ServiceNeed> services) {
 
 Error task_does_not_fit(const TaskNeed& task, const Scheduler& scheduler) {
   const Shape& shape = task.shape;
-  const std::string who = "task " + std::string(task.id);
+  const std::string who = "task " + task.id;
   std::uint64_t empty = 0;
-  std::uint64_t beside = 0;
   for (const Scheduler::Node& node : scheduler.nodes()) {
-    if (!node.alive) continue;
-    empty += ranks_on(Room(node.total), shape.per_rank);
-    beside += ranks_on(node.beside, shape.per_rank);
+    if (node.alive) empty += ranks_on(Room(node.total), shape);
   }
+  const std::uint64_t beside = scheduler.ranks_beside_seats(shape);
   const bool by_services = empty >= shape.ranks;
   if (by_services) {
     std::string left;

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -29,7 +30,7 @@ struct ServiceNeed {
 };
 /// One task of each shape is enough.
 struct TaskNeed {
-  std::string_view id;
+  std::string id;
   Shape shape;
 };
 

@@ -15,12 +15,10 @@ void Graph::for_each_after(Vertex from, Visit visit) const {
   } while (edge != last);
 }
 
-TaskIndex Graph::add(std::string_view id, std::string_view name) {
+TaskIndex Graph::add(std::string_view group) {
   const TaskIndex task{static_cast<std::uint32_t>(tasks_.size())};
   tasks_.emplace_back();
-  ids_.push_back(id);
-  by_id_.emplace(id, task);
-  if (!name.empty() && name != id) join_group({task.value, false}, name);
+  if (!group.empty()) join_group({task.value, false}, group);
   return task;
 }
 
@@ -52,14 +50,8 @@ void Graph::connect(Vertex from, Vertex to) {
   node.last_edge = edge;
 }
 
-std::optional<TaskIndex> Graph::find_task(std::string_view id) const {
-  const auto found = by_id_.find(id);
-  return found == by_id_.end() ? std::nullopt : std::optional(found->second);
-}
-
-std::optional<Graph::Vertex> Graph::find(std::string_view id_or_name) const {
-  if (const auto task = find_task(id_or_name)) return Vertex{task->value, false};
-  const auto group = by_name_.find(id_or_name);
+std::optional<Graph::Vertex> Graph::find_group(std::string_view name) const {
+  const auto group = by_name_.find(name);
   return group == by_name_.end() ? std::nullopt : std::optional(Vertex{group->second, true});
 }
 
@@ -81,7 +73,8 @@ bool Graph::release(TaskIndex task) {
 
 void Graph::done(TaskIndex task, std::vector<TaskIndex>& released) {
   tasks_[task.value].standing = Standing::done;
-  std::vector<Vertex> finished{{task.value, false}};
+  std::vector<Vertex>& finished = finished_;
+  finished.assign(1, {task.value, false});
   for (std::size_t i = 0; i < finished.size(); ++i) {
     for_each_after(finished[i], [&](Vertex v) {
       Node& node = at(v);
@@ -119,7 +112,7 @@ void Graph::broke(TaskIndex task, std::vector<Broken>& broken) {
   }
 }
 
-Status Graph::check_acyclic() const {
+Status Graph::check_acyclic(const std::function<std::string(TaskIndex)>& name) const {
   // Take away what waits for nothing, again and again; what is left waits for a cycle. Tasks are
   // 0..n-1, groups follow.
   const std::size_t n = tasks_.size();
@@ -158,12 +151,13 @@ Status Graph::check_acyclic() const {
       if (i == first) break;
       if (first == incoming.size()) first = i;
       if (++named > 8) break;
-      text += (text.empty() ? "" : ", which waits for ") + std::string(ids_[i]);
+      text += (text.empty() ? "" : ", which waits for ") + name({static_cast<std::uint32_t>(i)});
     }
   }
-  text += named > 8 ? ", and so on" : ", which waits for " + std::string(ids_[first]);
+  const std::string first_name = name({static_cast<std::uint32_t>(first)});
+  text += named > 8 ? ", and so on" : ", which waits for " + first_name;
   return Error{.what = "tasks wait for each other: " + text,
-               .where = "task " + std::string(ids_[first]),
+               .where = "task " + first_name,
                .hint = "take one of them out of `after`",
                .code = ExitCode::usage};
 }

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,12 +37,10 @@ class Graph {
     TaskIndex root;
   };
 
-  /// Adds the next task: its index is the number of tasks added before. The texts must live as long
-  /// as the graph.
-  TaskIndex add(std::string_view id, std::string_view name);
-  std::optional<TaskIndex> find_task(std::string_view id) const;
-  /// What an entry of `after` means: the task of that id, else the group of that name.
-  std::optional<Vertex> find(std::string_view id_or_name) const;
+  /// Adds the next task: its index is the number of tasks added before. It joins the group of that
+  /// name, if there is one; the text must live as long as the graph.
+  TaskIndex add(std::string_view group);
+  std::optional<Vertex> find_group(std::string_view name) const;
 
   /// Closes a group: members that come later form a new one.
   void seal(Vertex vertex) { at(vertex).sealed = true; }
@@ -60,7 +59,7 @@ class Graph {
   void broke(TaskIndex task, std::vector<Broken>& broken);
 
   /// An error that names tasks which wait for each other, if there are any.
-  Status check_acyclic() const;
+  Status check_acyclic(const std::function<std::string(TaskIndex)>& name) const;
 
  private:
   static constexpr std::uint32_t none = 0xffffffffu;
@@ -90,8 +89,7 @@ class Graph {
   std::vector<Node> groups_;
   std::vector<TaskIndex> group_broken_by_;
   std::vector<Edge> edges_;
-  std::vector<std::string_view> ids_;
-  std::unordered_map<std::string_view, TaskIndex> by_id_;
+  std::vector<Vertex> finished_;                                 ///< reused
   std::unordered_map<std::string_view, std::uint32_t> by_name_;  ///< the group that new members join
 };
 

@@ -5,13 +5,29 @@
 #include "core/endpoint.hpp"
 #include "core/events.hpp"
 #include "core/messages.hpp"
+#include "core/task_family.hpp"
 
 namespace trireme::pilot {
+
+/// The order to start a part of an attempt. The task is written out only where it is wanted.
+struct StartOrder {
+  AttemptId id;
+  std::uint32_t first_rank = 0;
+  std::uint32_t local_ranks = 1;
+  const TaskFamily& family;
+  std::uint32_t instance = 0;
+
+  StartTask message() const {
+    return {.id = id, .first_rank = first_rank, .local_ranks = local_ranks, .task = family.instance(instance)};
+  }
+};
 
 class Output {
  public:
   virtual ~Output() = default;
   virtual void send(Rank to, ToAgent message) = 0;
+  /// The same for the most frequent message.
+  virtual void start(Rank to, const StartOrder& order) { send(to, order.message()); }
   /// An event for the log; the edge gives it its time.
   virtual void record(EventBody event) = 0;
   /// What all ranks shall know of a service from now on. The edge collects these into epochs.

@@ -30,26 +30,30 @@ Pilot::Pilot(Options options, Output& output)
 
 // --- what to run ---------------------------------------------------------------------------------
 
-Status Pilot::submit_all(WorkflowDescription workflow) {
+Status Pilot::submit_all(WorkflowDescription workflow, std::vector<TaskFamily> families) {
   if (phase_ != Phase::loading) return too_late();
   options_.stop_on_failure = options_.stop_on_failure || workflow.stop_on_failure;
   const std::uint32_t first = services_.size();
   if (Status status = services_.declare(std::move(workflow.services)); !status) return status;
   for (std::uint32_t i = first; i < services_.size(); ++i) record_declared({i});
-  return tasks_.submit(std::move(workflow.tasks));
+  std::vector<TaskFamily> all;
+  all.reserve(workflow.tasks.size() + families.size());
+  for (TaskDescription& task : workflow.tasks) all.emplace_back(std::move(task));
+  for (TaskFamily& family : families) all.push_back(std::move(family));
+  return tasks_.submit(std::move(all));
 }
 
 Result<TaskIndex> Pilot::submit(TaskDescription task, MonoTime now) {
   if (phase_ > Phase::running) return too_late();
   if (phase_ == Phase::running) {
-    const Shape shape{task.per_rank, task.ranks};
+    const Shape shape = tasks_.shape_of(task);
     if (!scheduler_.possible(scheduler_.shape_index(shape))) {
       return task_does_not_fit({task.id, shape}, scheduler_);
     }
   }
-  std::vector<TaskDescription> tasks;
-  tasks.push_back(std::move(task));
-  if (Status status = tasks_.submit(std::move(tasks)); !status) return status.error();
+  std::vector<TaskFamily> families;
+  families.emplace_back(std::move(task));
+  if (Status status = tasks_.submit(std::move(families)); !status) return status.error();
   settle(now);
   return TaskIndex{static_cast<std::uint32_t>(tasks_.counts().total - 1)};
 }

@@ -65,8 +65,8 @@ class Pilot {
   // --- what to run -----------------------------------------------------------------------------
 
   /// Takes a whole workflow; its parts may name each other in any order. Only while loading, and
-  /// after an error the pilot is of no use any more.
-  Status submit_all(WorkflowDescription workflow);
+  /// after an error the pilot is of no use any more. `families` are more tasks, of which there are many.
+  Status submit_all(WorkflowDescription workflow, std::vector<TaskFamily> families = {});
   /// A task that names only what has been submitted and declared before. While running it must also
   /// fit the machine.
   Result<TaskIndex> submit(TaskDescription task, MonoTime now);
@@ -116,7 +116,8 @@ class Pilot {
   std::optional<TaskIndex> find_task(std::string_view id) const { return tasks_.find(id); }
   bool has_task(TaskIndex task) const { return tasks_.exists(task); }
   TaskState task_state(TaskIndex task) const { return tasks_.state(task); }
-  const TaskDescription& task(TaskIndex task) const { return tasks_.description(task); }
+  std::string task_id(TaskIndex task) const { return tasks_.id(task); }
+  TaskDescription task(TaskIndex task) const { return tasks_.description(task); }
   const ServiceDescription& service(ServiceIndex service) const { return services_.description(service); }
   const Scheduler& scheduler() const { return scheduler_; }
 

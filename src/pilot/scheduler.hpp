@@ -5,13 +5,21 @@
 // order of their heads. A node is only handed what fits its free resources now.
 //
 // Where: a task of one rank and at most one core goes to the node with the most room, so that small
-// tasks spread over all nodes. A larger one goes to the node with the least room that still holds
-// it, so that large holes stay large. Ranks that fit no single node are spread over as few nodes as
-// possible, and only if all of them can be placed at once.
+// tasks spread over all nodes; but where somebody waits for several nodes, and for larger tasks, it
+// is the node with the least room that still holds it, so that large holes stay large. Ranks that
+// fit no single node are spread over as few nodes as possible, and only if all of them can be placed
+// at once.
 //
-// Nothing starves: a head that was overtaken defaults::overtakes times reserves the nodes where it
-// will fit first, and what comes after it in order is kept off these until it is placed. One shape
-// at a time holds a reservation.
+// What fits nowhere is not looked for again: a shape that was blocked looks only at the nodes that
+// got something back since, and one with several ranks keeps count of how many of them there is
+// room for.
+//
+// Nothing starves: a queue that was overtaken defaults::overtakes times reserves the nodes where its
+// head will fit first, and nodes that come free as a whole; what comes after it in order is kept off
+// these until it is placed. One shape at a time holds a reservation.
+//
+// Shapes that are to be colocated go where the first of them went. An exclusive one goes to empty
+// nodes, which nothing else enters while it is there.
 //
 // Replicas of services have seats. A seat is chosen among what the nodes have beside other seats,
 // whether tasks run there or not; a node with a seat that is not yet occupied is handed no tasks.
@@ -19,23 +27,30 @@
 // stranded and never silently waits.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
-#include <set>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "core/ids.hpp"
 #include "core/resources.hpp"
+#include "pilot/node_index.hpp"
 #include "pilot/room.hpp"
+#include "pilot/task_queue.hpp"
 
 namespace trireme::pilot {
+
+using ColocateIndex = Id<struct ColocateTag>;  ///< tasks with the same `colocate`
 
 /// What a task asks for.
 struct Shape {
   Resources per_rank;
   std::uint32_t ranks = 1;
+  std::uint32_t ranks_per_node = 0;  ///< exactly so many on a node, fewer on the last; 0: as they fit
+  bool exclusive = false;            ///< on nodes where nothing else is
+  ColocateIndex colocate;
   auto operator<=>(const Shape&) const = default;
 };
 using ShapeIndex = Id<struct ShapeTag>;
@@ -51,7 +66,7 @@ struct Part {
 /// A decision: this task, there. All its parts have been taken out of what is free.
 struct Placement {
   TaskIndex task;
-  std::vector<Part> parts;  ///< in order of first_rank
+  std::vector<Part> parts;  ///< in order of first_rank, which is that of nodes
 };
 
 /// Where a replica lives, from when it is given the place until it gives it up.
@@ -71,7 +86,10 @@ class Scheduler {
   struct Node {
     bool alive = false;
     bool reserved = false;         ///< for the shape that holds the reservation
+    bool exclusive = false;        ///< one attempt has it for itself
     std::uint32_t unoccupied = 0;  ///< seats whose replicas wait for tasks to end
+    std::uint32_t seats = 0;       ///< all of them
+    std::uint32_t taken = 0;       ///< parts and replicas that are there now
     Resources total;
     Room free;    ///< now
     Room beside;  ///< when no task runs
@@ -96,6 +114,8 @@ class Scheduler {
   void release(ShapeIndex shape, const Part& part);
   /// Whether the shape fits beside all seats once no task runs.
   bool possible(ShapeIndex shape);
+  /// How many ranks of the shape there is room for once no task runs.
+  std::uint64_t ranks_beside_seats(const Shape& shape) const;
   /// Empties the queues of shapes that `next` found to be impossible.
   std::vector<std::pair<TaskIndex, ShapeIndex>> take_stranded();
 
@@ -109,60 +129,75 @@ class Scheduler {
   void vacate(const Seat& seat, const Resources& per_replica);
 
  private:
-  struct Entry {
-    std::int32_t priority = 0;
-    TaskIndex task;
-    /// std heap functions keep the largest in front: the highest priority, then the first
-    /// submitted.
-    friend bool operator<(const Entry& a, const Entry& b) {
-      return a.priority != b.priority ? a.priority < b.priority : a.task > b.task;
-    }
-  };
+  using Entry = TaskQueue::Entry;
   struct Queue {
     Shape shape;
-    std::vector<Entry> heap;       ///< may hold tasks that were removed, but not in front
-    std::uint64_t blocked_at = 0;  ///< the version at which the head did not fit
-    std::uint32_t overtaken = 0;   ///< times, since its head came to the front
-    std::uint64_t checked_at = 0;  ///< the capacity for which `possible` holds
+    TaskQueue tasks;                      ///< may hold tasks that were removed, but not in front
+    std::uint64_t blocked_at = 0;         ///< nodes freed when the head fitted nowhere; 0: not known
+    std::uint64_t checked_at = 0;         ///< the capacity for which `possible` holds
+    std::array<std::uint64_t, 2> room{};  ///< ranks that fit now, if there are several: on nodes not reserved, on all
+    std::uint32_t overtaken = 0;          ///< times, since something waits here
     bool possible = true;
   };
   struct Turn {
     Entry head;
     ShapeIndex shape;
-    friend bool operator<(const Turn& a, const Turn& b) { return b.head < a.head; }
+    bool before(const Turn& other) const { return head == other.head ? shape < other.shape : head.before(other.head); }
+  };
+  struct Colocation {
+    std::vector<Rank> nodes;         ///< where the first one went; empty until then
+    std::vector<ShapeIndex> shapes;  ///< of its tasks
   };
   /// What a request takes the most of: the amount by which nodes are searched for it.
   enum class Measure : std::uint8_t { cores, gpus, coreless };
-  using Amount = std::pair<std::uint64_t, Rank>;
+  static constexpr std::size_t measures = 3;
 
   static Measure measure_of(const Resources& per_rank);
-  static std::uint64_t amount(const Room& room, Measure measure);
-  std::set<Amount>& index(Measure m) { return by_amount_[static_cast<std::size_t>(m)]; }
+  static std::uint32_t amount(const Room& room, Measure measure);
+  Node& at(Rank rank) { return nodes_[static_cast<std::size_t>(rank)]; }
+  const Node& at(Rank rank) const { return nodes_[static_cast<std::size_t>(rank)]; }
+  NodeIndex& index(Measure m) { return by_amount_[static_cast<std::size_t>(m)]; }
   template <typename Change>
   void change_free(Rank rank, Change change);
-  bool usable(Rank rank, bool reserved_too) const;
-  std::optional<Rank> find_node(const Shape& shape, bool reserved_too);
-  bool place(const Shape& shape, bool reserved_too, std::vector<Part>& parts);
-  bool place_over_nodes(const Shape& shape, bool reserved_too, std::vector<Part>& parts);
-  void put(const Shape& shape, Rank rank, std::uint32_t ranks, std::vector<Part>& parts);
+  template <typename Change>
+  void change_standing(Rank rank, Change change);
+  void freed(Rank rank);
+
+  // Queues.
   TaskIndex pop(ShapeIndex shape);
-  void head_changed(ShapeIndex shape, std::optional<Entry> before);
-  void reserve(ShapeIndex shape);
-  void lift_reservation();
+  void move_turn(ShapeIndex shape, std::optional<Entry> before);
   void capacity_changed();
 
+  // Placing.
+  static Resources whole(const Node& node);
+  bool usable(Rank rank, bool reserved_too) const;
+  std::uint32_t ranks_on(const Shape& shape, Rank rank, bool now) const;
+  void count(Rank rank, bool add);
+  void recount(ShapeIndex shape);
+  bool may_begin(const Shape& shape, Rank rank) const;
+  std::optional<Rank> find_node(const Queue& queue, bool reserved_too);
+  bool place(ShapeIndex shape, bool reserved_too, std::vector<Part>& parts);
+  bool place_over_nodes(const Shape& shape, bool reserved_too, std::vector<Part>& parts);
+  void put(const Shape& shape, Rank rank, std::uint32_t ranks, std::vector<Part>& parts);
+  void settle_colocation(const Shape& shape, const std::vector<Part>& parts);
+  void reserve(ShapeIndex shape);
+  void capture(Rank rank);
+  void lift_reservation();
+
   std::vector<Node> nodes_;
-  std::set<Amount> by_amount_[3];  ///< living nodes by what they have free, for each Measure
-  std::uint64_t free_cores_ = 0;   ///< of all nodes
+  NodeIndex by_amount_[measures];  ///< living nodes by what they have free
   std::vector<Queue> shapes_;
   std::vector<std::pair<Shape, ShapeIndex>> known_;  ///< sorted
-  std::set<Turn> order_;                             ///< queues that are not empty
-  std::vector<bool> queued_;                         ///< by task
+  std::vector<Turn> order_;                          ///< queues that are not empty, in order
+  std::vector<ShapeIndex> wide_;                     ///< those of them with several ranks
+  std::vector<Colocation> colocations_;
+  std::vector<bool> queued_;  ///< by task
   std::vector<ShapeIndex> stranded_;
   ShapeIndex holder_;  ///< of the reservation
   SeatPolicy seat_policy_ = SeatPolicy::spread;
-  std::uint64_t version_ = 1;   ///< counts up when something that was blocked may fit
-  std::uint64_t capacity_ = 1;  ///< counts up when `possible` may change
+  std::vector<Rank> freed_;         ///< nodes that may hold more than before, in the order in which they came to
+  std::uint64_t freed_before_ = 1;  ///< how many there were before those in freed_
+  std::uint64_t capacity_ = 1;      ///< counts up when `possible` may change
 };
 
 }  // namespace trireme::pilot

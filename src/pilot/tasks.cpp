@@ -39,14 +39,6 @@ std::string command_line(const TaskDescription& task) {
   return text.substr(0, end) + "…";
 }
 
-std::string why(const AttemptEnd& end) {
-  if (!end.reason.empty()) return end.reason;
-  if (end.outcome == Outcome::timeout) return "it was ended by its timeout";
-  if (end.signal != 0) return "signal " + std::to_string(end.signal);
-  if (end.outcome == Outcome::failed) return "exit code " + std::to_string(end.exit_code);
-  return std::string(to_string(end.outcome));
-}
-
 }  // namespace
 
 // --- submission ----------------------------------------------------------------------------------
@@ -57,58 +49,70 @@ void Tasks::add_service(std::string_view name) {
   service_by_name_.emplace(name, index);
 }
 
-Status Tasks::check(std::span<const TaskDescription> tasks) const {
-  const bool together = tasks.size() > 1;  // one task alone cannot mean itself
-  std::unordered_set<std::string_view> ids;
-  std::unordered_set<std::string_view> names;
-  for (const TaskDescription& task : tasks) {
-    if (task.id.empty()) return usage_error("a task has no id", task.name);
-    if (task.ranks == 0) return usage_error("it has no ranks", task.id, "give it at least one");
-    if (graph_.find_task(task.id) || !ids.insert(task.id).second) {
-      return usage_error("there is already a task with this id", task.id, "give each task an id of its own");
+std::optional<Graph::Vertex> Tasks::find_before(std::string_view id_or_name) const {
+  if (const auto task = names_.find(id_or_name)) return Graph::Vertex{task->value, false};
+  return graph_.find_group(id_or_name);
+}
+
+Status Tasks::check(std::span<const TaskFamily> families) const {
+  const bool together = families.size() > 1;  // one task alone cannot mean itself
+  TaskNames new_names;
+  std::unordered_set<std::string_view> groups;
+  for (const TaskFamily& family : families) {
+    const TaskDescription& task = family.shared();
+    if (family.single() && task.id.empty()) return usage_error("a task has no id", task.name);
+    if (task.ranks == 0) return usage_error("it has no ranks", family.id(0), "give it at least one");
+    if (names_.clashes(family) || new_names.clashes(family)) {
+      return usage_error("there is already a task with this id", family.id(0), "give each task an id of its own");
     }
-    names.insert(task.name);
+    new_names.add(family, {});
+    groups.insert(task.name);
   }
-  for (const TaskDescription& task : tasks) {
+  for (const TaskFamily& family : families) {
+    const TaskDescription& task = family.shared();
     for (const std::string& entry : task.after) {
-      const bool here = together && (ids.contains(entry) || names.contains(entry));
-      if (!here && !graph_.find(entry)) {
-        return usage_error("it comes after " + entry + ", but there is no such task", task.id,
+      const bool here = together && (new_names.find(entry) || groups.contains(entry));
+      if (!here && !find_before(entry)) {
+        return usage_error("it comes after " + entry + ", but there is no such task", family.id(0),
                            "name tasks that are in the workflow or were submitted before");
       }
     }
     for (const std::string& service : task.services) {
       if (!service_by_name_.contains(service)) {
-        return usage_error("it needs service " + service + ", but there is no such service", task.id);
+        return usage_error("it needs service " + service + ", but there is no such service", family.id(0));
       }
     }
   }
   return {};
 }
 
-Status Tasks::submit(std::vector<TaskDescription> tasks) {
-  if (Status status = check(tasks); !status) return status;
+Status Tasks::submit(std::vector<TaskFamily> families) {
+  if (Status status = check(families); !status) return status;
   const auto first = static_cast<std::uint32_t>(tasks_.size());
-  const auto end = first + static_cast<std::uint32_t>(tasks.size());
   // One task alone means what was there before it; tasks that come together may mean each other.
-  const bool alone = tasks.size() == 1;
+  const bool alone = families.size() == 1;
   std::vector<Graph::Vertex> before;
+  const auto find_all = [&](const TaskDescription& task) {
+    before.clear();
+    for (const std::string& entry : task.after) before.push_back(*find_before(entry));
+  };
   if (alone) {
-    for (const std::string& entry : tasks[0].after) before.push_back(*graph_.find(entry));
+    find_all(families[0].shared());
     for (Graph::Vertex vertex : before) graph_.seal(vertex);
   }
-  for (TaskDescription& task : tasks) add(std::move(task));
+  for (TaskFamily& family : families) add(std::move(family));
+  const auto end = static_cast<std::uint32_t>(tasks_.size());
 
   std::vector<std::pair<TaskIndex, TaskIndex>> broken;
   for (std::uint32_t i = first; i < end; ++i) {
-    const std::vector<std::string>& after = descriptions_[i]->after;
-    for (std::size_t k = 0; k < after.size(); ++k) {
-      const Graph::Vertex vertex = alone ? before[k] : *graph_.find(after[k]);
+    if (!alone && (i == first || tasks_[i].family != tasks_[i - 1].family)) find_all(shared({i}));
+    for (Graph::Vertex vertex : before) {
       if (const auto by = graph_.wait_for({i}, vertex)) broken.emplace_back(TaskIndex{i}, *by);
     }
   }
   if (!alone) {
-    if (Status status = graph_.check_acyclic(); !status) return status;
+    const Status status = graph_.check_acyclic([this](TaskIndex task) { return id(task); });
+    if (!status) return status;
   }
   for (std::uint32_t i = first; i < end; ++i) connect({i});
   for (const auto& [task, by] : broken) {
@@ -121,17 +125,35 @@ Status Tasks::submit(std::vector<TaskDescription> tasks) {
   return {};
 }
 
-void Tasks::add(TaskDescription task) {
-  const ShapeIndex shape = scheduler_.shape_index({task.per_rank, task.ranks});
-  tasks_.push_back({.priority = task.priority, .retries = task.retries, .shape = shape});
-  descriptions_.push_back(std::make_unique<const TaskDescription>(std::move(task)));
-  ++counts_.total;
-  graph_.add(descriptions_.back()->id, descriptions_.back()->name);
+Shape Tasks::shape_of(const TaskDescription& task) {
+  return {.per_rank = task.per_rank, .ranks = task.ranks, .colocate = {}};
+}
+
+void Tasks::add(TaskFamily added) {
+  const auto number = static_cast<std::uint32_t>(families_.size());
+  const ShapeIndex shape = scheduler_.shape_index(shape_of(added.shared()));
+  const TaskFamily& family = families_.emplace_back(Family{std::move(added), shape}).tasks;
+  const TaskDescription& task = family.shared();
+  names_.add(family, {static_cast<std::uint32_t>(tasks_.size())});
+  const std::string_view group = family.single() && task.name == task.id ? std::string_view{} : task.name;
+  for (std::uint32_t i = 0; i < family.size(); ++i) {
+    tasks_.push_back({.family = number, .instance = i, .retries = task.retries});
+    graph_.add(group);
+  }
+  counts_.total += family.size();
+}
+
+std::string Tasks::id(TaskIndex task) const {
+  return family(task).tasks.id(tasks_[task.value].instance);
+}
+
+TaskDescription Tasks::description(TaskIndex task) const {
+  return family(task).tasks.instance(tasks_[task.value].instance);
 }
 
 /// Tells the log of a task and makes it wait for its services.
 void Tasks::connect(TaskIndex index) {
-  const TaskDescription& task = description(index);
+  const TaskDescription task = description(index);
   output_.record(events::TaskSubmitted{.task = index,
                                        .id = task.id,
                                        .name = task.name,
@@ -153,7 +175,7 @@ void Tasks::connect(TaskIndex index) {
 }
 
 void Tasks::skip_if_service_failed(TaskIndex task) {
-  for (const std::string& name : description(task).services) {
+  for (const std::string& name : shared(task).services) {
     const Service& service = services_[service_by_name_.find(name)->second.value];
     if (service.failed) return skip(task, failed_text(service));
   }
@@ -162,7 +184,7 @@ void Tasks::skip_if_service_failed(TaskIndex task) {
 bool Tasks::mark_done(std::string_view id) {
   const auto task = find(id);
   if (!task || state(*task) == TaskState::running || is_final(state(*task))) return false;
-  if (state(*task) == TaskState::ready) scheduler_.remove(*task, tasks_[task->value].shape);
+  if (state(*task) == TaskState::ready) scheduler_.remove(*task, shape(*task));
   end_task(*task, TaskState::done, "a former run has done it");
   return true;
 }
@@ -176,12 +198,12 @@ std::vector<TaskNeed> Tasks::needs() const {
   std::vector<TaskNeed> needs;
   std::vector<bool> seen;
   for (std::uint32_t i = 0; i < tasks_.size(); ++i) {
-    const std::uint32_t shape = tasks_[i].shape.value;
     if (is_final(tasks_[i].state)) continue;
-    if (seen.size() <= shape) seen.resize(shape + 1);
-    if (seen[shape]) continue;
-    seen[shape] = true;
-    needs.push_back({descriptions_[i]->id, scheduler_.shape(tasks_[i].shape)});
+    const ShapeIndex index = shape({i});
+    if (seen.size() <= index.value) seen.resize(index.value + std::size_t{1});
+    if (seen[index.value]) continue;
+    seen[index.value] = true;
+    needs.push_back({id({i}), scheduler_.shape(index)});
   }
   return needs;
 }
@@ -192,7 +214,7 @@ void Tasks::make_ready(TaskIndex index) {
   Task& task = tasks_[index.value];
   task.state = TaskState::ready;
   output_.record(events::TaskChanged{.task = index, .state = TaskState::ready, .reason = ""});
-  scheduler_.enqueue(index, task.shape, task.priority);
+  scheduler_.enqueue(index, shape(index), shared(index).priority);
 }
 
 void Tasks::end_task(TaskIndex index, TaskState state, const std::string& reason, bool tell_others) {
@@ -213,7 +235,7 @@ void Tasks::end_task(TaskIndex index, TaskState state, const std::string& reason
       break;
   }
   if (state == TaskState::failed && first_failure_.empty()) {
-    first_failure_ = "task " + description(index).id + " failed: " + reason;
+    first_failure_ = "task " + id(index) + " failed: " + reason;
   }
   if (!tell_others) return;
   if (state == TaskState::done) {
@@ -232,7 +254,7 @@ void Tasks::end_task(TaskIndex index, TaskState state, const std::string& reason
 /// A task that has not started will never run.
 void Tasks::skip(TaskIndex index, const std::string& reason) {
   const Task& task = tasks_[index.value];
-  if (task.state == TaskState::ready) scheduler_.remove(index, task.shape);
+  if (task.state == TaskState::ready) scheduler_.remove(index, shape(index));
   end_task(index, TaskState::skipped, reason);
 }
 
@@ -243,12 +265,12 @@ std::string Tasks::failed_text(const Service& service) {
 std::string Tasks::broken_text(TaskIndex after, TaskIndex root) const {
   const auto how = [&](TaskIndex task) {
     const TaskState s = state(task);
-    return description(task).id + (s == TaskState::failed      ? " failed"
-                                   : s == TaskState::cancelled ? " was cancelled"
-                                                               : " was skipped");
+    return id(task) + (s == TaskState::failed      ? " failed"
+                       : s == TaskState::cancelled ? " was cancelled"
+                                                   : " was skipped");
   };
-  const std::string& id = description(after).id;
-  std::string text = "it comes after " + id + ", which" + how(after).substr(id.size());
+  const std::string name = id(after);
+  std::string text = "it comes after " + name + ", which" + how(after).substr(name.size());
   if (after != root) text += " because " + how(root);
   return text;
 }
@@ -263,7 +285,7 @@ Status Tasks::cancel(TaskIndex index, const std::string& reason) {
     ask_to_end(attempt, reason);
     return {};
   }
-  if (task.state == TaskState::ready) scheduler_.remove(index, task.shape);
+  if (task.state == TaskState::ready) scheduler_.remove(index, shape(index));
   end_task(index, TaskState::cancelled, reason);
   return {};
 }
@@ -288,169 +310,6 @@ void Tasks::on_service_failed(ServiceIndex index, const std::string& reason) {
   const std::string text = failed_text(service);
   for (TaskIndex task : std::exchange(service.users, {})) {
     if (state(task) == TaskState::waiting || state(task) == TaskState::ready) skip(task, text);
-  }
-}
-
-// --- attempts ------------------------------------------------------------------------------------
-
-void Tasks::start_ready() {
-  while (scheduler_.next(placement_)) start(placement_);
-  for (const auto& [task, shape] : scheduler_.take_stranded()) {
-    const TaskNeed need{description(task).id, scheduler_.shape(shape)};
-    end_task(task, TaskState::failed, task_does_not_fit(need, scheduler_).what);
-  }
-}
-
-void Tasks::start(const Placement& placement) {
-  if (free_slots_.empty()) {
-    free_slots_.push_back(static_cast<std::uint32_t>(attempts_.size()));
-    attempts_.emplace_back();
-  }
-  Task& task = tasks_[placement.task.value];
-  task.slot = free_slots_.back();
-  free_slots_.pop_back();
-  task.state = TaskState::running;
-  task.ending = Ending::no;
-  ++counts_.running;
-  if (task.attempt > 0) ++counts_.retried;
-
-  Attempt& attempt = attempts_[task.slot];
-  attempt.task = placement.task;
-  attempt.open_parts = static_cast<std::uint32_t>(placement.parts.size());
-  attempt.outcome = Outcome::done;
-  attempt.asked = false;
-  attempt.parts.clear();
-  const AttemptId id{placement.task, task.attempt};
-  for (const Part& part : placement.parts) {
-    attempt.parts.push_back({part, false});
-    output_.record(events::AttemptPlaced{.attempt = id, .rank = part.rank, .local_ranks = part.local_ranks});
-    output_.send(part.rank, StartTask{.id = id,
-                                      .first_rank = part.first_rank,
-                                      .local_ranks = part.local_ranks,
-                                      .task = description(placement.task)});
-  }
-}
-
-/// The part of an attempt that runs there now; null for what is long over.
-Tasks::LivePart* Tasks::live_part(Rank rank, AttemptId id) {
-  if (!exists(id.task)) return nullptr;
-  const Task& task = tasks_[id.task.value];
-  if (task.state != TaskState::running || task.attempt != id.attempt) return nullptr;
-  for (LivePart& part : attempts_[task.slot].parts) {
-    if (part.part.rank == rank && !part.ended) return &part;
-  }
-  return nullptr;
-}
-
-void Tasks::on_started(Rank rank, const TaskStarted& started) {
-  if (live_part(rank, started.id) == nullptr) return;
-  output_.record(events::AttemptStarted{.attempt = started.id,
-                                        .rank = rank,
-                                        .pid = started.pid,
-                                        .started = started.time,
-                                        .cores = started.cores,
-                                        .gpus = started.gpus});
-}
-
-void Tasks::on_ended(Rank rank, const TaskEnded& ended) {
-  LivePart* part = live_part(rank, ended.id);
-  if (part != nullptr) end_part(attempts_[tasks_[ended.id.task.value].slot], *part, ended.end);
-}
-
-void Tasks::end_part(Attempt& attempt, LivePart& part, const AttemptEnd& end) {
-  const Task& task = tasks_[attempt.task.value];
-  part.ended = true;
-  output_.record(events::AttemptEnded{.attempt = {attempt.task, task.attempt}, .rank = part.part.rank, .end = end});
-  scheduler_.release(task.shape, part.part);
-  if (end.outcome != Outcome::done && attempt.outcome == Outcome::done) {
-    attempt.outcome = end.outcome;
-    attempt.reason = why(end);
-  }
-  if (--attempt.open_parts == 0) {
-    end_attempt(attempt);
-  } else if (end.outcome != Outcome::done) {
-    ask_to_end(attempt, "its part on node " + std::to_string(part.part.rank) + " ended: " + attempt.reason);
-  }
-}
-
-void Tasks::end_attempt(Attempt& attempt) {
-  const TaskIndex index = attempt.task;
-  Task& task = tasks_[index.value];
-  free_slots_.push_back(std::exchange(task.slot, none));
-  --counts_.running;
-  if (attempt.outcome == Outcome::done) {
-    end_task(index, TaskState::done, "");
-    return;
-  }
-  if (task.ending == Ending::stopped) {
-    ++stopped_;
-    end_task(index, TaskState::cancelled, attempt.end_reason, false);
-    return;
-  }
-  if (task.ending == Ending::cancelled) {
-    end_task(index, TaskState::cancelled, attempt.end_reason);
-    return;
-  }
-  const bool free_retry = attempt.outcome == Outcome::lost && task.losses < defaults::node_losses;
-  if (!free_retry && task.retries == 0) {
-    end_task(index, TaskState::failed, attempt.reason);
-    return;
-  }
-  if (free_retry) {
-    ++task.losses;
-  } else {
-    --task.retries;
-  }
-  ++task.attempt;
-  make_ready(index);
-}
-
-/// Decides what the task will be once its attempt has ended; the first to decide is the one who is
-/// named.
-void Tasks::end_for(Attempt& attempt, Ending ending, const std::string& reason) {
-  Task& task = tasks_[attempt.task.value];
-  if (task.ending != Ending::no) return;
-  task.ending = ending;
-  attempt.end_reason = reason;
-}
-
-void Tasks::ask_to_end(Attempt& attempt, const std::string& reason) {
-  if (std::exchange(attempt.asked, true)) return;
-  const AttemptId id{attempt.task, tasks_[attempt.task.value].attempt};
-  for (const LivePart& part : attempt.parts) {
-    if (!part.ended) output_.send(part.part.rank, CancelTask{.id = id, .reason = reason});
-  }
-}
-
-void Tasks::on_node_lost(Rank rank, const std::string& reason) {
-  const AttemptEnd end{
-      .outcome = Outcome::lost, .reason = "node " + std::to_string(rank) + " was lost: " + reason, .usage = {}};
-  for (Attempt& attempt : attempts_) end_parts(attempt, rank, end);
-}
-
-void Tasks::stop_running(const std::string& reason) {
-  for (Attempt& attempt : attempts_) {
-    if (attempt.open_parts == 0) continue;
-    end_for(attempt, Ending::stopped, reason);
-    ask_to_end(attempt, reason);
-  }
-}
-
-void Tasks::abandon(std::optional<Rank> rank, const std::string& reason) {
-  const AttemptEnd end{.outcome = Outcome::cancelled, .reason = reason, .usage = {}};
-  for (Attempt& attempt : attempts_) {
-    if (attempt.open_parts == 0) continue;
-    end_for(attempt, Ending::stopped, reason);
-    attempt.asked = true;
-    end_parts(attempt, rank, end);
-  }
-}
-
-/// Ends the parts that run on a node, or all of them.
-void Tasks::end_parts(Attempt& attempt, std::optional<Rank> rank, const AttemptEnd& end) {
-  for (LivePart& part : attempt.parts) {
-    if (attempt.open_parts == 0) return;
-    if (!part.ended && (!rank || part.part.rank == *rank)) end_part(attempt, part, end);
   }
 }
 

@@ -10,11 +10,12 @@
 // ended; the other parts are then cancelled, and the attempt is over when all have ended. A lost node ends its parts as
 // `lost`; such an attempt counts, but uses up a retry only after defaults::node_losses of them.
 //
-// What is asked at each step (a few words per task) is kept apart from the descriptions, which are only read when an
-// attempt starts. Nothing but `needs` scans all tasks.
+// What is asked at each step (a few words per task) is kept apart from the descriptions, which tasks of one family share and
+// which are only read when an attempt starts. Nothing but `needs` scans all tasks.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
@@ -27,10 +28,12 @@
 #include "core/ids.hpp"
 #include "core/messages.hpp"
 #include "core/states.hpp"
+#include "core/task_family.hpp"
 #include "pilot/fit.hpp"
 #include "pilot/graph.hpp"
 #include "pilot/output.hpp"
 #include "pilot/scheduler.hpp"
+#include "pilot/task_names.hpp"
 
 namespace trireme::pilot {
 
@@ -55,7 +58,7 @@ class Tasks {
 
   /// Adds tasks that may refer to each other in any order. Nothing is added if a name is wrong;
   /// after an error about tasks that wait for each other this object is of no use any more.
-  Status submit(std::vector<TaskDescription> tasks);
+  Status submit(std::vector<TaskFamily> families);
   /// A former run has done this task: it counts as done. False if there is no such task or it has
   /// started or ended.
   bool mark_done(std::string_view id);
@@ -89,36 +92,47 @@ class Tasks {
   const std::string& first_failure() const { return first_failure_; }
   /// One task of each shape that tasks which have not ended ask for.
   std::vector<TaskNeed> needs() const;
-  std::optional<TaskIndex> find(std::string_view id) const { return graph_.find_task(id); }
+  std::optional<TaskIndex> find(std::string_view id) const { return names_.find(id); }
   bool exists(TaskIndex task) const { return task.value < tasks_.size(); }
   TaskState state(TaskIndex task) const { return tasks_[task.value].state; }
-  const TaskDescription& description(TaskIndex task) const { return *descriptions_[task.value]; }
+  std::string id(TaskIndex task) const;
+  /// Written out, if it is one of many.
+  TaskDescription description(TaskIndex task) const;
+  /// The shape by which the scheduler knows tasks like this.
+  static Shape shape_of(const TaskDescription& task);
 
  private:
   static constexpr std::uint32_t none = 0xffffffffu;
   enum class Ending : std::uint8_t { no, cancelled, stopped };
   struct Task {
+    std::uint32_t family = 0;
+    std::uint32_t instance = 0;
+    std::uint32_t attempt = 0;  ///< the one that runs, or the next
+    std::uint32_t retries = 0;  ///< that are left
+    std::uint32_t slot = none;  ///< of its attempt, while it runs
     TaskState state = TaskState::waiting;
     Ending ending = Ending::no;  ///< its attempt was asked to end
     std::uint8_t losses = 0;     ///< attempts lost with a node that used up no retry
-    std::int32_t priority = 0;
-    std::uint32_t attempt = 0;  ///< the one that runs, or the next
-    std::uint32_t retries = 0;  ///< that are left
+  };
+  struct Family {
+    TaskFamily tasks;
     ShapeIndex shape;
-    std::uint32_t slot = none;  ///< of its attempt, while it runs
   };
   struct LivePart {
     Part part;
     bool ended = false;
+  };
+  struct Words {
+    std::string outcome;  ///< why it is not `done`
+    std::string ending;   ///< why the task is to end, if `ending` says so
   };
   /// Slots are used again, so that starting a task allocates nothing here.
   struct Attempt {
     TaskIndex task;
     std::uint32_t open_parts = 0;  ///< 0: the slot is free
     Outcome outcome = Outcome::done;
-    std::string reason;      ///< why the outcome is not `done`
-    std::string end_reason;  ///< why the task is to end, if `ending` says so
-    bool asked = false;      ///< to end; all its parts have been told
+    bool asked = false;            ///< to end; all its parts have been told
+    std::unique_ptr<Words> words;  ///< once there is a reason
     std::vector<LivePart> parts;
   };
   struct Service {
@@ -129,12 +143,17 @@ class Tasks {
     std::vector<TaskIndex> waiting;  ///< for it to be ready
     std::vector<TaskIndex> users;
   };
-  Status check(std::span<const TaskDescription> tasks) const;
-  void add(TaskDescription task);
+  Status check(std::span<const TaskFamily> families) const;
+  void add(TaskFamily family);
   void connect(TaskIndex task);
+  const Family& family(TaskIndex task) const { return families_[tasks_[task.value].family]; }
+  const TaskDescription& shared(TaskIndex task) const { return family(task).tasks.shared(); }
+  ShapeIndex shape(TaskIndex task) const { return family(task).shape; }
+  std::optional<Graph::Vertex> find_before(std::string_view id_or_name) const;
   void skip_if_service_failed(TaskIndex task);
   void make_ready(TaskIndex task);
-  void start(const Placement& placement);
+  void start(Placement& placement);
+  static Words& words(Attempt& attempt);
   LivePart* live_part(Rank rank, AttemptId id);
   void end_part(Attempt& attempt, LivePart& part, const AttemptEnd& end);
   void end_parts(Attempt& attempt, std::optional<Rank> rank, const AttemptEnd& end);
@@ -150,7 +169,8 @@ class Tasks {
   Output& output_;
   Graph graph_;
   std::vector<Task> tasks_;
-  std::vector<std::unique_ptr<const TaskDescription>> descriptions_;
+  std::deque<Family> families_;  ///< a deque: names are views into its elements
+  TaskNames names_;
   std::vector<Attempt> attempts_;
   std::vector<std::uint32_t> free_slots_;
   std::vector<Service> services_;

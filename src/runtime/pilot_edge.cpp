@@ -282,7 +282,7 @@ void PilotEdge::settle_waiters() {
 
 TaskResult PilotEdge::result_of(TaskIndex task) const {
   TaskResult result;
-  const std::string& id = pilot_.task(task).id;
+  const std::string id = pilot_.task_id(task);
   switch (pilot_.task_state(task)) {
     case TaskState::failed:
       result.state = TaskResult::State::failed;
