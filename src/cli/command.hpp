@@ -36,6 +36,7 @@ void add_services(CLI::App& app, Context& context);
 void add_run(CLI::App& app, Context& context);
 void add_validate(CLI::App& app, Context& context);
 void add_plan(CLI::App& app, Context& context);
+void add_simulate(CLI::App& app, Context& context);
 void add_stop(CLI::App& app, Context& context);
 
 }  // namespace trireme::cli

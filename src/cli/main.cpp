@@ -41,6 +41,7 @@ int main(int argc, char** argv) {
   cli::add_run(app, context);
   cli::add_validate(app, context);
   cli::add_plan(app, context);
+  cli::add_simulate(app, context);
   cli::add_status(app, context);
   cli::add_explain(app, context);
   cli::add_events(app, context);

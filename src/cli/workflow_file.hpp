@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "cli/command.hpp"
-#include "core/workflow_description.hpp"
+#include "core/description.hpp"
 #include "workflow/load.hpp"
 
 namespace trireme::cli {

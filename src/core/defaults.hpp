@@ -141,7 +141,6 @@ constexpr std::size_t elf_search_files = 256;    ///< shared objects looked at t
 // Pilot.
 constexpr std::uint32_t coreless_per_node = 1024;  ///< attempts without a core of their own that a node holds at once
 constexpr std::uint32_t overtakes = 32;   ///< how often a blocked request is overtaken before it reserves its place
-constexpr std::uint32_t freed_looked_at = 64;  ///< nodes looked at one by one for a blocked request; beyond: the index
 constexpr std::uint32_t node_losses = 3;  ///< lost attempts of a task that do not use up its retries
 constexpr std::uint32_t stable_backoffs = 10;  ///< a replica ready for this many backoffs starts to count anew
 constexpr auto patience = 30s;  ///< beyond an agent's own deadline, before the pilot goes on without its answer

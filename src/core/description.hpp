@@ -1,7 +1,6 @@
 // What a workflow consists of: tasks, services, environments. Plain values, as the workflow file or the API gave them.
 //
-// Parameters are resolved before these exist. A TaskDescription is one task; a TaskFamily (core/task_family.hpp) stands for all
-// instances of a `foreach`. Templates may still hold
+// `foreach` and parameters are resolved before these exist: every TaskDescription is one task. Templates may still hold
 // runtime placeholders (core/template.hpp). DESIGN section 5 and docs/spec/workflow.md say what each key means.
 #pragma once
 
@@ -57,22 +56,6 @@ struct TaskDescription {
   Duration timeout{0};  ///< of one attempt; 0: none
   std::uint32_t retries = 0;
   std::int32_t priority = 0;  ///< higher first
-
-  /// Calls `visit` with each text that may hold placeholders.
-  template <typename Visit>
-  void each_text(Visit visit) {
-    for (Template& argument : command) visit(argument);
-    visit(script);
-    for (auto& [variable, value] : env) visit(value);
-    for (Template* text : {&cwd, &stdin_from, &stdout_to, &stderr_to}) visit(*text);
-    for (auto* stagings : {&inputs, &outputs}) {
-      for (Staging& staging : *stagings) {
-        visit(staging.from);
-        visit(staging.to);
-      }
-    }
-  }
-
   bool operator==(const TaskDescription&) const = default;
   template <typename Archive>
   void serialize(Archive& archive) {
@@ -181,6 +164,16 @@ struct EnvironmentDescription {
   void serialize(Archive& archive) {
     archive(name, setup);
   }
+};
+
+struct WorkflowDescription {
+  std::string name;
+  std::string directory;  ///< absolute path of the workflow file's folder: {workflow_dir}
+  std::vector<EnvironmentDescription> environments;
+  std::vector<ServiceDescription> services;
+  std::vector<TaskDescription> tasks;
+  bool stop_on_failure = false;  ///< `on_failure: stop`
+  bool operator==(const WorkflowDescription&) const = default;
 };
 
 }  // namespace trireme

@@ -5,6 +5,23 @@
 #include <numeric>
 
 namespace trireme {
+namespace {
+
+/// Calls `visit` with each text that may hold placeholders.
+template <typename Visit>
+void each_text(TaskDescription& task, Visit visit) {
+  for (Template& argument : task.command) visit(argument);
+  for (auto& [variable, value] : task.env) visit(value);
+  for (Template* text : {&task.script, &task.cwd, &task.stdin_from, &task.stdout_to, &task.stderr_to}) visit(*text);
+  for (auto* stagings : {&task.inputs, &task.outputs}) {
+    for (Staging& staging : *stagings) {
+      visit(staging.from);
+      visit(staging.to);
+    }
+  }
+}
+
+}  // namespace
 
 VariableValues::VariableValues(std::vector<std::string> list)
     : list_(std::move(list)), size_(list_.size()), sorted_(list_.size()) {
@@ -69,7 +86,7 @@ TaskDescription TaskFamily::instance(std::uint32_t instance) const {
     }
     return std::nullopt;
   };
-  task.each_text([&](Template& text) { text.bind(value); });
+  each_text(task, [&](Template& text) { text.bind(value); });
   return task;
 }
 

@@ -144,7 +144,22 @@ Progress::Line Progress::line(const RunView& run, MonoTime now) {
     std::snprintf(rate.data(), rate.size(), ", %.1f tasks/s",
                   static_cast<double>(over - before) * 1e9 / static_cast<double>(now - since));
   }
-  return {std::move(out), rate.data()};
+  return {std::move(out), rate.data() + time_left(now, total, over)};
+}
+
+/// ", 12m left", by the mean rate since the display began; empty while too little is known.
+std::string Progress::time_left(MonoTime now, std::uint64_t total, std::uint64_t over) {
+  if (!begun_ || over < begun_->second) begun_ = {now, over};
+  const auto& [since, before] = *begun_;
+  if (over == before || over == total || now - since < nanoseconds(defaults::progress_window)) return "";
+  const double left =
+      static_cast<double>(total - over) * static_cast<double>(now - since) / static_cast<double>(over - before);
+  const auto whole = static_cast<std::int64_t>(left / 1e9 + 0.5);
+  std::string text;
+  if (whole >= 3600) text += std::to_string(whole / 3600) + "h";
+  if (whole >= 60) text += std::to_string(whole / 60 % 60) + "m";
+  if (whole < 600) text += std::to_string(whole % 60) + "s";
+  return ", " + text + " left";
 }
 
 void Progress::draw(const Line& line, const RunView& run) {

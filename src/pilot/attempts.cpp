@@ -1,4 +1,5 @@
 // The attempts of tasks: from a placement to the end of the last part.
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -74,10 +75,10 @@ Tasks::LivePart* Tasks::live_part(Rank rank, AttemptId id) {
   if (!exists(id.task)) return nullptr;
   const Task& task = tasks_[id.task.value];
   if (task.state != TaskState::running || task.attempt != id.attempt) return nullptr;
-  for (LivePart& part : attempts_[task.slot].parts) {
-    if (part.part.rank == rank && !part.ended) return &part;
-  }
-  return nullptr;
+  std::vector<LivePart>& parts = attempts_[task.slot].parts;  // by rank
+  const auto part =
+      std::lower_bound(parts.begin(), parts.end(), rank, [](const LivePart& p, Rank r) { return p.part.rank < r; });
+  return part != parts.end() && part->part.rank == rank && !part->ended ? &*part : nullptr;
 }
 
 void Tasks::on_started(Rank rank, const TaskStarted& started) {
@@ -176,6 +177,7 @@ void Tasks::stop_running(const std::string& reason) {
 }
 
 void Tasks::abandon(std::optional<Rank> rank, const std::string& reason) {
+  if (counts_.running == 0) return;
   const AttemptEnd end{.outcome = Outcome::cancelled, .reason = reason, .usage = {}};
   for (Attempt& attempt : attempts_) {
     if (attempt.open_parts == 0) continue;

@@ -73,7 +73,8 @@ bool Graph::release(TaskIndex task) {
 
 void Graph::done(TaskIndex task, std::vector<TaskIndex>& released) {
   tasks_[task.value].standing = Standing::done;
-  std::vector<Vertex> finished{{task.value, false}};
+  std::vector<Vertex>& finished = finished_;
+  finished.assign(1, {task.value, false});
   for (std::size_t i = 0; i < finished.size(); ++i) {
     for_each_after(finished[i], [&](Vertex v) {
       Node& node = at(v);

@@ -89,6 +89,7 @@ class Graph {
   std::vector<Node> groups_;
   std::vector<TaskIndex> group_broken_by_;
   std::vector<Edge> edges_;
+  std::vector<Vertex> finished_;                                 ///< reused
   std::unordered_map<std::string_view, std::uint32_t> by_name_;  ///< the group that new members join
 };
 

@@ -6,6 +6,12 @@
 #include "pilot/scheduler_changes.hpp"
 
 namespace trireme::pilot {
+namespace {
+
+/// Nodes looked at one by one for a request that was blocked; where more came free since, the index is faster.
+constexpr std::uint64_t freed_looked_at = 64;
+
+}  // namespace
 
 /// All that an exclusive attempt takes.
 Resources Scheduler::whole(const Node& node) {
@@ -94,8 +100,9 @@ std::optional<Rank> Scheduler::find_node(const Queue& queue, bool reserved_too) 
   const auto fits = [&](Rank rank) {
     return usable(rank, reserved_too) && ranks_on(shape, rank, true) >= shape.ranks && may_begin(shape, rank);
   };
-  const bool large = shape.ranks > 1 || shape.per_rank.cores > 1;
-  const bool few = freed_before_ + freed_.size() - queue.blocked_at <= defaults::freed_looked_at;
+  // Where somebody waits for several nodes, small tasks too leave large holes large.
+  const bool large = shape.ranks > 1 || shape.per_rank.cores > 1 || !wide_.empty();
+  const bool few = freed_before_ + freed_.size() - queue.blocked_at <= freed_looked_at;
   if (queue.blocked_at >= freed_before_ && few) {
     std::optional<Rank> best;
     for (std::size_t i = queue.blocked_at - freed_before_; i < freed_.size(); ++i) {
@@ -207,6 +214,16 @@ void Scheduler::reserve(ShapeIndex index) {
     ranks += candidate.ranks;
   }
   holder_ = index;
+}
+
+/// A node that has all the room for the holder that it can ever have is kept for it, too: so the nodes of a wide task whose
+/// parts end one after the other go to the next wide one, and nobody has to wait for others to be emptied.
+void Scheduler::capture(Rank rank) {
+  if (at(rank).reserved) return;
+  const Shape& shape = shapes_[holder_.value].shape;
+  const std::uint32_t ranks = ranks_on(shape, rank, true);
+  if (ranks == 0 || ranks < ranks_on(shape, rank, false)) return;
+  change_standing(rank, [](Node& node) { node.reserved = true; });
 }
 
 void Scheduler::lift_reservation() {

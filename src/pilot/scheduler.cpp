@@ -146,7 +146,8 @@ TaskIndex Scheduler::pop(ShapeIndex shape) {
   do {
     queue.tasks.pop();
   } while (!queue.tasks.empty() && !queued_[queue.tasks.front().task.value]);
-  queue.overtaken = 0;
+  // Who comes next in this queue was overtaken as well, unless it has only just come.
+  if (queue.tasks.empty()) queue.overtaken = 0;
   move_turn(shape, head);
   if (holder_ == shape) lift_reservation();
   return head.task;
@@ -193,6 +194,7 @@ void Scheduler::release(ShapeIndex index, const Part& part) {
     node.free.give_back(shape.exclusive ? whole(node) : shape.per_rank, part.grant);
     if (shape.exclusive) node.exclusive = false;
   });
+  if (holder_.valid()) capture(part.rank);
   freed(part.rank);
 }
 

@@ -5,17 +5,18 @@
 // order of their heads. A node is only handed what fits its free resources now.
 //
 // Where: a task of one rank and at most one core goes to the node with the most room, so that small
-// tasks spread over all nodes. A larger one goes to the node with the least room that still holds
-// it, so that large holes stay large. Ranks that fit no single node are spread over as few nodes as
-// possible, and only if all of them can be placed at once.
+// tasks spread over all nodes; but where somebody waits for several nodes, and for larger tasks, it
+// is the node with the least room that still holds it, so that large holes stay large. Ranks that
+// fit no single node are spread over as few nodes as possible, and only if all of them can be placed
+// at once.
 //
 // What fits nowhere is not looked for again: a shape that was blocked looks only at the nodes that
 // got something back since, and one with several ranks keeps count of how many of them there is
 // room for.
 //
-// Nothing starves: a head that was overtaken defaults::overtakes times reserves the nodes where it
-// will fit first, and what comes after it in order is kept off these until it is placed. One shape
-// at a time holds a reservation.
+// Nothing starves: a queue that was overtaken defaults::overtakes times reserves the nodes where its
+// head will fit first, and nodes that come free as a whole; what comes after it in order is kept off
+// these until it is placed. One shape at a time holds a reservation.
 //
 // Shapes that are to be colocated go where the first of them went. An exclusive one goes to empty
 // nodes, which nothing else enters while it is there.
@@ -65,7 +66,7 @@ struct Part {
 /// A decision: this task, there. All its parts have been taken out of what is free.
 struct Placement {
   TaskIndex task;
-  std::vector<Part> parts;  ///< in order of first_rank
+  std::vector<Part> parts;  ///< in order of first_rank, which is that of nodes
 };
 
 /// Where a replica lives, from when it is given the place until it gives it up.
@@ -135,7 +136,7 @@ class Scheduler {
     std::uint64_t blocked_at = 0;         ///< nodes freed when the head fitted nowhere; 0: not known
     std::uint64_t checked_at = 0;         ///< the capacity for which `possible` holds
     std::array<std::uint64_t, 2> room{};  ///< ranks that fit now, if there are several: on nodes not reserved, on all
-    std::uint32_t overtaken = 0;          ///< times, since its head came to the front
+    std::uint32_t overtaken = 0;          ///< times, since something waits here
     bool possible = true;
   };
   struct Turn {
@@ -180,6 +181,7 @@ class Scheduler {
   void put(const Shape& shape, Rank rank, std::uint32_t ranks, std::vector<Part>& parts);
   void settle_colocation(const Shape& shape, const std::vector<Part>& parts);
   void reserve(ShapeIndex shape);
+  void capture(Rank rank);
   void lift_reservation();
 
   std::vector<Node> nodes_;

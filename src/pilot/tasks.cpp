@@ -126,8 +126,7 @@ Status Tasks::submit(std::vector<TaskFamily> families) {
 }
 
 Shape Tasks::shape_of(const TaskDescription& task) {
-  Shape shape{.per_rank = task.per_rank, .ranks = task.ranks};
-  return shape;
+  return {.per_rank = task.per_rank, .ranks = task.ranks, .colocate = {}};
 }
 
 void Tasks::add(TaskFamily added) {

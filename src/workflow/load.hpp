@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/workflow_description.hpp"
+#include "core/description.hpp"
 #include "workflow/diagnostic.hpp"
 
 namespace trireme {

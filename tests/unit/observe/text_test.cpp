@@ -283,5 +283,28 @@ TEST_CASE("progress tells the rate and the services") {
   CHECK(contains(out, "2/2 done, replicas ready 1/2, 0.2 tasks/s"));
 }
 
+TEST_CASE("progress tells how long it may still take, once it knows") {
+  std::string out;
+  Progress progress = progress_into(out, ProgressMode::plain, false);
+  Story story;
+  story.start();
+  for (std::uint32_t i = 0; i < 100; ++i) story.submit(i, "t" + std::to_string(i));
+  progress.on_time(0, story.view());
+  story.change(0, TaskState::done);
+  progress.on_time(5 * second / 2, story.view());
+  CHECK(!contains(out, "left"));
+  story.change(1, TaskState::done);
+  progress.on_time(100 * second, story.view());
+  CHECK(contains(out, "2/100 done, 98 waiting"));
+  CHECK(contains(out, ", 1h21m left\n"));
+  for (std::uint32_t i = 2; i < 60; ++i) story.change(i, TaskState::done);
+  progress.on_time(120 * second, story.view());
+  CHECK(contains(out, ", 1m20s left\n"));
+  for (std::uint32_t i = 60; i < 100; ++i) story.change(i, TaskState::failed);
+  out.clear();
+  progress.on_time(200 * second, story.view());
+  CHECK(!contains(out, "left"));
+}
+
 }  // namespace
 }  // namespace trireme::observe

@@ -3,6 +3,6 @@
 
 #include <string>
 
-#include "core/workflow_description.hpp"
+#include "core/description.hpp"
 
 std::string dump(const trireme::WorkflowDescription& workflow);
