@@ -55,7 +55,7 @@ void Tasks::start(Placement& placement) {
   }
   for (Part& part : placement.parts) {
     output_.record(events::AttemptPlaced{.attempt = id, .rank = part.rank, .local_ranks = part.local_ranks});
-    output_.start(part.rank, {.id = id,
+    output_.start_task(part.rank, {.id = id,
                               .first_rank = part.first_rank,
                               .local_ranks = part.local_ranks,
                               .family = family,

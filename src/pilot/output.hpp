@@ -34,7 +34,7 @@ class Output {
   virtual ~Output() = default;
   virtual void send(Rank to, ToAgent message) = 0;
   /// The same for the most frequent message.
-  virtual void start(Rank to, const StartOrder& order) { send(to, order.message()); }
+  virtual void start_task(Rank to, const StartOrder& order) { send(to, order.message()); }
   /// An event for the log; the edge gives it its time.
   virtual void record(EventBody event) = 0;
   /// What all ranks shall know of a service from now on. The edge collects these into epochs.
