@@ -11,12 +11,15 @@
 #include <mutex>
 #include <ostream>
 #include <thread>
+#include <unordered_map>
 
 #include "cli/command.hpp"
 #include "cli/read/rundir.hpp"
 #include "cli/workflow_file.hpp"
 #include "core/defaults.hpp"
 #include "core/units.hpp"
+#include "journal/names.hpp"
+#include "journal/reader.hpp"
 #include "observe/progress.hpp"
 #include "observe/summary.hpp"
 #include "runtime/launcher.hpp"
@@ -78,7 +81,7 @@ std::string mpi_library() {
 /// On rank 0: the workflow and what an earlier run has done of it.
 struct Prepared {
   WorkflowDescription workflow;
-  std::vector<FormerTask> former;
+  FormerRun former;
 };
 
 Status prepare(Options& options, RunConfig& config, Prepared& prepared, Context& context) {
@@ -88,7 +91,24 @@ Status prepare(Options& options, RunConfig& config, Prepared& prepared, Context&
     for (const observe::TaskRecord& task : earlier->view.tasks()) {
       FormerTask former{task.id, task.state == TaskState::done};
       for (const observe::AttemptPart& part : task.parts) former.attempts = std::max(former.attempts, part.attempt + 1);
-      prepared.former.push_back(std::move(former));
+      prepared.former.tasks.push_back(std::move(former));
+    }
+    auto log = JournalReader::open(earlier->paths.events());
+    if (!log) return log.error();
+    EventNames names;
+    std::unordered_map<std::string, std::string> results;
+    while (auto event = log->next()) {
+      names.learn(event->body);
+      if (auto* ended = std::get_if<events::AttemptEnded>(&event->body);
+          ended != nullptr && !ended->end.result.empty()) {
+        results[names.task(ended->attempt.task)] = std::move(ended->end.result);
+      }
+      if (auto* grew = std::get_if<events::WorkflowGrew>(&event->body)) {
+        prepared.former.submissions.push_back(std::move(grew->text));
+      }
+    }
+    for (FormerTask& task : prepared.former.tasks) {
+      if (const auto result = results.find(task.id); result != results.end()) task.result = std::move(result->second);
     }
     config.resume = true;
     config.run_dir = earlier->paths.root();

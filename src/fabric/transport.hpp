@@ -30,6 +30,10 @@ enum class MessageKind : std::uint16_t {
   // pilot <-> agents
   to_agent = 16,
   from_agent = 17,
+  // proxies <-> pilot: what is asked of the run while it is on
+  runtime_request = 24,
+  runtime_answer = 25,
+  runtime_drop = 26,
   // proxies among themselves: admission
   slot_ask = 32,
   slot_grant = 33,

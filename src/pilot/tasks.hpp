@@ -90,6 +90,7 @@ class Tasks {
   /// One task of each shape that tasks which have not ended ask for.
   std::vector<TaskNeed> needs() const;
   std::optional<TaskIndex> find(std::string_view id) const { return graph_.find_task(id); }
+  bool knows(std::string_view id_or_name) const { return graph_.find(id_or_name).has_value(); }
   bool exists(TaskIndex task) const { return task.value < tasks_.size(); }
   TaskState state(TaskIndex task) const { return tasks_[task.value].state; }
   const TaskDescription& description(TaskIndex task) const { return *descriptions_[task.value]; }

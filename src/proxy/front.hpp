@@ -18,7 +18,7 @@
 namespace trireme::proxy {
 
 struct Route {
-  enum class Kind { service, health, metrics, endpoints, unknown };
+  enum class Kind { service, health, metrics, endpoints, runtime, unknown };
   Kind kind = Kind::unknown;
   bool control = false;   ///< under /runtime: the control token opens it
   std::string_view name;  ///< of the service

@@ -18,6 +18,7 @@
 #include "proxy/metrics.hpp"
 #include "proxy/remote/curl_loop.hpp"
 #include "proxy/request.hpp"
+#include "proxy/runtime_calls.hpp"
 #include "proxy/timer.hpp"
 #include "proxy/upstreams.hpp"
 
@@ -50,6 +51,7 @@ class Proxy::Impl final : private http::Resident, private AdmissionOutbox, priva
                  admission_.dispatcher().on_load(replica, load, mono_now());
                }),
         server_(loop.io(), transport, *this),
+        runtime_(loop, transport),
         request_id_prefix_(random_number()) {}
 
   Status listen(const ProxyOptions& options) {
@@ -86,6 +88,9 @@ class Proxy::Impl final : private http::Resident, private AdmissionOutbox, priva
         server_.on_message(from, kind, payload);
         calls_.on_message(from, kind, payload);
         break;
+      case MessageKind::runtime_answer:
+        runtime_.on_answer(payload);
+        break;
       default:
         if (const auto message = read_admission(kind, payload)) {
           admission_.on_message(from, *message, mono_now());
@@ -110,6 +115,7 @@ class Proxy::Impl final : private http::Resident, private AdmissionOutbox, priva
     admission_.on_rank_lost(rank);
     server_.on_rank_lost(rank);
     calls_.on_rank_lost(rank);
+    runtime_.on_rank_lost(rank);
     poke();
   }
 
@@ -124,6 +130,7 @@ class Proxy::Impl final : private http::Resident, private AdmissionOutbox, priva
     tick_.disarm();
     requests_.clear();
     server_.clear();
+    runtime_.clear();
     listeners_.clear();
   }
 
@@ -238,6 +245,7 @@ class Proxy::Impl final : private http::Resident, private AdmissionOutbox, priva
     }
     const bool reading = head.method == "GET" || head.method == "HEAD";
     if (route.kind == Route::Kind::service) return serve(std::move(exchange), route);
+    if (route.kind == Route::Kind::runtime) return runtime_.take(std::move(exchange));
     if (route.kind == Route::Kind::unknown) {
       return respond_error(*exchange, 404, "there is nothing at this path; services are at /services/NAME/");
     }
@@ -310,6 +318,7 @@ class Proxy::Impl final : private http::Resident, private AdmissionOutbox, priva
   Timer tick_;
   FabricCalls calls_;
   ForwardServer server_;
+  RuntimeCalls runtime_;
   Metrics metrics_;
   const std::uint64_t request_id_prefix_;
   std::uint64_t request_count_ = 0;
