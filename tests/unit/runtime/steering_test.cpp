@@ -176,7 +176,7 @@ TEST_CASE("steering: tasks are cancelled and listed") {
 
 TEST_CASE("steering: mistakes are refused with the loader's words, and what does not fit as such") {
   World world(2);
-  const Json error = world.ask_now("POST", "/runtime/tasks", R"({"tasks": {"a": {"comand": "x"}}})", 400);
+  const Json error = world.ask_now("POST", "/runtime/tasks", R"({"tasks": {"a": {"command": "x", "comand": "x"}}})", 400);
   CHECK(error["errors"][0]["key"] == "tasks.a.comand");
   world.ask_now("POST", "/runtime/tasks", R"({"tasks": {"a": {"command": "x", "environment": "none"}}})", 400);
   world.ask_now("POST", "/runtime/tasks", R"({"tasks": {"a": {"command": "x", "environment": "ml"}}})");
