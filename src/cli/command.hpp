@@ -29,6 +29,7 @@ struct Context {
 void add_status(CLI::App& app, Context& context);
 void add_explain(CLI::App& app, Context& context);
 void add_events(CLI::App& app, Context& context);
+void add_export(CLI::App& app, Context& context);
 void add_logs(CLI::App& app, Context& context);
 void add_services(CLI::App& app, Context& context);
 
@@ -38,5 +39,11 @@ void add_validate(CLI::App& app, Context& context);
 void add_plan(CLI::App& app, Context& context);
 void add_simulate(CLI::App& app, Context& context);
 void add_stop(CLI::App& app, Context& context);
+
+// Asking a run that is on.
+void add_submit(CLI::App& app, Context& context);
+void add_wait(CLI::App& app, Context& context);
+void add_cancel(CLI::App& app, Context& context);
+void add_request(CLI::App& app, Context& context);
 
 }  // namespace trireme::cli

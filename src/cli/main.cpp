@@ -45,9 +45,14 @@ int main(int argc, char** argv) {
   cli::add_status(app, context);
   cli::add_explain(app, context);
   cli::add_events(app, context);
+  cli::add_export(app, context);
   cli::add_logs(app, context);
   cli::add_services(app, context);
   cli::add_stop(app, context);
+  cli::add_submit(app, context);
+  cli::add_wait(app, context);
+  cli::add_cancel(app, context);
+  cli::add_request(app, context);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

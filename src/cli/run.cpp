@@ -11,12 +11,15 @@
 #include <mutex>
 #include <ostream>
 #include <thread>
+#include <unordered_map>
 
 #include "cli/command.hpp"
 #include "cli/read/rundir.hpp"
 #include "cli/workflow_file.hpp"
 #include "core/defaults.hpp"
 #include "core/units.hpp"
+#include "journal/names.hpp"
+#include "journal/reader.hpp"
 #include "observe/progress.hpp"
 #include "observe/summary.hpp"
 #include "runtime/launcher.hpp"
@@ -100,11 +103,34 @@ FormerRun former_run(const observe::RunView& view) {
   return former;
 }
 
+/// What only the log itself holds: submissions to the run while it was on, and the results of functions.
+Status add_what_grew(const RunPaths& paths, FormerRun& former) {
+  auto log = JournalReader::open(earlier->paths.events());
+  if (!log) return log.error();
+  EventNames names;
+  std::unordered_map<std::string, std::string> results;
+  while (auto event = log->next()) {
+    names.learn(event->body);
+    if (auto* ended = std::get_if<events::AttemptEnded>(&event->body);
+        ended != nullptr && !ended->end.result.empty()) {
+      results[names.task(ended->attempt.task)] = std::move(ended->end.result);
+    }
+    if (auto* grew = std::get_if<events::WorkflowGrew>(&event->body)) {
+      former.submissions.push_back(std::move(grew->text));
+    }
+  }
+  for (FormerTask& task : former.tasks) {
+    if (const auto result = results.find(task.id); result != results.end()) task.result = std::move(result->second);
+  }
+  return {};
+}
+
 Status prepare(Options& options, RunConfig& config, Prepared& prepared, Context& context) {
   if (!options.resume.empty()) {
     auto earlier = load_run(options.resume, context);
     if (!earlier) return earlier.error();
     prepared.former = former_run(earlier->view);
+    if (auto grown = add_what_grew(earlier->paths, prepared.former); !grown) return grown;
     config.resume = true;
     config.ended_before = earlier->view.ended();
     config.run_dir = earlier->paths.root();

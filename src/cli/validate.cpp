@@ -18,7 +18,8 @@ void add_validate(CLI::App& app, Context& context) {
   command->add_flag("--json", options->json, "machine-readable output");
   command->callback([options, &context] {
     if (options->json) {
-      const LoadResult loaded = load_workflow(options->workflow.file, options->workflow.settings);
+      const LoadResult loaded =
+          load_workflow(options->workflow.file, options->workflow.settings, options->workflow.time_scale);
       context.out << diagnostics_json(loaded) << '\n';
       if (!loaded.ok()) context.exit_code = ExitCode::usage;
       return;

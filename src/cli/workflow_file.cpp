@@ -3,10 +3,14 @@
 namespace trireme::cli {
 
 void add_workflow_arguments(CLI::App& command, WorkflowArguments& arguments) {
-  command.add_option("FILE", arguments.file, "workflow file")->required();
+  command.add_option("FILE", arguments.file, "workflow file, or an instance in WfFormat")->required();
   command.add_option("--set", arguments.settings, "NAME=VALUE: sets a parameter of the workflow; may be repeated")
       ->type_name("NAME=VALUE")
       ->allow_extra_args(false);
+  command
+      .add_option("--time-scale", arguments.time_scale,
+                  "replay an instance in WfFormat so many times as long: 0.01 is a hundred times as fast")
+      ->check(CLI::Range(0.0, 1e6));
 }
 
 Error as_error(const std::string& file, const std::vector<Diagnostic>& errors) {
@@ -17,7 +21,7 @@ Error as_error(const std::string& file, const std::vector<Diagnostic>& errors) {
 }
 
 Result<WorkflowDescription> load(const WorkflowArguments& arguments, Context& context) {
-  LoadResult loaded = load_workflow(arguments.file, arguments.settings);
+  LoadResult loaded = load_workflow(arguments.file, arguments.settings, arguments.time_scale);
   for (const Diagnostic& warning : loaded.warnings) context.say("warning: " + warning.text());
   if (!loaded.ok()) return as_error(arguments.file, loaded.errors);
   return std::move(loaded.workflow);

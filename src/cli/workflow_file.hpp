@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,9 +15,10 @@ namespace trireme::cli {
 struct WorkflowArguments {
   std::string file;
   std::vector<std::string> settings;  ///< of --set
+  std::optional<double> time_scale;
 };
 
-/// FILE and --set.
+/// FILE, --set and --time-scale.
 void add_workflow_arguments(CLI::App& command, WorkflowArguments& arguments);
 
 /// Every error on a line of its own, and how many there are.

@@ -148,6 +148,23 @@ constexpr std::size_t pilot_inbox = 1u << 20;  ///< messages that wait for the p
 constexpr auto pilot_inbox_wait = 10s;         ///< for room there; then the run has failed
 constexpr std::size_t command_shown = 200;     ///< characters of a command line in events
 
+// Growing a run while it is on (/runtime).
+constexpr std::size_t runtime_body = 8u << 20;        ///< bytes of a request; beyond: 413
+constexpr std::size_t runtime_requests = 4096;        ///< of one rank in progress, waits included; beyond: 429
+constexpr std::size_t runtime_bytes = 32u << 20;      ///< of their bodies; beyond: 429
+constexpr std::size_t runtime_wait_tasks = 100'000;   ///< that one wait may name
+constexpr std::size_t runtime_page = 10'000;          ///< tasks in one answer
+constexpr auto runtime_wait = 1min;                   ///< of a wait that names no timeout
+constexpr auto runtime_wait_max = 1h;                 ///< a longer one is cut: ask again
+constexpr auto request_folder_poll = 100ms;           ///< between looks for an answer in the run directory
+
+// Function tasks.
+constexpr std::size_t function_result = 1u << 20;        ///< bytes of one result; a larger one is a failure: use files
+constexpr std::size_t function_args = 1u << 20;          ///< bytes of arguments, results of other tasks filled in
+constexpr std::size_t results_held = 1u << 30;           ///< bytes of results that the pilot keeps for other tasks
+constexpr std::uint32_t function_queue = 1024;           ///< calls sent ahead to one executor
+constexpr auto executor_start = 1min;                    ///< from its spawn to its first word
+
 // Node.
 constexpr unsigned file_threads = 4;           ///< that stage files and read logs
 constexpr std::size_t file_queue = 64u << 10;  ///< file jobs waiting for them; beyond: refused

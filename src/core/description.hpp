@@ -35,11 +35,28 @@ struct Staging {
   }
 };
 
+/// A call of a function in a warm executor process, instead of a process of its own (docs/spec/functions.md).
+struct FunctionCall {
+  enum class Kind : std::uint8_t { none, native, python };
+  Kind kind = Kind::none;
+  std::string library;  ///< native: path of the shared library; python: a folder that modules are found in, or empty
+  std::string name;     ///< native: the symbol; python: "module:name"
+  std::string args;     ///< JSON: a list, or a map with `args` and `kwargs`
+  bool uses_results = false;  ///< {"result": ID} in `args` stands for the result of that task
+  explicit operator bool() const { return kind != Kind::none; }
+  bool operator==(const FunctionCall&) const = default;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(kind, library, name, args, uses_results);
+  }
+};
+
 struct TaskDescription {
   std::string id;                 ///< "train[seed=1,method=lora]"; unique in the run
   std::string name;               ///< "train": what `after` of other tasks may name for all instances
   std::vector<Template> command;  ///< argument list; empty when there is a script
   Template script;                ///< bash; empty when there is a command
+  FunctionCall function;          ///< instead of both
   EnvironmentVariables env;
   std::string environment;  ///< name of an EnvironmentDescription, or empty
   Template cwd;             ///< empty: the attempt's folder
@@ -59,8 +76,8 @@ struct TaskDescription {
   bool operator==(const TaskDescription&) const = default;
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(id, name, command, script, env, environment, cwd, stdin_from, stdout_to, stderr_to, ranks, mpi, per_rank,
-            after, services, inputs, outputs, timeout, retries, priority);
+    archive(id, name, command, script, function, env, environment, cwd, stdin_from, stdout_to, stderr_to, ranks, mpi,
+            per_rank, after, services, inputs, outputs, timeout, retries, priority);
   }
 };
 

@@ -186,6 +186,16 @@ struct RunEnded {
   }
 };
 
+/// Tasks came in while the run was on: the text of the submission, which --resume reads again.
+struct WorkflowGrew {
+  std::uint32_t number = 0;  ///< of the submission, from 0
+  std::string text;          ///< JSON as `POST /runtime/tasks` takes it, with every id
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(number, text);
+  }
+};
+
 }  // namespace trireme::events
 
 namespace trireme {
@@ -194,7 +204,8 @@ namespace trireme {
 using EventBody = std::variant<events::RunStarted, events::NodeJoined, events::NodeLost, events::TaskSubmitted,
                                events::TaskChanged, events::AttemptPlaced, events::AttemptStarted, events::AttemptEnded,
                                events::ServiceDeclared, events::ReplicaChanged, events::EpochPublished,
-                               events::RequestsCounted, events::Warning, events::RunDraining, events::RunEnded>;
+                               events::RequestsCounted, events::Warning, events::RunDraining, events::RunEnded,
+                               events::WorkflowGrew>;
 
 struct Event {
   WallTime time = 0;

@@ -60,10 +60,11 @@ struct AttemptEnd {
   Usage usage;
   WallTime started = 0;
   WallTime ended = 0;
+  std::string result;  ///< JSON that a function returned; empty where it is no function
   bool operator==(const AttemptEnd&) const = default;
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(outcome, exit_code, signal, reason, usage, started, ended);
+    archive(outcome, exit_code, signal, reason, usage, started, ended, result);
   }
 };
 

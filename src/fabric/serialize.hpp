@@ -9,7 +9,7 @@
 
 namespace trireme {
 
-/// Instantiated for ToAgent, FromAgent and EndpointEpoch.
+/// Instantiated for ToAgent, FromAgent, EndpointEpoch, RuntimeRequest, RuntimeAnswer and RuntimeDrop.
 template <typename T>
 std::string encode(const T& message);
 

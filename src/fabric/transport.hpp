@@ -31,6 +31,10 @@ enum class MessageKind : std::uint16_t {
   to_agent = 16,
   from_agent = 17,
   wireup = 18,  ///< agents among themselves, for MPI tasks
+  // proxies <-> pilot: what is asked of the run while it is on
+  runtime_request = 24,
+  runtime_answer = 25,
+  runtime_drop = 26,
   // proxies among themselves: admission
   slot_ask = 32,
   slot_grant = 33,

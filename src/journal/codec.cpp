@@ -30,7 +30,8 @@ constexpr auto decoders = make_decoders(std::make_index_sequence<last_kind>{});
 constexpr std::uint16_t version_of(std::uint16_t kind) {
   constexpr std::uint16_t run_started = 1;
   constexpr std::uint16_t attempt_started = 7;
-  return kind == run_started || kind == attempt_started ? 2 : 1;
+  constexpr std::uint16_t attempt_ended = 8;
+  return kind == run_started || kind == attempt_started || kind == attempt_ended ? 2 : 1;
 }
 
 }  // namespace

@@ -93,6 +93,7 @@ struct Fields {
     json["system_s"] = seconds(event.end.usage.system);
     json["started"] = epoch_seconds(event.end.started);
     json["ended"] = epoch_seconds(event.end.ended);
+    if (!event.end.result.empty()) json["result"] = Json::parse(event.end.result, nullptr, false);
   }
   void operator()(const events::ServiceDeclared& event) const {
     json["service"] = event.name;
@@ -133,6 +134,10 @@ struct Fields {
   }
   void operator()(const events::Warning& event) const { json["text"] = event.text; }
   void operator()(const events::RunDraining& event) const { json["reason"] = event.reason; }
+  void operator()(const events::WorkflowGrew& event) const {
+    json["submission"] = event.number;
+    json["text"] = event.text;
+  }
   void operator()(const events::RunEnded& event) const {
     json["state"] = to_string(event.state);
     json["exit_code"] = event.exit_code;

@@ -232,6 +232,7 @@ struct Fold {
   void operator()(const events::Warning&) const {}
   void operator()(const events::RunDraining&) const {}
   void operator()(const events::RunEnded&) const {}
+  void operator()(const events::WorkflowGrew&) const {}
 
   void set_state(TaskIndex task, TaskState state, const std::string& reason) const {
     db.run("UPDATE tasks SET state = ?, reason = ?, changed = ? WHERE task = ?",

@@ -10,7 +10,9 @@
 #include "core/defaults.hpp"
 #include "launch/wireup/exchange.hpp"
 #include "node/child_listener.hpp"
+#include "node/executors.hpp"
 #include "node/replica.hpp"
+#include "node/spawner/locate.hpp"
 #include "node/task_attempt.hpp"
 
 namespace trireme {
@@ -36,6 +38,7 @@ class Agent::Impl {
                  .host = std::move(options.host),
                  .tmp_folder = std::move(options.tmp_folder),
                  .proxy = {options.proxy_url, options.proxy_socket, options.run.inference_token},
+                 .python = locate_python(),
                  .base = base_variables(options.base_environment),
                  .processes = processes_,
                  .files = files_,
@@ -44,6 +47,7 @@ class Agent::Impl {
                  .ports = ports_,
                  .methods = methods_,
                  .programs = programs_},
+        executors_(context_),
         end_deadline_(loop) {
     for (EnvironmentDescription& environment : options.environments) environments_.define(std::move(environment));
   }
@@ -72,7 +76,13 @@ class Agent::Impl {
   void on(StartTask&& order) {
     const AttemptId id = order.id;
     if (state_ != State::working) return hooks_.send(TaskEnded{id, refused()});
-    if (tasks_.contains(id)) return;  // a repeated order
+    if (tasks_.contains(id) || executors_.contains(id)) return;  // a repeated order
+    if (order.task.function) {
+      return executors_.start(std::move(order), [this, id](AttemptEnd end) {
+        hooks_.send(TaskEnded{id, std::move(end)});
+        check_end();
+      });
+    }
     auto attempt = std::make_shared<TaskAttempt>(context_, std::move(order), [this, id](AttemptEnd end) {
       tasks_.erase(id);
       hooks_.send(TaskEnded{id, std::move(end)});
@@ -84,9 +94,13 @@ class Agent::Impl {
 
   void on(CancelTask&& order) {
     const auto found = tasks_.find(order.id);
-    if (found == tasks_.end()) return;
+    const std::string reason = order.reason.empty() ? "cancelled" : order.reason;
+    if (found == tasks_.end()) {
+      executors_.cancel(order.id, reason);
+      return;
+    }
     const auto attempt = found->second;
-    attempt->cancel(order.reason.empty() ? "cancelled" : order.reason);
+    attempt->cancel(reason);
   }
 
   void on(StartReplica&& order) {
@@ -121,6 +135,7 @@ class Agent::Impl {
     environments_.stop(defaults::stop_grace);
     for (const auto& [id, attempt] : std::map(tasks_)) attempt->cancel("the run is over");
     for (const auto& [id, replica] : std::map(replicas_)) replica->end_now();
+    executors_.cancel_all("the run is over");
     check_end();
   }
 
@@ -181,7 +196,7 @@ class Agent::Impl {
 
   /// Goes on to the end when all is gone.
   void check_end() {
-    if (state_ == State::ending && tasks_.empty() && replicas_.empty()) close();
+    if (state_ == State::ending && tasks_.empty() && replicas_.empty() && executors_.empty()) close();
   }
 
   void close() {
@@ -208,6 +223,7 @@ class Agent::Impl {
   LaunchMethods methods_;
   Environments environments_;
   NodeContext context_;
+  Executors executors_;
   std::map<AttemptId, std::shared_ptr<TaskAttempt>> tasks_;
   std::map<ReplicaId, std::shared_ptr<Replica>> replicas_;
   boost::asio::steady_timer end_deadline_;

@@ -49,6 +49,7 @@ struct NodeContext {
   std::string host;
   std::filesystem::path tmp_folder;
   ProxyAccess proxy;
+  std::string python;  ///< folder of the Python module; empty where it was not found
   Variables base;
   Processes& processes;
   FileWorker& files;

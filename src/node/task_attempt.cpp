@@ -143,6 +143,7 @@ Status TaskAttempt::plan_processes() {
     add_proxy(node_.proxy, node_.hooks.service_names(), process.variables);
     // The order to start may overtake the epoch that makes a service known here.
     add_proxy(node_.proxy, task.services, process.variables);
+    add_python(node_.python, process.variables);
     process.variables.insert_or_assign("TRIREME_TOKEN", node_.run.control_token);
     process.variables.insert_or_assign("TRIREME_TASK_ID", task.id);
     process.variables.insert_or_assign("TRIREME_RANK", std::to_string(rank));

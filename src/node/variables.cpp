@@ -93,6 +93,13 @@ void add_proxy(const ProxyAccess& proxy, std::span<const std::string> services, 
   variables.insert_or_assign("OLLAMA_HOST", proxy.url);
 }
 
+void add_python(const std::string& folder, Variables& variables) {
+  if (folder.empty()) return;
+  std::string& value = variables["PYTHONPATH"];
+  if (!value.empty()) value += ':';
+  value += folder;
+}
+
 void add_no_proxy(Variables& variables) {
   for (const char* name : {"no_proxy", "NO_PROXY"}) {
     std::string& value = variables[name];

@@ -48,6 +48,8 @@ struct ProxyAccess {
 void add_proxy(const ProxyAccess& proxy, std::span<const std::string> services, Variables& variables);
 /// Appends loopback to no_proxy and NO_PROXY, so that a site's HTTP proxy is not asked for what runs on this node.
 void add_no_proxy(Variables& variables);
+/// Appends the folder of the Python module to PYTHONPATH: what the user has there comes first.
+void add_python(const std::string& folder, Variables& variables);
 /// "TRIREME_SERVICE_LLAMA_3_URL" for the service "llama-3".
 std::string service_variable(std::string_view service);
 

@@ -198,6 +198,7 @@ class RunView {
   void on(const events::Warning& event, WallTime time);
   void on(const events::RunDraining& event, WallTime time);
   void on(const events::RunEnded& event, WallTime time);
+  void on(const events::WorkflowGrew&, WallTime) {}
 
   /// Ends all that runs: the run stopped, or stopped being told of.
   void cut_off(WallTime time);

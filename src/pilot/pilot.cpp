@@ -45,18 +45,26 @@ Status Pilot::submit_all(WorkflowDescription workflow, std::vector<TaskFamily> f
 }
 
 Result<TaskIndex> Pilot::submit(TaskDescription task, MonoTime now) {
+  std::vector<TaskDescription> tasks;
+  tasks.push_back(std::move(task));
+  return submit(std::move(tasks), now);
+}
+
+Result<TaskIndex> Pilot::submit(std::vector<TaskDescription> tasks, MonoTime now) {
   if (phase_ > Phase::running) return too_late();
-  if (phase_ == Phase::running) {
-    const Shape shape = tasks_.shape_of(task);
-    if (!scheduler_.possible(scheduler_.shape_index(shape))) {
-      return task_does_not_fit({task.id, shape}, scheduler_);
-    }
-  }
   std::vector<TaskFamily> families;
-  families.emplace_back(std::move(task));
+  families.reserve(tasks.size());
+  for (TaskDescription& task : tasks) {
+    if (phase_ == Phase::running) {
+      const Shape shape = tasks_.shape_of(task);
+      if (!scheduler_.possible(scheduler_.shape_index(shape))) return task_does_not_fit({task.id, shape}, scheduler_);
+    }
+    families.emplace_back(std::move(task));
+  }
+  const TaskIndex first{static_cast<std::uint32_t>(tasks_.counts().total)};
   if (Status status = tasks_.submit(std::move(families)); !status) return status.error();
   settle(now);
-  return TaskIndex{static_cast<std::uint32_t>(tasks_.counts().total - 1)};
+  return first;
 }
 
 Result<ServiceIndex> Pilot::declare(ServiceDescription service, MonoTime now) {
@@ -81,6 +89,17 @@ Result<ServiceIndex> Pilot::declare(ServiceDescription service, MonoTime now) {
   if (phase_ == Phase::running) services_.start(index, now);
   settle(now);
   return index;
+}
+
+Status Pilot::stop_service(std::string_view name, MonoTime now) {
+  if (phase_ != Phase::running) return too_late();
+  const auto index = services_.find(name);
+  if (!index) {
+    return Error{.what = "there is no service " + std::string(name), .where = "", .hint = "", .code = ExitCode::usage};
+  }
+  services_.stop(*index);
+  settle(now);
+  return {};
 }
 
 void Pilot::record_declared(ServiceIndex index) {

@@ -72,7 +72,11 @@ class Pilot {
   /// A task that names only what has been submitted and declared before. While running it must also
   /// fit the machine.
   Result<TaskIndex> submit(TaskDescription task, MonoTime now);
+  /// Several that may name each other in any order: all or none. The index of the first; the others follow it.
+  Result<TaskIndex> submit(std::vector<TaskDescription> tasks, MonoTime now);
   Result<ServiceIndex> declare(ServiceDescription service, MonoTime now);
+  /// Ends a service before the run does: its replicas drain, and tasks that need it and have not started are skipped.
+  Status stop_service(std::string_view name, MonoTime now);
   /// Before `start`: a former run has done this task. False if there is no such task.
   bool mark_done(std::string_view task_id);
   /// Before `start`: a former run has made that many attempts at a task that is not done.
@@ -122,6 +126,8 @@ class Pilot {
 
   const TaskCounts& counts() const { return tasks_.counts(); }
   std::optional<TaskIndex> find_task(std::string_view id) const { return tasks_.find(id); }
+  bool knows_task(std::string_view id_or_name) const { return tasks_.knows(id_or_name); }
+  std::optional<ServiceIndex> find_service(std::string_view name) const { return services_.find(name); }
   bool has_task(TaskIndex task) const { return tasks_.exists(task); }
   TaskState task_state(TaskIndex task) const { return tasks_.state(task); }
   std::string task_id(TaskIndex task) const { return tasks_.id(task); }

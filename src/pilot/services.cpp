@@ -323,19 +323,33 @@ void Services::on_node_lost(Rank rank, const std::string& reason) {
 
 void Services::stop() {
   frozen_ = true;
-  for (std::uint32_t s = 0; s < size(); ++s) {
-    for (std::uint32_t i = 0; i < services_[s].replicas.size(); ++i) {
-      const ReplicaRef ref{ServiceIndex{s}, i};
-      Replica& replica = at(ref);
-      if (replica.state == ReplicaState::waiting) {
-        life_over(ref, ReplicaState::ended, "");
-      } else if (replica.state == ReplicaState::starting || replica.state == ReplicaState::ready) {
-        note(ref, ReplicaState::draining, "");
-        output_.send(replica.seat->rank, StopReplica{{ref.first, ref.second, replica.attempt}});
-        changed(ref.first);
-      }
+  for (std::uint32_t s = 0; s < size(); ++s) stop_replicas({s});
+}
+
+void Services::stop(ServiceIndex index) {
+  if (std::exchange(at(index).stopped, true)) return;
+  stop_replicas(index);
+  changed(index);
+  changes_.push_back({index, Change::Kind::failed, "it was stopped"});
+}
+
+void Services::stop_replicas(ServiceIndex index) {
+  for (std::uint32_t i = 0; i < at(index).replicas.size(); ++i) {
+    const ReplicaRef ref{index, i};
+    Replica& replica = at(ref);
+    if (replica.state == ReplicaState::waiting) {
+      life_over(ref, ReplicaState::ended, "");
+    } else if (replica.state == ReplicaState::starting || replica.state == ReplicaState::ready) {
+      note(ref, ReplicaState::draining, "");
+      output_.send(replica.seat->rank, StopReplica{{ref.first, ref.second, replica.attempt}});
+      changed(ref.first);
     }
   }
+}
+
+std::optional<ServiceIndex> Services::find(std::string_view name) const {
+  const auto found = by_name_.find(std::string(name));
+  return found == by_name_.end() ? std::nullopt : std::optional(found->second);
 }
 
 void Services::abandon(std::optional<Rank> rank, const std::string& reason) {
@@ -397,8 +411,9 @@ ServiceEndpoint Services::endpoint_of(ServiceIndex index) const {
   for (const Replica& replica : service.replicas) {
     if (is_live(replica.state)) endpoint.replicas.push_back(replica.endpoint);
   }
-  endpoint.dead = d.remote.empty() && !service.replicas.empty() &&
-                  std::all_of(service.replicas.begin(), service.replicas.end(), is_over);
+  if (service.stopped) endpoint.remote.clear();
+  endpoint.dead = service.stopped || (d.remote.empty() && !service.replicas.empty() &&
+                                      std::all_of(service.replicas.begin(), service.replicas.end(), is_over));
   return endpoint;
 }
 

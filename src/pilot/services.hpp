@@ -20,6 +20,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -78,6 +79,8 @@ class Services {
   void freeze() { frozen_ = true; }
   /// Asks all replicas to end.
   void stop();
+  /// Asks the replicas of one service to end, for good: it failed as far as tasks can tell, and nothing went wrong.
+  void stop(ServiceIndex service);
   /// Goes on without the answers of an agent, or of all: its replicas count as ended.
   void abandon(std::optional<Rank> rank, const std::string& reason);
 
@@ -89,6 +92,7 @@ class Services {
   /// "service llama failed: …", of the first that failed for good; empty if none did.
   const std::string& first_failure() const { return first_failure_; }
   std::vector<ServiceNeed> needs() const;
+  std::optional<ServiceIndex> find(std::string_view name) const;
   std::uint32_t size() const { return static_cast<std::uint32_t>(services_.size()); }
   const ServiceDescription& description(ServiceIndex service) const { return *services_[service.value].description; }
 
@@ -112,6 +116,7 @@ class Services {
     bool started = false;
     bool unpublished = false;  ///< it has changed since it was published
     bool ready = false;        ///< as the last Change said
+    bool stopped = false;      ///< before the run's end
   };
   using ReplicaRef = std::pair<ServiceIndex, std::uint32_t>;
 
@@ -126,6 +131,7 @@ class Services {
   void note(ReplicaRef ref, ReplicaState state, const std::string& reason);
   void life_over(ReplicaRef ref, ReplicaState state, const std::string& reason);
   void fail(ReplicaRef ref, const std::string& reason);
+  void stop_replicas(ServiceIndex service);
   void changed(ServiceIndex service);
   void forget_plans(ReplicaRef ref);
   Rank home_of(ServiceIndex service) const;

@@ -24,7 +24,9 @@ std::string quoted(const std::string& argument) {
 /// The command as a person would type it, or the script's first line; shortened.
 std::string command_line(const TaskDescription& task) {
   std::string text;
-  if (task.command.empty()) {
+  if (task.function) {
+    text = task.function.name + task.function.args;
+  } else if (task.command.empty()) {
     const std::string script = task.script.source();
     text = script.substr(0, script.find('\n'));
   }

@@ -93,6 +93,7 @@ class Tasks {
   /// One task of each shape that tasks which have not ended ask for.
   std::vector<TaskNeed> needs() const;
   std::optional<TaskIndex> find(std::string_view id) const { return names_.find(id); }
+  bool knows(std::string_view id_or_name) const { return find_before(id_or_name).has_value(); }
   bool exists(TaskIndex task) const { return task.value < tasks_.size(); }
   TaskState state(TaskIndex task) const { return tasks_[task.value].state; }
   std::string id(TaskIndex task) const;

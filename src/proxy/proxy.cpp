@@ -16,6 +16,7 @@
 #include "proxy/metrics.hpp"
 #include "proxy/remote/curl_loop.hpp"
 #include "proxy/request.hpp"
+#include "proxy/runtime_calls.hpp"
 #include "proxy/timer.hpp"
 #include "proxy/upstreams.hpp"
 
@@ -47,6 +48,7 @@ class Proxy::Impl final : private http::Resident,
                  admission_.dispatcher().on_load(replica, load, mono_now());
                }),
         server_(loop.io(), transport, *this),
+        runtime_(loop, transport),
         front_(loop, run_, static_cast<FrontHost&>(*this)) {}
 
   Status listen(const ProxyOptions& options) {
@@ -83,6 +85,9 @@ class Proxy::Impl final : private http::Resident,
         server_.on_message(from, kind, payload);
         calls_.on_message(from, kind, payload);
         break;
+      case MessageKind::runtime_answer:
+        runtime_.on_answer(payload);
+        break;
       default:
         if (const auto message = read_admission(kind, payload)) {
           admission_.on_message(from, *message, mono_now());
@@ -108,6 +113,7 @@ class Proxy::Impl final : private http::Resident,
     admission_.on_rank_lost(rank, mono_now());
     server_.on_rank_lost(rank);
     calls_.on_rank_lost(rank);
+    runtime_.on_rank_lost(rank);
     poke();
   }
 
@@ -123,6 +129,7 @@ class Proxy::Impl final : private http::Resident,
     front_.close();
     requests_.clear();
     server_.clear();
+    runtime_.clear();
     listeners_.clear();
   }
 
@@ -232,6 +239,8 @@ class Proxy::Impl final : private http::Resident,
 
   std::string metrics_text() override { return metrics_.text(gauges(), site_gauges(), front_.refused()); }
 
+  void ask_pilot(std::unique_ptr<http::Exchange> exchange) override { runtime_.take(std::move(exchange)); }
+
   void start(Start start) override {
     const Service* service = admission_.table().find(start.demand.service);
     start.head.repeatable = service != nullptr && service->endpoint.retry == RetryKind::always;
@@ -284,6 +293,7 @@ class Proxy::Impl final : private http::Resident,
   Timer tick_;
   FabricCalls calls_;
   ForwardServer server_;
+  RuntimeCalls runtime_;
   Metrics metrics_;
   FrontDoor front_;
   std::map<ServiceIndex, RetryBudget> retry_budgets_;

@@ -48,7 +48,10 @@ PilotEdge::PilotEdge(const RunConfig& config, const RunInfo& info, Rank ranks, s
       inbox_(limits.capacity),
       progress_(config.progress, std::make_unique<observe::StderrSink>(), std::getenv("NO_COLOR") != nullptr),
       pilot_(pilot::Options{.expected_nodes = expected_nodes(), .stop_on_failure = config.stop_on_failure}, *this),
-      keeper_(info.run_dir) {
+      keeper_(info.run_dir),
+      steering_(
+          pilot_, view_, results_, info_, [this](Rank to, RuntimeAnswer reply) { answer(to, std::move(reply)); },
+          [this](EventBody event) { record(std::move(event)); }) {
   record(events::RunStarted{info_.run_id, info_.name, TRIREME_VERSION, config_.workflow_file,
                             static_cast<std::uint32_t>(ranks_), config_.settings});
   // Whatever becomes of this process, the log says whose run it is; a failure shows in the journal's status.
@@ -88,6 +91,14 @@ void PilotEdge::on_epoch_acknowledged(std::uint64_t number, Duration took, std::
   push([this, number, took, ready = std::move(ready)] { record(events::EpochPublished{number, took, ready}); });
 }
 
+void PilotEdge::on_runtime_request(Rank from, RuntimeRequest request) {
+  push([this, from, request = std::move(request)] { steering_.on_request(from, request, mono_now()); });
+}
+
+void PilotEdge::on_runtime_drop(Rank from, std::uint64_t number) {
+  push([this, from, number] { steering_.on_drop(from, number); });
+}
+
 /// Waits for what the pilot's thread promised; it drops its promises when it ends.
 template <typename T>
 T PilotEdge::await(std::future<T> future) {
@@ -124,10 +135,14 @@ Status PilotEdge::wait_for_nodes() {
 Status PilotEdge::submit(WorkflowDescription workflow, FormerRun former) {
   return ask<void>([this, workflow = std::move(workflow), former = std::move(former)]() -> Status {
     if (auto submitted = pilot_.submit_all(workflow); !submitted) return submitted;
+    for (const std::string& text : former.submissions) {
+      if (auto replayed = steering_.replay(text, mono_now()); !replayed) return replayed;
+    }
     for (const FormerService& service : former.services) pilot_.continue_lives(service.name, service.lives);
     for (const FormerTask& task : former.tasks) {
       if (task.done) {
         pilot_.mark_done(task.id);
+        if (const auto index = pilot_.find_task(task.id)) results_.keep(*index, task.result);
       } else {
         pilot_.continue_attempts(task.id, task.attempts);
       }
@@ -188,12 +203,41 @@ void PilotEdge::interrupt(ExitCode code, std::string reason) {
 
 // --- the pilot's output ----------------------------------------------------------------------------------------------
 
+/// False if an argument is not there: then the attempt has failed, as if its node had said so.
+bool PilotEdge::fill_in_results(Rank to, StartTask& order) {
+  auto filled = results_.fill(order.task.function.args, [this](std::string_view id) { return pilot_.find_task(id); });
+  if (filled) {
+    order.task.function.args = std::move(*filled);
+    return true;
+  }
+  AttemptEnd end;
+  end.outcome = Outcome::failed;
+  end.reason = filled.error().text();
+  end.started = end.ended = wall_now();
+  // Not at once: the core is in the middle of placing the attempt. The inbox is never full of what its own thread puts in.
+  push(Report{to, TaskEnded{order.id, std::move(end)}});
+  return false;
+}
+
 void PilotEdge::send(Rank to, ToAgent message) {
+  if (auto* start = std::get_if<StartTask>(&message); start != nullptr && start->task.function.uses_results) {
+    if (!fill_in_results(to, *start)) return;
+  }
   batch_.messages.emplace_back(to, std::move(message));
 }
 
 void PilotEdge::publish(ServiceEndpoint service) {
   batch_.endpoints.push_back(std::move(service));
+}
+
+void PilotEdge::answer(Rank to, RuntimeAnswer reply) {
+  if (to >= 0) {
+    batch_.answers.emplace_back(to, std::move(reply));
+    return;
+  }
+  const auto place = folder_answers_.extract(reply.number);
+  // Nobody can be told of an answer that cannot be written; whoever waits for it has a deadline.
+  if (place) static_cast<void>(leave_answer(info_.run_dir, place.mapped(), {reply.status, std::move(reply.body)}));
 }
 
 void PilotEdge::record(EventBody body) {
@@ -212,16 +256,18 @@ void PilotEdge::record(EventBody body) {
 void PilotEdge::main() {
   while (!pilot_.finished() && !abandoned_) {
     const MonoTime now = mono_now();
-    const MonoTime next =
-        std::min({pilot_.next_deadline().value_or(next_look_), next_look_, progress_.next_deadline(now)});
+    const MonoTime next = std::min({pilot_.next_deadline().value_or(next_look_), next_look_,
+                                    steering_.next_deadline().value_or(next_look_), progress_.next_deadline(now)});
     for (Input& input : inbox_.take_all(Duration(std::max<MonoTime>(0, next - now)))) handle(std::move(input));
     pilot_.on_time(mono_now());
+    steering_.on_time(mono_now());
     look_around();
     settle_waiters();
     flush_batch();
   }
   if (auto closed = journal_->close(); !closed) fail(closed.error());
   settle_waiters();
+  steering_.close();
   batch_.over = true;
   flush_batch();
   inbox_.close();
@@ -240,9 +286,13 @@ void PilotEdge::handle(Input input) {
                 ExitCode::runtime_failed};
       for (auto& waiter : std::exchange(node_waiters_, {})) waiter->set_value(*never_joined_);
     }
+    steering_.on_rank_lost(lost->rank);
     pilot_.on_node_lost(lost->rank, lost->reason, now, lost->harmless_at);
   } else {
     auto& report = std::get<Report>(input);
+    if (auto* ended = std::get_if<TaskEnded>(&report.message); ended != nullptr && !ended->end.result.empty()) {
+      results_.keep(ended->id.task, ended->end.result);
+    }
     pilot_.on_message(report.from, report.message, now);
     if (pilot_.all_joined()) {
       for (auto& waiter : std::exchange(node_waiters_, {})) waiter->set_value({});
@@ -251,7 +301,7 @@ void PilotEdge::handle(Input input) {
 }
 
 void PilotEdge::flush_batch() {
-  if (batch_.messages.empty() && batch_.endpoints.empty() && !batch_.over) return;
+  if (batch_.messages.empty() && batch_.endpoints.empty() && batch_.answers.empty() && !batch_.over) return;
   deliver_(std::exchange(batch_, {}));
 }
 
@@ -264,8 +314,20 @@ void PilotEdge::look_around() {
   if (now < next_look_) return;
   next_look_ = now + look_every.count();
   show_life(now);
+  take_requests_in_folder(now);
+}
+
+void PilotEdge::take_requests_in_folder(MonoTime now) {
   std::vector<std::string> rejected;
-  for (const RunRequest& request : take_requests(info_.run_dir, rejected)) {
+  for (RunRequest& request : take_requests(info_.run_dir, rejected)) {
+    if (request.kind == RunRequest::Kind::call) {
+      if (request.expires < wall_now()) continue;  // whoever asked has given up
+      const std::uint64_t number = ++folder_requests_;
+      folder_answers_.emplace(number, std::move(request.answer));
+      steering_.on_request(-1, {number, std::move(request.method), std::move(request.target), std::move(request.body)},
+                           now);
+      continue;
+    }
     interrupted_ = true;
     if (request.kind == RunRequest::Kind::drain) {
       pilot_.drain(request.reason, ExitCode::interrupted, now);
@@ -292,6 +354,7 @@ void PilotEdge::fail(const Error& error) {
 void PilotEdge::settle_waiters() {
   for (std::uint32_t number : std::exchange(newly_final_, {})) {
     const TaskIndex task{number};
+    if (pilot_.has_task(task) && is_final(pilot_.task_state(task))) steering_.on_final(task);
     const auto [first, last] = waiters_.equal_range(number);
     if (first == last) continue;
     if (pilot_.has_task(task) && !is_final(pilot_.task_state(task))) continue;

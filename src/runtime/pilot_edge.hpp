@@ -21,6 +21,7 @@
 #include "core/events.hpp"
 #include "core/messages.hpp"
 #include "core/run_info.hpp"
+#include "core/runtime_request.hpp"
 #include "journal/claim.hpp"
 #include "journal/writer.hpp"
 #include "observe/progress.hpp"
@@ -29,6 +30,8 @@
 #include "pilot/pilot.hpp"
 #include "runtime/bounded_queue.hpp"
 #include "runtime/config.hpp"
+#include "runtime/results.hpp"
+#include "runtime/steering.hpp"
 #include "trireme/task.hpp"
 
 namespace trireme {
@@ -38,6 +41,7 @@ struct FormerTask {
   std::string id;
   bool done = false;
   std::uint32_t attempts = 0;
+  std::string result;  ///< of a function that is done
 };
 
 /// What earlier parts of a resumed run made of a service.
@@ -50,6 +54,7 @@ struct FormerService {
 struct FormerRun {
   std::vector<FormerTask> tasks;
   std::vector<FormerService> services;
+  std::vector<std::string> submissions;  ///< that came in while it was on
 };
 
 /// How the run ended.
@@ -64,6 +69,7 @@ struct PilotEnd {
 struct PilotBatch {
   std::vector<std::pair<Rank, ToAgent>> messages;
   std::vector<ServiceEndpoint> endpoints;
+  std::vector<std::pair<Rank, RuntimeAnswer>> answers;
   bool over = false;  ///< the run has ended: nothing follows
 };
 
@@ -84,6 +90,8 @@ class PilotEdge final : private pilot::Output {
   // From the event loop.
   void on_message(Rank from, FromAgent message);
   void on_rank_lost(Rank rank, std::string reason, MonoTime harmless_at);
+  void on_runtime_request(Rank from, RuntimeRequest request);
+  void on_runtime_drop(Rank from, std::uint64_t number);
   void on_epoch_acknowledged(std::uint64_t number, Duration took, std::vector<ReplicaId> ready);
 
   // From any thread; all but the last two wait for the pilot.
@@ -127,6 +135,9 @@ class PilotEdge final : private pilot::Output {
   void flush_batch();
   void look_around();
   void show_life(MonoTime now);
+  void take_requests_in_folder(MonoTime now);
+  void answer(Rank to, RuntimeAnswer answer);
+  bool fill_in_results(Rank to, StartTask& order);
   /// The run cannot go on: everything is ended, and its exit code is the error's.
   void fail(const Error& error);
   void settle_waiters();
@@ -151,6 +162,10 @@ class PilotEdge final : private pilot::Output {
   observe::RunView view_;
   observe::Progress progress_;
   pilot::Pilot pilot_;
+  Results results_;
+  Steering steering_;
+  std::map<std::uint64_t, std::string> folder_answers_;  ///< where answers to the request folder go, by number
+  std::uint64_t folder_requests_ = 0;
   PilotBatch batch_;
   std::multimap<std::uint32_t, std::shared_ptr<std::promise<Result<TaskResult>>>> waiters_;
   std::vector<std::uint32_t> newly_final_;

@@ -193,8 +193,18 @@ void RankLoop::Impl::on_message(Rank from, MessageKind kind, std::string_view pa
     if (agent_) agent_->on_peer_message(from, payload);
     return;
   }
-  if (kind != MessageKind::from_agent) return proxy_->on_message(from, kind, payload);
+  const bool for_pilot =
+      kind == MessageKind::from_agent || kind == MessageKind::runtime_request || kind == MessageKind::runtime_drop;
+  if (!for_pilot) return proxy_->on_message(from, kind, payload);
   if (!is_pilot()) return;
+  if (kind == MessageKind::runtime_request) {
+    if (auto request = decode<RuntimeRequest>(payload)) pilot_->on_runtime_request(from, std::move(*request));
+    return;
+  }
+  if (kind == MessageKind::runtime_drop) {
+    if (auto drop = decode<RuntimeDrop>(payload)) pilot_->on_runtime_drop(from, drop->number);
+    return;
+  }
   auto message = decode<FromAgent>(payload);
   if (!message) {
     log_->error("a message from rank {} cannot be read: {}", from, message.error().text());
@@ -246,6 +256,9 @@ void RankLoop::Impl::on_batch(PilotBatch batch) {
   if (!batch.endpoints.empty()) publish(std::move(batch.endpoints));
   for (auto& [to, message] : batch.messages) {
     fabric_->send(to, MessageClass::control, MessageKind::to_agent, encode(message));
+  }
+  for (const auto& [to, answer] : batch.answers) {
+    fabric_->send(to, MessageClass::control, MessageKind::runtime_answer, encode(answer));
   }
   if (batch.over) begin_close();
 }

@@ -3,62 +3,137 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <thread>
 
+#include "core/defaults.hpp"
 #include "core/run_paths.hpp"
-#include "core/units.hpp"
 
 namespace trireme {
 namespace {
 
 namespace fs = std::filesystem;
+using Json = nlohmann::json;
 
-// Larger files than any request are not read at all.
-constexpr std::uintmax_t max_request_bytes = 1 << 20;
+// A call's body as text in JSON may be twice as long; larger files are not read at all.
+constexpr std::uintmax_t max_request_bytes = 2 * defaults::runtime_body + (1u << 20);
+
+std::string text_of(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+/// A name that leads nowhere else.
+bool is_plain_name(const std::string& name) {
+  return !name.empty() && name.front() != '.' && name.find('/') == std::string::npos;
+}
 
 std::optional<RunRequest> parse(const fs::path& path) {
   std::error_code error;
   if (fs::file_size(path, error) > max_request_bytes || error) return std::nullopt;
   std::ifstream file(path);
-  const auto json = nlohmann::json::parse(file, nullptr, false);
-  if (!json.is_object() || !json.contains("request") || !json["request"].is_string()) return std::nullopt;
+  const auto json = Json::parse(file, nullptr, false);
+  if (!json.is_object()) return std::nullopt;
   RunRequest request;
-  const std::string kind = json["request"];
+  request.reason = text_of(json, "reason");
+  const std::string kind = text_of(json, "request");
   if (kind == "drain") {
     request.kind = RunRequest::Kind::drain;
   } else if (kind == "kill") {
     request.kind = RunRequest::Kind::kill;
+  } else if (kind == "call") {
+    request.kind = RunRequest::Kind::call;
+    request.method = text_of(json, "method");
+    request.target = text_of(json, "target");
+    request.body = text_of(json, "body");
+    request.answer = text_of(json, "answer");
+    request.expires = json.contains("expires") && json["expires"].is_number() ? json["expires"].get<WallTime>() : 0;
+    if (!is_plain_name(request.answer)) return std::nullopt;
   } else {
     return std::nullopt;
   }
-  if (json.contains("reason") && json["reason"].is_string()) request.reason = json["reason"];
   return request;
+}
+
+/// Writes a file so that it is there as a whole or not at all.
+Status write_whole(const fs::path& folder, const std::string& name, const Json& json, const char* what) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  const fs::path temporary = folder / ("." + name);
+  std::ofstream file(temporary);
+  file << json.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
+  file.close();
+  if (file.fail()) {
+    return Error{std::string("cannot leave ") + what + ": " + std::string(std::strerror(errno)), folder.string(),
+                 "is the run directory writable from here?", ExitCode::runtime_failed};
+  }
+  fs::rename(temporary, folder / (name + ".json"), error);
+  if (error) {
+    return Error{std::string("cannot leave ") + what + ": " + error.message(), folder.string(), "",
+                 ExitCode::runtime_failed};
+  }
+  return {};
+}
+
+/// Unique on all hosts, and in the order of time.
+std::string new_name() {
+  static std::atomic<unsigned> count{0};
+  char host[64] = {};
+  gethostname(host, sizeof host - 1);
+  std::string name =
+      std::to_string(wall_now()) + "-" + host + "-" + std::to_string(getpid()) + "-" + std::to_string(++count);
+  std::replace(name.begin(), name.end(), '/', '_');
+  return name;
+}
+
+fs::path answers_of(const std::string& run_dir) {
+  return RunPaths(run_dir).requests() / "answers";
 }
 
 }  // namespace
 
 Status leave_request(const std::string& run_dir, const RunRequest& request) {
-  const fs::path folder = RunPaths(run_dir).requests();
-  std::error_code error;
-  fs::create_directories(folder, error);
-  const std::string name = std::to_string(wall_now()) + "-" + std::to_string(getpid());
-  const fs::path temporary = folder / ("." + name);
-  const nlohmann::json json{{"request", request.kind == RunRequest::Kind::drain ? "drain" : "kill"},
-                            {"reason", request.reason}};
-  std::ofstream file(temporary);
-  file << json.dump() << '\n';
-  file.close();
-  if (file.fail()) {
-    return Error{"cannot leave a request: " + std::string(std::strerror(errno)), folder.string(),
-                 "is the run directory writable from here?", ExitCode::runtime_failed};
+  Json json{{"reason", request.reason}};
+  if (request.kind == RunRequest::Kind::call) {
+    json = {{"request", "call"},    {"method", request.method}, {"target", request.target},
+            {"body", request.body}, {"answer", request.answer}, {"expires", request.expires}};
+  } else {
+    json["request"] = request.kind == RunRequest::Kind::drain ? "drain" : "kill";
   }
-  fs::rename(temporary, folder / (name + ".json"), error);
-  if (error) return Error{"cannot leave a request: " + error.message(), folder.string(), "", ExitCode::runtime_failed};
-  return {};
+  return write_whole(RunPaths(run_dir).requests(), new_name(), json, "a request");
+}
+
+Result<FolderAnswer> call_through_folder(const std::string& run_dir, std::string method, std::string target,
+                                         std::string body, std::chrono::nanoseconds deadline) {
+  RunRequest request{.kind = RunRequest::Kind::call,
+                     .reason = "",
+                     .method = std::move(method),
+                     .target = std::move(target),
+                     .body = std::move(body),
+                     .answer = new_name(),
+                     .expires = wall_now() + deadline.count()};
+  if (auto left = leave_request(run_dir, request); !left) return left.error();
+  const fs::path file = answers_of(run_dir) / (request.answer + ".json");
+  const auto end = std::chrono::steady_clock::now() + deadline;
+  std::error_code error;
+  // A parallel file system tells nobody of a new file.
+  while (!fs::exists(file, error)) {
+    if (std::chrono::steady_clock::now() >= end) {
+      return Error{"the run has not answered in time", run_dir, "is it still on? see: trireme status " + run_dir,
+                   ExitCode::failed};
+    }
+    std::this_thread::sleep_for(defaults::request_folder_poll);
+  }
+  std::ifstream in(file);
+  const Json json = Json::parse(in, nullptr, false);
+  fs::remove(file, error);
+  if (!json.is_object()) return Error{"the run's answer cannot be read", file.string(), "", ExitCode::runtime_failed};
+  return FolderAnswer{json.value("status", 0), text_of(json, "body")};
 }
 
 std::vector<RunRequest> take_requests(const std::string& run_dir, std::vector<std::string>& rejected) {
@@ -78,6 +153,10 @@ std::vector<RunRequest> take_requests(const std::string& run_dir, std::vector<st
     fs::remove(file, error);
   }
   return out;
+}
+
+Status leave_answer(const std::string& run_dir, const std::string& name, const FolderAnswer& answer) {
+  return write_whole(answers_of(run_dir), name, {{"status", answer.status}, {"body", answer.body}}, "an answer");
 }
 
 }  // namespace trireme

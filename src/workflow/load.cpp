@@ -15,6 +15,7 @@
 #include "workflow/references.hpp"
 #include "workflow/services.hpp"
 #include "workflow/tasks.hpp"
+#include "workflow/wfformat.hpp"
 
 namespace trireme {
 namespace workflow {
@@ -170,13 +171,27 @@ LoadResult load_workflow_text(std::string_view text, const std::string& file, co
   return workflow::finish(std::move(description), diagnostics);
 }
 
-LoadResult load_workflow(const std::filesystem::path& file, const std::vector<std::string>& settings) {
+LoadResult load_workflow(const std::filesystem::path& file, const std::vector<std::string>& settings,
+                         std::optional<double> time_scale) {
   workflow::Diagnostics diagnostics(file.string());
   std::string text;
   if (!workflow::read_file(file, text, diagnostics)) return workflow::finish({}, diagnostics);
   std::error_code problem;
   const std::filesystem::path absolute = std::filesystem::absolute(file, problem);
-  return load_workflow_text(text, file.string(), absolute.lexically_normal().parent_path(), settings);
+  const std::filesystem::path directory = absolute.lexically_normal().parent_path();
+  if (is_wfformat(text)) {
+    for (const std::string& setting : settings) {
+      diagnostics.option_error(setting, "an instance in WfFormat has no parameters");
+    }
+    LoadResult result = replay_of(read_wfformat(text, file.string()), time_scale.value_or(1.0), directory);
+    for (Diagnostic& error : diagnostics.take_errors()) result.errors.push_back(std::move(error));
+    return result;
+  }
+  if (time_scale) {
+    diagnostics.error({}, "", "--time-scale is for instances in WfFormat");
+    return workflow::finish({}, diagnostics);
+  }
+  return load_workflow_text(text, file.string(), directory, settings);
 }
 
 std::string diagnostics_json(const LoadResult& result) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,7 +24,9 @@ struct LoadResult {
 };
 
 /// Loads a workflow file. Each of `settings` is a "NAME=VALUE" of --set.
-LoadResult load_workflow(const std::filesystem::path& file, const std::vector<std::string>& settings = {});
+/// An instance in WfFormat, known by its content, becomes its replay, `time_scale` times as long as it once was.
+LoadResult load_workflow(const std::filesystem::path& file, const std::vector<std::string>& settings = {},
+                         std::optional<double> time_scale = {});
 
 /// Loads a workflow from a text. `file` is its name in messages; `directory`, an absolute path, is its {workflow_dir}. More than
 /// `most_tasks` tasks are an error.

@@ -24,10 +24,11 @@ std::string item_path(std::string_view section, const std::string& name, std::st
 /// The names of one section, with the one check that all references need.
 class Known {
  public:
-  Known(std::string_view what, const std::vector<std::string_view>& names)
-      : what_(what), names_(names), set_(names.begin(), names.end()) {}
+  Known(std::string_view what, const std::vector<std::string_view>& names,
+        const std::function<bool(std::string_view)>& beyond)
+      : what_(what), names_(names), beyond_(beyond), set_(names.begin(), names.end()) {}
 
-  bool has(std::string_view name) const { return set_.contains(name); }
+  bool has(std::string_view name) const { return set_.contains(name) || (beyond_ && beyond_(name)); }
 
   void check(std::string_view name, Position at, const std::string& path, Diagnostics& diagnostics) const {
     if (has(name)) return;
@@ -38,6 +39,7 @@ class Known {
  private:
   std::string_view what_;
   const std::vector<std::string_view>& names_;
+  const std::function<bool(std::string_view)>& beyond_;
   std::unordered_set<std::string_view> set_;
 };
 
@@ -46,7 +48,7 @@ class Known {
 class Order {
  public:
   Order(const Names& names, const Tasks& tasks, Diagnostics& diagnostics)
-      : tasks_(tasks), diagnostics_(diagnostics), known_("task", names.tasks) {
+      : tasks_(tasks), diagnostics_(diagnostics), known_("task", names.tasks, names.beyond.task) {
     const auto count = static_cast<Index>(tasks.all.size());
     waits_for_.resize(count);
     for (Index i = 0; i < count; ++i) {
@@ -167,8 +169,8 @@ class Order {
 }  // namespace
 
 void check_references(const Names& names, const Tasks& tasks, const Services& services, Diagnostics& diagnostics) {
-  const Known known_services("service", names.services);
-  const Known known_environments("environment", names.environments);
+  const Known known_services("service", names.services, names.beyond.service);
+  const Known known_environments("environment", names.environments, names.beyond.environment);
   for (std::size_t i = 0; i < services.all.size(); ++i) {
     const ServiceDescription& service = services.all[i];
     const ServiceOrigin& origin = services.origins[i];

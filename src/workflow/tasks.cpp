@@ -3,6 +3,7 @@
 #include <unordered_set>
 
 #include "workflow/foreach.hpp"
+#include "workflow/function.hpp"
 #include "workflow/program.hpp"
 
 namespace trireme::workflow {
@@ -152,11 +153,16 @@ class InstanceReader {
   TaskDescription read(TaskOrigin& origin) {
     TaskDescription task;
     fields_.take("foreach");
-    read_program(fields_, reader_, key_, false, task.command, task.script);
-    read_resources(task);
     origin.task = &value_.node;
     origin.after = node_of(fields_.take("after"));
     fields_.texts("after", task.after);
+    if (fields_.has("function") || fields_.has("args")) {
+      const auto function = fields_.take("function");
+      if (origin.after == nullptr && function) origin.after = &function->node;
+      read_function(fields_, reader_, task);
+    }
+    if (!task.function) read_program(fields_, reader_, key_, fields_.has("function"), task.command, task.script);
+    read_resources(task);
     origin.services = node_of(fields_.take("services"));
     fields_.texts("services", task.services);
     origin.environment = node_of(fields_.take("environment"));
@@ -215,7 +221,7 @@ class TasksReader {
     const Scope load_scope(parameters_, workflow_dir_, {});
     const Reader reader(load_scope, diagnostics_);
     if (!check_name(reader, key, entry.key)) return;
-    if (!expect_map(reader, value, "a map with a command or a script")) return;
+    if (!expect_map(reader, value, "a map with a command, a script or a function")) return;
 
     Foreach foreach;
     std::optional<Value> foreach_value;

@@ -33,4 +33,21 @@ Result<std::string> locate_companion(std::string_view name, const char* variable
                std::string("set ") + variable + " to its path"};
 }
 
+std::string locate_python() {
+  namespace fs = std::filesystem;
+  if (const char* named = std::getenv("TRIREME_PYTHON_FOLDER"); named != nullptr) return named;
+  std::vector<fs::path> candidates;
+  std::error_code error;
+  const auto self = fs::read_symlink("/proc/self/exe", error);
+  if (!error) {
+    candidates.push_back(self.parent_path() / "python");
+    candidates.push_back(self.parent_path().parent_path() / "share" / "trireme" / "python");
+  }
+  candidates.push_back(fs::path(TRIREME_DATADIR) / "python");
+  for (const auto& path : candidates) {
+    if (fs::exists(path / "trireme" / "__init__.py", error)) return path.string();
+  }
+  return {};
+}
+
 }  // namespace trireme

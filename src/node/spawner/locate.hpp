@@ -13,4 +13,8 @@ namespace trireme {
 /// that embeds the runtime.
 Result<std::string> locate_companion(std::string_view name, const char* variable);
 
+/// The folder that holds the Python module `trireme`: what TRIREME_PYTHON_FOLDER says; else `python` next to the running program
+/// (a build folder); else ../share/trireme/python from there; else where it was installed. Empty where there is none.
+std::string locate_python();
+
 }  // namespace trireme

@@ -74,6 +74,7 @@ void FrontDoor::handle(std::unique_ptr<http::Exchange> exchange) {
     return refuse(*exchange, route.dialect, 404,
                   "there is nothing at this path; models are under /v1 and /api, services at /services/NAME/");
   }
+  if (route.kind == Route::Kind::runtime) return host_.ask_pilot(std::move(exchange));
   if (route.kind != Route::Kind::service && route.kind != Route::Kind::by_model) return answer_here(*exchange, route);
 
   auto wishes = wishes_of(head.headers);

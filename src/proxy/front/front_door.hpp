@@ -49,6 +49,8 @@ class FrontHost {
   virtual const EndpointTable& table() const = 0;
   virtual std::string metrics_text() = 0;
   virtual void start(Start start) = 0;
+  /// A request under /runtime that may be made.
+  virtual void ask_pilot(std::unique_ptr<http::Exchange> exchange) = 0;
 
  protected:
   ~FrontHost() = default;

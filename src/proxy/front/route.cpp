@@ -66,7 +66,7 @@ Route route_of(std::string_view target) {
     route.kind = Route::Kind::metrics;
   } else if (path == "/runtime" || path.starts_with("/runtime/")) {
     route.control = true;
-    if (path == "/runtime/endpoints") route.kind = Route::Kind::endpoints;
+    route.kind = path == "/runtime/endpoints" ? Route::Kind::endpoints : Route::Kind::runtime;
   }
   return route;
 }

@@ -31,6 +31,7 @@ struct Route {
     health,
     metrics,
     endpoints,
+    runtime,  ///< /runtime/…, for the pilot
     unknown,
   };
   Kind kind = Kind::unknown;

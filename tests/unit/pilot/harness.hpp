@@ -80,6 +80,7 @@ struct ToLine {
   }
   std::string operator()(const events::Warning& e) const { return "warning" + with(e.text); }
   std::string operator()(const events::RunDraining& e) const { return "draining" + with(e.reason); }
+  std::string operator()(const events::WorkflowGrew& e) const { return "grew by submission " + std::to_string(e.number); }
   std::string operator()(const events::RunEnded& e) const {
     return "run " + std::string(to_string(e.state)) + " " + std::to_string(e.exit_code) + with(e.reason);
   }

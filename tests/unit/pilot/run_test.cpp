@@ -300,3 +300,17 @@ TEST_SUITE("run") {
                                 "log: task 0 ready", "log: t0.1 placed on 1 x1", "to 1: start t0.1 ranks 0-0"});
   }
 }
+
+TEST_CASE("tasks that come together while the run is on may name each other, and are taken whole or not at all") {
+  World world;
+  world.nodes(1, 2);
+  world.start();
+  const auto first = world.pilot.submit(std::vector<TaskDescription>{task("second", {"first"}), task("first")}, world.now);
+  REQUIRE(first.ok());
+  CHECK(world.state(0) == TaskState::waiting);
+  CHECK(world.state(1) == TaskState::running);
+  TaskDescription wide = task("wide");
+  wide.per_rank.cores = 3;
+  CHECK_FALSE(world.pilot.submit(std::vector<TaskDescription>{task("small"), wide}, world.now).ok());
+  CHECK_FALSE(world.pilot.find_task("small"));
+}

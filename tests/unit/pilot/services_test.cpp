@@ -305,3 +305,28 @@ TEST_SUITE("services") {
     CHECK(w.out.take() == Lines{"log: requests 5 at 0"});
   }
 }
+
+TEST_CASE("a service is stopped while the run goes on: replicas drain, waiting tasks are skipped, nothing has failed") {
+  World world;
+  world.nodes(1, 4);
+  const ServiceIndex llama = world.declare(service("llama"));
+  TaskDescription asks = task("asks");
+  asks.services = {"llama"};
+  world.submit(asks);
+  world.submit(task("other"));
+  world.start();
+  world.pilot.close(world.now);
+  world.out.take();
+  REQUIRE(world.pilot.stop_service("llama", world.now));
+  CHECK(world.out.take() == Lines{"log: s0.0.0 draining on 0", "to 0: stop s0.0.0",
+                                  "log: task 0 skipped: it needs service llama, which failed: it was stopped",
+                                  "publish: s0 home 0 dead [s0.0.0@0 draining]"});
+  CHECK_FALSE(world.pilot.stop_service("nobody", world.now).ok());
+  REQUIRE(world.pilot.stop_service("llama", world.now));
+  CHECK(world.out.take().empty());
+  world.replica_ended(0, {llama, 0, 0}, "", Outcome::cancelled);
+  world.end(0, 1);
+  world.done(0);
+  CHECK(world.pilot.finished());
+  CHECK(world.pilot.result().state == RunState::done);
+}

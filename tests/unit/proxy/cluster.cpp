@@ -40,6 +40,10 @@ void Cluster::deliver(const ChannelKey& key) {
     channel.messages.pop_front();
     channel.bytes -= payload.size();
     if (lost_.contains(to) || lost_.contains(from)) continue;
+    if (kind == MessageKind::runtime_request || kind == MessageKind::runtime_drop) {
+      if (on_runtime) on_runtime(from, kind, payload);
+      continue;
+    }
     proxies_[static_cast<std::size_t>(to)]->on_message(from, kind, payload);
   }
   channel.scheduled = !channel.messages.empty();

@@ -39,6 +39,12 @@ class Cluster {
   std::size_t most_backlog() const { return most_backlog_; }
 
   RunInfo run;
+  /// What reaches the pilot of rank 0, on the proxies' thread.
+  std::function<void(Rank from, MessageKind kind, const std::string& payload)> on_runtime;
+  /// Sends as rank 0 does.
+  void send_from_pilot(Rank to, MessageKind kind, std::string payload) {
+    links_[0]->send(to, MessageClass::control, kind, std::move(payload));
+  }
 
  private:
   struct Link final : Transport {

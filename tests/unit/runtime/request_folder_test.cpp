@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 using namespace trireme;
 namespace fs = std::filesystem;
@@ -52,4 +53,28 @@ TEST_CASE("a folder that cannot be written to is an error with words") {
   const auto left = leave_request("/proc/nowhere", {RunRequest::Kind::drain, ""});
   REQUIRE(!left);
   CHECK(!left.error().what.empty());
+}
+
+TEST_CASE("a call is answered in the file that it names, once") {
+  Folder folder;
+  Result<FolderAnswer> answer = Error{};
+  std::thread asker([&] {
+    answer = call_through_folder(folder.path, "POST", "/runtime/tasks", "{\"a\": \"\\n\"}", std::chrono::minutes(1));
+  });
+  std::vector<std::string> rejected;
+  std::vector<RunRequest> taken;
+  while (taken.empty()) taken = take_requests(folder.path, rejected);
+  CHECK(taken[0].kind == RunRequest::Kind::call);
+  CHECK(taken[0].body == "{\"a\": \"\\n\"}");
+  REQUIRE(leave_answer(folder.path, taken[0].answer, {201, "yes"}));
+  asker.join();
+  REQUIRE(answer.ok());
+  CHECK(answer->status == 201);
+  CHECK(answer->body == "yes");
+  CHECK(fs::is_empty(fs::path(folder.path) / "requests" / "answers"));
+}
+
+TEST_CASE("nobody answers: an error at the deadline") {
+  Folder folder;
+  CHECK_FALSE(call_through_folder(folder.path, "GET", "/runtime/tasks", "", std::chrono::milliseconds(1)).ok());
 }

@@ -48,6 +48,7 @@ class Dump {
     heading("task " + d.id);
     if (d.id != d.name) line("name", d.name);
     program(d);
+    if (d.function) line("function", d.function.library + " " + d.function.name + " " + d.function.args);
     line("stdin", d.stdin_from);
     line("stdout", d.stdout_to);
     line("stderr", d.stderr_to);

@@ -1,0 +1,165 @@
+"""python3 -m trireme._executor SOCKET NUMBER: makes calls of Python functions for the agent of its node.
+
+The frames are those of services/executor/frames.hpp: {u32 length, u8 kind, u64 id} and a body. Calls are made one after the
+other; their ends are written in one go when nothing more is there to do, when 64 KiB have gathered, or after a millisecond.
+What a function prints goes to the executor's log.
+"""
+
+import importlib
+import json
+import os
+import socket
+import struct
+import sys
+import time
+import traceback
+from collections import deque
+
+DEFINE, CALL, SKIP = 1, 2, 3
+HELLO, DONE, FAILED, SKIPPED = 16, 17, 18, 19
+HEADER = struct.Struct("=IBQ")
+END = struct.Struct("=IBQqq")
+HEADER_REST = HEADER.size - 4
+END_REST = END.size - 4
+FLUSH_BYTES = 64 << 10
+FLUSH_EVERY = 1_000_000  # ns
+MOST_RESULT = 1 << 20
+
+
+def find(folder, name):
+    """The function that "module:name" means, looked for in the folder too."""
+    if folder and folder not in sys.path:
+        sys.path.insert(0, folder)
+    module, _, path = name.partition(":")
+    found = importlib.import_module(module)
+    for part in path.split("."):
+        found = getattr(found, part)
+    found = getattr(found, "_target", found)  # what @trireme.function wraps
+    if not callable(found):
+        raise TypeError(f"{name} is no function")
+    return found
+
+
+def failing(error):
+    """A function that fails with what kept the real one from being found."""
+
+    def fail(*_args, **_kwargs):
+        raise error
+
+    return fail
+
+
+class Executor:
+    def __init__(self, connection, number):
+        self.connection = connection
+        self.out = [HEADER.pack(HEADER_REST, HELLO, number)]
+        self.out_bytes = 0
+        self.buffer = bytearray()
+        self.functions = {}
+        self.calls = deque()
+        self.skipped = set()
+
+    def run(self):
+        flushed = time.monotonic_ns()
+        while True:
+            if not self.calls:
+                self.flush()
+                if not self.read(0):
+                    return
+                continue
+            self.make(*self.calls.popleft())
+            now = time.monotonic_ns()
+            if self.out_bytes < FLUSH_BYTES and now - flushed < FLUSH_EVERY:
+                continue
+            flushed = now
+            self.flush()
+            if not self.read(socket.MSG_DONTWAIT):
+                return
+
+    def flush(self):
+        if self.out:
+            self.connection.sendall(b"".join(self.out))
+            self.out = []
+            self.out_bytes = 0
+
+    def read(self, flags):
+        try:
+            data = self.connection.recv(256 << 10, flags)
+        except BlockingIOError:
+            return True
+        if not data:
+            return False
+        buffer = self.buffer
+        buffer += data
+        at = 0
+        view = bytes(buffer)
+        while len(view) - at >= HEADER.size:
+            length, kind, id = HEADER.unpack_from(view, at)
+            end = at + 4 + length
+            if len(view) < end:
+                break
+            self.take(kind, id, view, at + HEADER.size, end)
+            at = end
+        del buffer[:at]
+        return True
+
+    def take(self, kind, id, view, start, end):
+        if kind == CALL:
+            self.calls.append((id, int.from_bytes(view[start : start + 4], sys.byteorder), view[start + 4 : end]))
+        elif kind == DEFINE:
+            length = int.from_bytes(view[start : start + 4], sys.byteorder)
+            folder = view[start + 4 : start + 4 + length].decode()
+            try:
+                self.functions[id] = find(folder, view[start + 4 + length : end].decode())
+            except BaseException as error:  # a module may do anything while it is imported
+                self.functions[id] = failing(error)
+        elif kind == SKIP:
+            self.skipped.add(id)
+
+    def make(self, id, function, args):
+        if id in self.skipped:
+            self.skipped.discard(id)
+            self.out.append(HEADER.pack(HEADER_REST, SKIPPED, id))
+            return
+        begun = time.time_ns()
+        try:
+            given = json.loads(args)
+            target = self.functions[function]
+            if type(given) is list:
+                value = target(*given)
+            elif type(given) is dict:
+                if given.keys() <= {"args", "kwargs"} and given:
+                    value = target(*given.get("args", ()), **given.get("kwargs", {}))
+                else:
+                    value = target(**given)
+            else:
+                value = target(given)
+            result = b"null" if value is None else json.dumps(value).encode()
+            if len(result) > MOST_RESULT:
+                raise ValueError(f"the result is {len(result)} bytes long: return the name of a file instead")
+            kind = DONE
+        except BaseException as error:  # SystemExit too: it ends the call, not the executor
+            kind = FAILED
+            traceback.print_exc()
+            result = f"{type(error).__name__}: {error}".encode(errors="replace")[:65536]
+        self.out.append(END.pack(END_REST + len(result), kind, id, begun, time.time_ns()))
+        self.out.append(result)
+        self.out_bytes += END.size + len(result)
+
+
+def main():
+    if len(sys.argv) != 3:
+        sys.exit("usage: python3 -m trireme._executor SOCKET NUMBER\nIt is started by Trireme, for function tasks.")
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.connect(sys.argv[1])
+    try:
+        Executor(connection, int(sys.argv[2])).run()
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # the agent is gone, and what this did with it
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

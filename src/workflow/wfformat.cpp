@@ -1,0 +1,332 @@
+#include "workflow/wfformat.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <unordered_map>
+
+#include "core/defaults.hpp"
+
+namespace trireme {
+namespace {
+
+using Json = nlohmann::json;
+using workflow::in_quotes;
+
+constexpr std::uint32_t most_cores = 1u << 20;
+
+/// Reads one instance; what is wrong is collected with its key.
+class InstanceReader {
+ public:
+  InstanceReader(WfInstance& out, const std::string& file) : out_(out), diagnostics_(file) {}
+
+  void read(std::string_view text) {
+    const Json root = Json::parse(text, nullptr, false);
+    if (root.is_discarded()) return error("", "this is no JSON");
+    out_.name = text_of(root, "name", "");
+    if (out_.name.empty()) out_.name = "instance";
+    out_.version = text_of(root, "schemaVersion", "");
+    const Json* workflow =
+        member(root, "workflow", "", Json::value_t::object, "an object with a specification or tasks");
+    if (workflow == nullptr) return;
+    if (workflow->contains("specification")) {
+      read_15(*workflow);
+    } else {
+      read_14(*workflow);
+    }
+    if (diagnostics_.error_count() == 0) link();
+    if (diagnostics_.error_count() == 0) check_order();
+  }
+
+  std::vector<Diagnostic> take_errors() { return diagnostics_.take_errors(); }
+
+ private:
+  /// What a task says of others before all of them are known.
+  struct Said {
+    std::string path;
+    bool has_family = false;  ///< parents or children were told
+    std::vector<std::string> parents;
+    std::vector<std::string> children;
+    std::vector<std::string> inputs;
+    std::vector<std::string> outputs;
+  };
+
+  void error(const std::string& key, std::string message, std::string expected = "") {
+    diagnostics_.error({}, key, std::move(message), std::move(expected));
+  }
+
+  std::string text_of(const Json& object, const char* key, const std::string& path) {
+    const auto found = object.find(key);
+    if (!object.is_object() || found == object.end() || found->is_null()) return "";
+    if (found->is_string()) return found->get<std::string>();
+    error(path.empty() ? key : path + "." + key, "this is no text", "a text");
+    return "";
+  }
+
+  const Json* member(const Json& object, const char* key, const std::string& path, Json::value_t type,
+                     const char* expected) {
+    const std::string full = path.empty() ? key : path + "." + key;
+    if (!object.is_object() || !object.contains(key)) {
+      error(full, "this is missing", expected);
+      return nullptr;
+    }
+    const Json& value = object[key];
+    if (value.type() == type) return &value;
+    error(full, std::string("this is a ") + value.type_name(), expected);
+    return nullptr;
+  }
+
+  /// The first of the keys that is there, as a number of at least 0.
+  std::optional<double> number(const Json& object, const std::string& path, std::initializer_list<const char*> keys) {
+    for (const char* key : keys) {
+      const auto found = object.find(key);
+      if (found == object.end() || found->is_null()) continue;
+      if (found->is_number() && found->get<double>() >= 0 && std::isfinite(found->get<double>()))
+        return found->get<double>();
+      error(path + "." + key, found->is_number() ? "this is below 0" : "this is no number", "a number of at least 0");
+      return std::nullopt;
+    }
+    return std::nullopt;
+  }
+
+  std::vector<std::string> names(const Json& object, const char* key, const std::string& path) {
+    std::vector<std::string> out;
+    const auto found = object.find(key);
+    if (found == object.end() || found->is_null()) return out;
+    if (!found->is_array()) {
+      error(path + "." + key, "this is no list", "a list of names");
+      return out;
+    }
+    for (const Json& item : *found) {
+      if (item.is_string()) {
+        out.push_back(item.get<std::string>());
+      } else {
+        error(path + "." + key, "there is something that is no name", "a list of names");
+      }
+    }
+    return out;
+  }
+
+  /// A task with what both shapes say of it in one place; null where it is none.
+  WfTask* add_task(const Json& json, const std::string& path) {
+    if (!json.is_object()) {
+      error(path, "this is no task", "an object with a name");
+      return nullptr;
+    }
+    WfTask task;
+    task.name = text_of(json, "name", path);
+    task.id = text_of(json, "id", path);
+    if (task.id.empty()) task.id = task.name;
+    if (task.name.empty()) task.name = task.id;
+    if (task.id.empty()) {
+      error(path, "there is neither an id nor a name", "an id");
+      return nullptr;
+    }
+    const auto [known, fresh] = by_id_.emplace(task.id, static_cast<std::uint32_t>(out_.tasks.size()));
+    if (!fresh) {
+      error(path + ".id", "there is already a task " + in_quotes(task.id), "an id of its own");
+      return nullptr;
+    }
+    if (out_.tasks.size() >= defaults::workflow_tasks) {
+      error(path, "there are too many tasks");
+      return nullptr;
+    }
+    Said said{.path = path,
+              .has_family = json.contains("parents") || json.contains("children"),
+              .parents = names(json, "parents", path),
+              .children = names(json, "children", path),
+              .inputs = names(json, "inputFiles", path),
+              .outputs = names(json, "outputFiles", path)};
+    said_.push_back(std::move(said));
+    out_.tasks.push_back(std::move(task));
+    return &out_.tasks.back();
+  }
+
+  void read_usage(const Json& json, const std::string& path, WfTask& task) {
+    task.runtime = number(json, path, {"runtimeInSeconds", "runtime"}).value_or(task.runtime);
+    const double cores = number(json, path, {"coreCount", "cores"}).value_or(task.cores);
+    if (cores > most_cores) {
+      error(path, "these are too many cores", std::to_string(most_cores) + " at most");
+    } else {
+      task.cores = std::max<std::uint32_t>(1, static_cast<std::uint32_t>(std::ceil(cores)));
+    }
+    task.memory = static_cast<std::uint64_t>(std::min(number(json, path, {"memoryInBytes"}).value_or(0), 1e18));
+    // Before 1.3 it was in KiB and had no unit in its name.
+    if (task.memory == 0) {
+      task.memory = static_cast<std::uint64_t>(std::min(number(json, path, {"memory"}).value_or(0), 1e15)) * 1024;
+    }
+  }
+
+  void read_15(const Json& workflow) {
+    const Json* specification =
+        member(workflow, "specification", "workflow", Json::value_t::object, "an object with tasks");
+    if (specification == nullptr) return;
+    const std::string path = "workflow.specification";
+    const Json* tasks = member(*specification, "tasks", path, Json::value_t::array, "a list of tasks");
+    if (tasks == nullptr) return;
+    for (std::size_t i = 0; i < tasks->size(); ++i) add_task((*tasks)[i], path + ".tasks[" + std::to_string(i) + "]");
+    if (!workflow.contains("execution") || workflow["execution"].is_null())
+      return;  // a workflow that never ran: no runtimes
+    const Json* execution = member(workflow, "execution", "workflow", Json::value_t::object, "an object with tasks");
+    if (execution == nullptr) return;
+    out_.makespan = number(*execution, "workflow.execution", {"makespanInSeconds"}).value_or(0);
+    const Json* ran = member(*execution, "tasks", "workflow.execution", Json::value_t::array, "a list of tasks");
+    if (ran == nullptr) return;
+    for (std::size_t i = 0; i < ran->size(); ++i) {
+      const Json& json = (*ran)[i];
+      const std::string where = "workflow.execution.tasks[" + std::to_string(i) + "]";
+      const std::string id = json.is_object() ? text_of(json, "id", where) : "";
+      const auto found = by_id_.find(id);
+      if (found == by_id_.end()) {
+        error(where + ".id", "the specification has no task " + in_quotes(id));
+        continue;
+      }
+      read_usage(json, where, out_.tasks[found->second]);
+    }
+  }
+
+  void read_14(const Json& workflow) {
+    out_.makespan = number(workflow, "workflow", {"makespanInSeconds", "makespan"}).value_or(0);
+    const char* key = workflow.contains("jobs") && !workflow.contains("tasks") ? "jobs" : "tasks";  // before 1.2
+    const Json* tasks =
+        member(workflow, key, "workflow", Json::value_t::array, "a list of tasks, or a specification beside it");
+    if (tasks == nullptr) return;
+    for (std::size_t i = 0; i < tasks->size(); ++i) {
+      const std::string path = std::string("workflow.") + key + "[" + std::to_string(i) + "]";
+      const Json& json = (*tasks)[i];
+      WfTask* task = add_task(json, path);
+      if (task == nullptr) continue;
+      read_usage(json, path, *task);
+      const auto files = json.find("files");
+      if (files == json.end() || !files->is_array()) continue;
+      for (const Json& file : *files) {
+        if (!file.is_object()) continue;
+        const std::string name = text_of(file, "name", path + ".files");
+        (text_of(file, "link", path + ".files") == "input" ? said_.back().inputs : said_.back().outputs)
+            .push_back(name);
+      }
+    }
+  }
+
+  /// The task of that id, or, as older instances say it, of that name if it is the only one.
+  std::optional<std::uint32_t> find(const std::string& id, const std::string& path) {
+    if (const auto found = by_id_.find(id); found != by_id_.end()) return found->second;
+    if (by_name_.empty()) {
+      for (std::uint32_t i = 0; i < out_.tasks.size(); ++i) by_name_.emplace(out_.tasks[i].name, i);
+    }
+    if (by_name_.count(id) == 1) return by_name_.find(id)->second;
+    error(path, "there is no task " + in_quotes(id));
+    return std::nullopt;
+  }
+
+  void link() {
+    std::unordered_map<std::string, std::uint32_t> made_by;
+    for (std::uint32_t i = 0; i < said_.size(); ++i) {
+      for (const std::string& file : said_[i].outputs) made_by.emplace(file, i);
+    }
+    for (std::uint32_t i = 0; i < said_.size(); ++i) {
+      const Said& said = said_[i];
+      for (const std::string& parent : said.parents) {
+        if (const auto found = find(parent, said.path + ".parents")) out_.tasks[i].parents.push_back(*found);
+      }
+      for (const std::string& child : said.children) {
+        if (const auto found = find(child, said.path + ".children")) out_.tasks[*found].parents.push_back(i);
+      }
+      if (said.has_family) continue;
+      for (const std::string& file : said.inputs) {
+        if (const auto maker = made_by.find(file); maker != made_by.end() && maker->second != i) {
+          out_.tasks[i].parents.push_back(maker->second);
+        }
+      }
+    }
+    for (WfTask& task : out_.tasks) {
+      std::sort(task.parents.begin(), task.parents.end());
+      task.parents.erase(std::unique(task.parents.begin(), task.parents.end()), task.parents.end());
+    }
+  }
+
+  /// Takes away what waits for nothing, again and again; what is left goes in circles.
+  void check_order() {
+    const std::size_t n = out_.tasks.size();
+    if (n == 0) return error("workflow", "there are no tasks", "at least one");
+    std::vector<std::uint32_t> open(n);
+    std::vector<std::vector<std::uint32_t>> children(n);
+    std::vector<std::uint32_t> ready;
+    for (std::uint32_t i = 0; i < n; ++i) {
+      open[i] = static_cast<std::uint32_t>(out_.tasks[i].parents.size());
+      if (open[i] == 0) ready.push_back(i);
+      for (const std::uint32_t parent : out_.tasks[i].parents) children[parent].push_back(i);
+    }
+    for (std::size_t k = 0; k < ready.size(); ++k) {
+      for (const std::uint32_t child : children[ready[k]]) {
+        if (--open[child] == 0) ready.push_back(child);
+      }
+    }
+    if (ready.size() == n) return;
+    const auto left = std::find_if(open.begin(), open.end(), [](std::uint32_t count) { return count > 0; });
+    const auto at = static_cast<std::size_t>(left - open.begin());
+    error(said_[at].path, "tasks wait for each other; " + in_quotes(out_.tasks[at].id) + " is or follows one of them");
+  }
+
+  WfInstance& out_;
+  workflow::Diagnostics diagnostics_;
+  std::vector<Said> said_;
+  std::unordered_map<std::string, std::uint32_t> by_id_;
+  std::unordered_multimap<std::string, std::uint32_t> by_name_;
+};
+
+std::string name_of(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    const bool plain =
+        (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
+    out += plain ? c : '-';
+  }
+  out.erase(0, std::min(out.find_first_not_of(".-"), out.size()));
+  return out.empty() ? "instance" : out;
+}
+
+}  // namespace
+
+bool is_wfformat(std::string_view text) {
+  constexpr std::size_t looked_at = 64u << 10;
+  const std::size_t first = text.find_first_not_of(" \t\r\n");
+  if (first == std::string_view::npos || text[first] != '{') return false;
+  const std::string_view head = text.substr(0, looked_at);
+  return head.find("\"schemaVersion\"") != std::string_view::npos &&
+         text.find("\"workflow\"") != std::string_view::npos;
+}
+
+WfInstance read_wfformat(std::string_view text, const std::string& file) {
+  WfInstance out;
+  InstanceReader reader(out, file);
+  reader.read(text);
+  out.errors = reader.take_errors();
+  return out;
+}
+
+LoadResult replay_of(const WfInstance& instance, double time_scale, const std::filesystem::path& directory) {
+  LoadResult out;
+  out.errors = instance.errors;
+  if (!instance.ok()) return out;
+  out.workflow.name = name_of(instance.name);
+  out.workflow.directory = directory.string();
+  out.workflow.tasks.reserve(instance.tasks.size());
+  for (const WfTask& task : instance.tasks) {
+    TaskDescription description;
+    description.id = task.id;
+    description.name = task.id;  // ids are what parents name; a name may stand for others here
+    std::array<char, 32> seconds{};
+    std::snprintf(seconds.data(), seconds.size(), "%.6f", task.runtime * time_scale);
+    description.command = {Template::literal("sleep"), Template::literal(seconds.data())};
+    description.per_rank.cores = task.cores;
+    for (const std::uint32_t parent : task.parents) description.after.push_back(instance.tasks[parent].id);
+    out.workflow.tasks.push_back(std::move(description));
+  }
+  return out;
+}
+
+}  // namespace trireme

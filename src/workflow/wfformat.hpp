@@ -1,0 +1,46 @@
+// WfCommons' WfFormat: instances of workflows as they once ran, for replay.
+//
+// The shape of version 1.5 (a specification and an execution) is read, and that of 1.4 and before (one list of tasks, each with
+// its files, runtime and machine). A task is replayed as a sleep of its runtime times a scale, on as many cores as it had, after
+// its parents; without parents and children, after those that made its input files. What a file holds and how much memory a task
+// used is not replayed.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "workflow/load.hpp"
+
+namespace trireme {
+
+struct WfTask {
+  std::string id;
+  std::string name;
+  double runtime = 0;  ///< seconds
+  std::uint32_t cores = 1;
+  std::uint64_t memory = 0;  ///< bytes that it used at most; 0: not told
+  std::vector<std::uint32_t> parents;
+};
+
+struct WfInstance {
+  std::string name;
+  std::string version;  ///< of the schema
+  double makespan = 0;  ///< seconds, as it once ran; 0: not told
+  std::vector<WfTask> tasks;
+  std::vector<Diagnostic> errors;
+  bool ok() const { return errors.empty(); }
+};
+
+/// Whether a text is one, as far as its first bytes tell; not whether it is a good one.
+bool is_wfformat(std::string_view text);
+
+/// `file` is its name in messages.
+WfInstance read_wfformat(std::string_view text, const std::string& file);
+
+/// The replay of an instance. Each task takes `time_scale` times as long as it once did.
+LoadResult replay_of(const WfInstance& instance, double time_scale, const std::filesystem::path& directory);
+
+}  // namespace trireme

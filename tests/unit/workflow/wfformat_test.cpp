@@ -1,0 +1,106 @@
+#include "workflow/wfformat.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace trireme;
+
+namespace {
+
+const char* modern = R"({
+  "name": "small", "schemaVersion": "1.5",
+  "workflow": {
+    "specification": {
+      "tasks": [
+        {"name": "split", "id": "split_1", "parents": [], "children": ["work_1", "work_2"], "outputFiles": ["a"]},
+        {"name": "work", "id": "work_1", "parents": ["split_1"], "children": [], "inputFiles": ["a"]},
+        {"name": "work", "id": "work_2", "parents": [], "children": []}
+      ],
+      "files": [{"id": "a", "sizeInBytes": 7}]
+    },
+    "execution": {
+      "makespanInSeconds": 12.5, "executedAt": "2026-01-01T00:00:00Z",
+      "tasks": [
+        {"id": "split_1", "runtimeInSeconds": 2.5, "coreCount": 2, "memoryInBytes": 4096, "machines": ["m"]},
+        {"id": "work_1", "runtimeInSeconds": 10},
+        {"id": "work_2", "runtimeInSeconds": 0.25, "coreCount": 1.5}
+      ],
+      "machines": [{"nodeName": "m", "cpu": {"coreCount": 4}}]
+    }
+  }
+})";
+
+const char* older = R"({
+  "name": "old one", "schemaVersion": "1.3",
+  "workflow": {
+    "makespanInSeconds": 3, "executedAt": "2020",
+    "tasks": [
+      {"name": "first", "type": "compute", "runtime": 1, "cores": 4, "memory": 2,
+       "files": [{"link": "output", "name": "x", "sizeInBytes": 1}]},
+      {"name": "second", "type": "compute", "runtimeInSeconds": 2, "files": [{"link": "input", "name": "x", "sizeInBytes": 1}]},
+      {"name": "third", "type": "compute", "runtimeInSeconds": 2, "parents": ["second"]}
+    ]
+  }
+})";
+
+std::string errors_of(std::string_view text) {
+  std::string out;
+  for (const Diagnostic& error : read_wfformat(text, "f.json").errors) out += error.text() + "\n";
+  return out;
+}
+
+std::string with_tasks(const std::string& tasks) {
+  return R"({"name": "n", "schemaVersion": "1.5", "workflow": {"specification": {"tasks": )" + tasks + "}}}";
+}
+
+}  // namespace
+
+TEST_CASE("WfFormat is known by its content, and a workflow file in JSON is none") {
+  CHECK(is_wfformat(modern));
+  CHECK(is_wfformat(older));
+  CHECK_FALSE(is_wfformat(R"({"name": "x", "tasks": {"a": {"command": "true"}}})"));
+  CHECK_FALSE(is_wfformat("tasks: {}"));
+}
+
+TEST_CASE("WfFormat 1.5: parents and children are one order, runtimes and cores come from the execution") {
+  const WfInstance instance = read_wfformat(modern, "f.json");
+  REQUIRE_MESSAGE(instance.ok(), errors_of(modern));
+  REQUIRE(instance.tasks.size() == 3);
+  CHECK(instance.makespan == 12.5);
+  CHECK(instance.tasks[0].cores == 2);
+  CHECK(instance.tasks[0].memory == 4096);
+  CHECK(instance.tasks[1].parents == std::vector<std::uint32_t>{0});
+  CHECK(instance.tasks[2].parents == std::vector<std::uint32_t>{0});  // only the parent says so
+  CHECK(instance.tasks[2].cores == 2);
+  CHECK(instance.tasks[2].runtime == 0.25);
+}
+
+TEST_CASE("WfFormat before 1.5: one list of tasks, an order by files where nothing else tells it") {
+  const WfInstance instance = read_wfformat(older, "f.json");
+  REQUIRE_MESSAGE(instance.ok(), errors_of(older));
+  CHECK(instance.tasks[0].cores == 4);
+  CHECK(instance.tasks[0].memory == 2048);
+  CHECK(instance.tasks[1].parents == std::vector<std::uint32_t>{0});
+  CHECK(instance.tasks[2].parents == std::vector<std::uint32_t>{1});
+}
+
+TEST_CASE("WfFormat: what is wrong is told with its key") {
+  CHECK(errors_of("{").find("no JSON") != std::string::npos);
+  CHECK(errors_of(R"({"schemaVersion": "1.5"})").find("workflow: this is missing") != std::string::npos);
+  CHECK(errors_of(with_tasks("{}")).find("workflow.specification.tasks: this is a object") != std::string::npos);
+  CHECK(errors_of(with_tasks("[]")).find("no tasks") != std::string::npos);
+  CHECK(errors_of(with_tasks(R"([{"id": "a", "parents": ["b"]}])")).find("tasks[0].parents: there is no task \"b\"") !=
+        std::string::npos);
+  CHECK(errors_of(with_tasks(R"([{"id": "a"}, {"id": "a"}])")).find("already a task") != std::string::npos);
+  CHECK(errors_of(with_tasks(R"([{"id": "a", "parents": ["b"]}, {"id": "b", "parents": ["a"]}])"))
+            .find("wait for each other") != std::string::npos);
+  CHECK(errors_of(R"({"schemaVersion": "1.4", "workflow": {"tasks": [{"name": "a", "runtimeInSeconds": -1}]}})")
+            .find("below 0") != std::string::npos);
+}
+
+TEST_CASE("WfFormat: a replay sleeps as long as the tasks ran, times the scale") {
+  const LoadResult replay = replay_of(read_wfformat(modern, "f.json"), 0.1, "/dir");
+  REQUIRE(replay.ok());
+  CHECK(replay.workflow.name == "small");
+  CHECK(replay.workflow.tasks[1].command[1].source() == "1.000000");
+  CHECK(replay.workflow.tasks[1].after == std::vector<std::string>{"split_1"});
+}
