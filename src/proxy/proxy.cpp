@@ -165,7 +165,7 @@ class Proxy::Impl final : private http::Resident,
   // ForwardHost
 
   bool take_slot(Rank for_rank, const ReplicaId& replica, std::uint64_t reservation) override {
-    admission_.reporter().used(for_rank, replica, mono_now());
+    admission_.reporter().used(for_rank, replica.service, mono_now());
     const MonoTime now = mono_now();
     return reservation == 0 ? admission_.slots().admit(replica, now)
                             : admission_.slots().redeem(replica, reservation, now);

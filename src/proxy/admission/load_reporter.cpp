@@ -13,8 +13,8 @@ constexpr MonoTime interval = Duration(defaults::load_interval).count();
 
 }  // namespace
 
-void LoadReporter::used(Rank by, const ReplicaId& replica, MonoTime now) {
-  peers_[by].used[replica] = now;
+void LoadReporter::used(Rank by, ServiceIndex service, MonoTime now) {
+  peers_[by].used[service] = now;
 }
 
 void LoadReporter::changed(const ReplicaId& replica) {
@@ -31,7 +31,7 @@ MonoTime LoadReporter::tick(MonoTime now) {
       continue;
     }
     for (const ReplicaId& replica : changed_) {
-      if (peer.used.contains(replica)) peer.untold.insert(replica);
+      if (peer.used.contains(replica.service)) peer.untold.insert(replica);
     }
     if (!peer.untold.empty()) {
       if (now - peer.told >= interval) {

@@ -1,5 +1,6 @@
-// Tells other ranks how loaded this rank's replicas are: those that used a replica lately, when its load has changed,
-// at most one message per rank in an interval.
+// Tells other ranks how loaded this rank's replicas are: those that used a service here lately, when the load of one of its
+// replicas has changed, at most one message per rank in an interval. So they know a change within that interval and the
+// message's way.
 //
 // Pure: messages go to an AdmissionOutbox, time is an argument. Belongs to the event loop.
 #pragma once
@@ -17,8 +18,8 @@ class LoadReporter {
  public:
   LoadReporter(const Slots& slots, AdmissionOutbox& outbox) : slots_(slots), outbox_(outbox) {}
 
-  /// A request for the replica came from that rank.
-  void used(Rank by, const ReplicaId& replica, MonoTime now);
+  /// A request for the service came from that rank.
+  void used(Rank by, ServiceIndex service, MonoTime now);
   /// The replica's load is another than before.
   void changed(const ReplicaId& replica);
   /// Sends what is due. Returns when to call again, or 0 when there is nothing to tell.
@@ -29,7 +30,7 @@ class LoadReporter {
 
  private:
   struct Peer {
-    std::map<ReplicaId, MonoTime> used;
+    std::map<ServiceIndex, MonoTime> used;
     std::set<ReplicaId> untold;
     MonoTime told = 0;
   };

@@ -20,6 +20,18 @@ bool is_scalar(char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '+' || c == '.';
 }
 
+/// The first quote or backslash at `i` or behind it, or the end. Eight bytes at a time.
+std::size_t find_special(std::string_view text, std::size_t i) {
+  constexpr std::uint64_t ones = 0x0101'0101'0101'0101u;
+  const auto has_zero = [](std::uint64_t word) { return (word - ones) & ~word & (ones << 7); };
+  for (std::uint64_t word = 0; i + sizeof word <= text.size(); i += sizeof word) {
+    std::memcpy(&word, text.data() + i, sizeof word);
+    if ((has_zero(word ^ (ones * '"')) | has_zero(word ^ (ones * '\\'))) != 0) break;
+  }
+  while (i < text.size() && text[i] != '"' && text[i] != '\\') ++i;
+  return i;
+}
+
 int hex(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
@@ -227,13 +239,10 @@ std::size_t BodyScan::string_end(std::string_view piece, std::size_t i) {
       ++i;
       continue;
     }
-    const auto* from = piece.data() + i;
-    const auto* quote = static_cast<const char*>(std::memchr(from, '"', piece.size() - i));
-    const std::size_t run = quote == nullptr ? piece.size() - i : static_cast<std::size_t>(quote - from);
-    const auto* backslash = static_cast<const char*>(std::memchr(from, '\\', run));
-    if (backslash == nullptr) return i + run;
+    i = find_special(piece, i);
+    if (i == piece.size() || piece[i] == '"') return i;
     escaped_ = has_escapes_ = true;
-    i += static_cast<std::size_t>(backslash - from) + 1;
+    ++i;
   }
   return i;
 }

@@ -6,6 +6,7 @@
 // beginning that all prompts share is thus soon known everywhere and draws nobody to one place.
 #pragma once
 
+#include "core/defaults.hpp"
 #include "proxy/policies/least_outstanding.hpp"
 #include "proxy/policies/policy.hpp"
 #include "proxy/policies/prefix_index.hpp"

@@ -119,3 +119,10 @@ TEST_CASE("body scan: is as new after a reset") {
   CHECK(again.user().empty());
   CHECK(again.text().empty());
 }
+
+TEST_CASE("body scan: a long text full of escapes takes time that grows with its length only") {
+  std::string body = R"({"messages":")";
+  while (body.size() < (16u << 20)) body += R"(word\n)";
+  body += R"(","model":"m"})";
+  CHECK(scan(body).model() == "m");
+}
