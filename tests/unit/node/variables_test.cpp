@@ -66,6 +66,30 @@ TEST_CASE("only the GPUs given are visible, by each vendor's own rules") {
   CHECK(variables == Variables{{"ROCR_VISIBLE_DEVICES", "6,7"}, {"HIP_VISIBLE_DEVICES", "0,1"}});
 }
 
+TEST_CASE("Intel's GPUs have a mask of their own") {
+  Variables variables;
+  const std::vector<NodeGpu> intel{{1, GpuVendor::intel, "1"}, {2, GpuVendor::intel, "2"}};
+  add_gpus(intel, variables);
+  CHECK(variables == Variables{{"ZE_AFFINITY_MASK", "1,2"}});
+}
+
+TEST_CASE("threads are bound to the cores given, unless somebody has said otherwise") {
+  Variables variables;
+  add_threads({}, variables);
+  CHECK(variables.empty());
+  const std::vector<NodeCore> cores{{3, 0, {3, 67}}, {4, 0, {4, 68}}};
+  add_threads(cores, variables);
+  CHECK(variables == Variables{{"OMP_NUM_THREADS", "2"}, {"OMP_PLACES", "{3,67},{4,68}"}});
+  Variables own{{"OMP_PLACES", "sockets"}};
+  add_threads(cores, own);
+  CHECK(own == Variables{{"OMP_NUM_THREADS", "2"}, {"OMP_PLACES", "sockets"}});
+  // Nothing is pinned on a virtual node.
+  const std::vector<NodeCore> imagined{{0, 0, {}}};
+  Variables rehearsal;
+  add_threads(imagined, rehearsal);
+  CHECK(rehearsal == Variables{{"OMP_NUM_THREADS", "1"}});
+}
+
 TEST_CASE("ends are told in words and numbers") {
   spawner::Ended ended;
   CHECK(end_of(ended, Duration{0}).outcome == Outcome::done);
