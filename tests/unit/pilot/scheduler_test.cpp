@@ -20,9 +20,9 @@ struct Machine : Scheduler {
     for (std::size_t i = 0; i < nodes.size(); ++i) add_node(static_cast<Rank>(i), nodes[i]);
   }
   std::uint32_t queue(Resources per_rank, std::uint32_t ranks = 1, std::int32_t priority = 0) {
-    return queue(Shape{.per_rank = per_rank, .ranks = ranks}, priority);
+    return queue_shape(Shape{.per_rank = per_rank, .ranks = ranks}, priority);
   }
-  std::uint32_t queue(const Shape& shape, std::int32_t priority = 0) {
+  std::uint32_t queue_shape(const Shape& shape, std::int32_t priority = 0) {
     shapes[submitted] = shape_index(shape);
     enqueue({submitted}, shapes[submitted], priority);
     return submitted++;
@@ -251,12 +251,12 @@ TEST_SUITE("scheduler") {
 
   TEST_CASE("so many ranks on each node, and fewer on the last") {
     Machine m(Nodes{{.cores = 8}, {.cores = 2}, {.cores = 8}, {.cores = 8}});
-    const auto wide = m.queue(Shape{.per_rank = {.cores = 1}, .ranks = 10, .ranks_per_node = 4});
-    const auto one_node = m.queue(Shape{.per_rank = {.cores = 1}, .ranks = 2, .ranks_per_node = 4});
+    const auto wide = m.queue_shape(Shape{.per_rank = {.cores = 1}, .ranks = 10, .ranks_per_node = 4});
+    const auto one_node = m.queue_shape(Shape{.per_rank = {.cores = 1}, .ranks = 2, .ranks_per_node = 4});
     CHECK(m.start() == Ids{wide, one_node});
     CHECK(m.where(wide) == Where{{0, 4}, {2, 4}, {3, 2}});
     CHECK(m.where(one_node) == Where{{1, 2}});
-    const auto too_wide = m.queue(Shape{.per_rank = {.cores = 1}, .ranks = 13, .ranks_per_node = 4});
+    const auto too_wide = m.queue_shape(Shape{.per_rank = {.cores = 1}, .ranks = 13, .ranks_per_node = 4});
     CHECK(m.start().empty());
     CHECK(m.take_stranded() == std::vector<std::pair<TaskIndex, ShapeIndex>>{{{too_wide}, m.shapes[too_wide]}});
   }
@@ -264,8 +264,8 @@ TEST_SUITE("scheduler") {
   TEST_CASE("an exclusive task has its nodes for itself, all of them") {
     Machine m(Nodes{{.cores = 4, .gpus = 1000}, {.cores = 4, .gpus = 1000}});
     const auto small = m.queue({.cores = 1});
-    const auto alone = m.queue(Shape{.per_rank = {.cores = 1}, .exclusive = true});
-    const auto next = m.queue(Shape{.per_rank = {.cores = 1}, .exclusive = true});
+    const auto alone = m.queue_shape(Shape{.per_rank = {.cores = 1}, .exclusive = true});
+    const auto next = m.queue_shape(Shape{.per_rank = {.cores = 1}, .exclusive = true});
     CHECK(m.start() == Ids{small, alone});
     CHECK(m.where(alone) == Where{{1, 1}});
     const auto coreless = m.queue({});
@@ -281,7 +281,7 @@ TEST_SUITE("scheduler") {
   TEST_CASE("an exclusive task can never run where a service lives") {
     Machine m(Nodes{{.cores = 4}});
     REQUIRE(m.assign({.cores = 1}, {}));
-    const auto alone = m.queue(Shape{.per_rank = {.cores = 1}, .exclusive = true});
+    const auto alone = m.queue_shape(Shape{.per_rank = {.cores = 1}, .exclusive = true});
     CHECK(m.start().empty());
     CHECK(m.take_stranded().size() == 1);
     CHECK(alone == 0);
@@ -290,14 +290,14 @@ TEST_SUITE("scheduler") {
   TEST_CASE("colocated tasks go where the first of them went, and begin where all of them fit") {
     Machine m(Nodes{{.cores = 2}, {.cores = 4}, {.cores = 4}});
     const ColocateIndex pair{0};
-    const auto small = m.queue(Shape{.per_rank = {.cores = 2}, .colocate = pair});
-    const auto large = m.queue(Shape{.per_rank = {.cores = 4}, .colocate = pair});
+    const auto small = m.queue_shape(Shape{.per_rank = {.cores = 2}, .colocate = pair});
+    const auto large = m.queue_shape(Shape{.per_rank = {.cores = 4}, .colocate = pair});
     CHECK(m.start() == Ids{small});
     CHECK(m.where(small) == Where{{1, 1}});
     m.end(small);
     CHECK(m.start() == Ids{large});
     CHECK(m.where(large) == Where{{1, 1}});
-    const auto more = m.queue(Shape{.per_rank = {.cores = 2}, .colocate = pair});
+    const auto more = m.queue_shape(Shape{.per_rank = {.cores = 2}, .colocate = pair});
     CHECK(m.start().empty());
     m.remove_node(1);
     CHECK(m.start() == Ids{more});  // its nodes are gone: it begins anew
@@ -307,10 +307,10 @@ TEST_SUITE("scheduler") {
   TEST_CASE("nodes whose wide task ends part by part go to the next wide one") {
     Machine m(Nodes{{.cores = 2}, {.cores = 2}, {.cores = 2}});
     const Shape wide{.per_rank = {.cores = 2}, .ranks = 2};
-    const auto first = m.queue(wide);
+    const auto first = m.queue_shape(wide);
     Ids small{m.queue({.cores = 1}), m.queue({.cores = 1})};
     CHECK(m.start() == Ids{first, small[0], small[1]});
-    const auto second = m.queue(wide);
+    const auto second = m.queue_shape(wide);
     for (int i = 0; i < 200; ++i) m.queue({.cores = 1});
     // Small ones pass by until the wide one has had enough of it.
     for (std::uint32_t i = 0; i <= defaults::overtakes; ++i) {
