@@ -105,7 +105,7 @@ FormerRun former_run(const observe::RunView& view) {
 
 /// What only the log itself holds: submissions to the run while it was on, and the results of functions.
 Status add_what_grew(const RunPaths& paths, FormerRun& former) {
-  auto log = JournalReader::open(earlier->paths.events());
+  auto log = JournalReader::open(paths.events());
   if (!log) return log.error();
   EventNames names;
   std::unordered_map<std::string, std::string> results;

@@ -5,7 +5,7 @@
 #include "archive/bounded.hpp"
 #include "core/defaults.hpp"
 #include "core/runtime_request.hpp"
-#include "proxy/front.hpp"
+#include "proxy/front/dialect.hpp"
 
 namespace trireme::proxy {
 
@@ -35,11 +35,13 @@ class RuntimeCalls::Pending final : public http::Resident, public http::Exchange
     bytes += piece.size();
     owner_.bytes_ += piece.size();
     if (bytes > defaults::runtime_body) {
-      return owner_.answer(*this, 413, error_body(413, "a request to the runtime is at most 8 MiB long: send several"));
+      return owner_.answer(
+          *this, 413, error_body(Dialect::openai, 413, "a request to the runtime is at most 8 MiB long: send several"));
     }
     if (owner_.bytes_ > defaults::runtime_bytes) {
-      return owner_.answer(*this, 429,
-                           error_body(429, "too much is being asked of the runtime by this node: try again"));
+      return owner_.answer(
+          *this, 429,
+          error_body(Dialect::openai, 429, "too much is being asked of the runtime by this node: try again"));
     }
     request.body.append(piece);
     exchange_->take(piece.size());
@@ -61,12 +63,13 @@ RuntimeCalls::~RuntimeCalls() {
 
 void RuntimeCalls::take(std::unique_ptr<http::Exchange> exchange) {
   if (pending_.size() >= defaults::runtime_requests) {
-    exchange->respond(429, "application/json", error_body(429, "too many requests to the runtime wait on this node"),
+    exchange->respond(429, "application/json",
+                      error_body(Dialect::openai, 429, "too many requests to the runtime wait on this node"),
                       {{"Retry-After", "1"}});
     return;
   }
   if (transport_.is_lost(pilot_rank)) {
-    exchange->respond(503, "application/json", error_body(503, "the pilot of this run is lost"));
+    exchange->respond(503, "application/json", error_body(Dialect::openai, 503, "the pilot of this run is lost"));
     return;
   }
   const std::uint64_t number = ++last_number_;
@@ -115,7 +118,7 @@ void RuntimeCalls::on_answer(std::string_view payload) {
 void RuntimeCalls::on_rank_lost(Rank rank) {
   if (rank != pilot_rank) return;
   while (!pending_.empty()) {
-    answer(*pending_.begin()->second, 503, error_body(503, "the pilot of this run is lost"));
+    answer(*pending_.begin()->second, 503, error_body(Dialect::openai, 503, "the pilot of this run is lost"));
   }
 }
 

@@ -48,10 +48,10 @@ PilotEdge::PilotEdge(const RunConfig& config, const RunInfo& info, Rank ranks, s
       inbox_(limits.capacity),
       progress_(config.progress, std::make_unique<observe::StderrSink>(), std::getenv("NO_COLOR") != nullptr),
       pilot_(pilot::Options{.expected_nodes = expected_nodes(), .stop_on_failure = config.stop_on_failure}, *this),
-      keeper_(info.run_dir),
       steering_(
           pilot_, view_, results_, info_, [this](Rank to, RuntimeAnswer reply) { answer(to, std::move(reply)); },
-          [this](EventBody event) { record(std::move(event)); }) {
+          [this](EventBody event) { record(std::move(event)); }),
+      keeper_(info.run_dir) {
   record(events::RunStarted{info_.run_id, info_.name, TRIREME_VERSION, config_.workflow_file,
                             static_cast<std::uint32_t>(ranks_), config_.settings});
   // Whatever becomes of this process, the log says whose run it is; a failure shows in the journal's status.

@@ -9,9 +9,10 @@ namespace trireme {
 using Json = nlohmann::ordered_json;
 
 Json task_json(const pilot::Pilot& pilot, const observe::RunView& view, const RunInfo& info, TaskIndex task) {
-  const std::string id = pilot.task(task).id;
+  const TaskDescription description = pilot.task(task);
+  const std::string& id = description.id;
   const TaskState state = pilot.task_state(task);
-  Json out{{"id", id}, {"name", pilot.task(task).name}, {"state", to_string(state)}, {"final", is_final(state)}};
+  Json out{{"id", id}, {"name", description.name}, {"state", to_string(state)}, {"final", is_final(state)}};
   const observe::TaskRecord* record = view.find_task(id);
   if (record == nullptr) return out;
   out["attempts"] = record->attempts();
