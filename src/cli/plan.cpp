@@ -6,6 +6,7 @@
 #include <ostream>
 
 #include "cli/command.hpp"
+#include "cli/placement_drawing.hpp"
 #include "cli/workflow_file.hpp"
 #include "core/units.hpp"
 #include "node/launch_method.hpp"
@@ -19,6 +20,8 @@ struct Options {
   std::uint32_t nodes = 1;
   VirtualNode node;
   std::string memory;
+  std::string topology;
+  std::string reserve_cores;
   bool json = false;
 };
 
@@ -77,15 +80,28 @@ void plan(Options& options, Context& context) {
     if (!memory) return context.fail(memory.error());
     options.node.memory = *memory;
   }
-  auto machine = discover_node();
+  NodeSources sources;
+  if (!options.topology.empty()) {
+    sources.hwloc_xml = options.topology;
+    // What this host and its scheduler grant means nothing for another one.
+    sources.environment = [](std::string_view) { return std::nullopt; };
+    sources.proc = sources.sys = sources.dev = "/nonexistent";
+  }
+  auto machine = discover_node(sources);
   if (!machine) return context.fail(machine.error());
-  const Resources node = share(*machine, 0, 1, options.node).amount();
-  auto made = pilot::make_plan(std::move(*workflow), std::vector<Resources>(options.nodes, node));
+  if (!options.reserve_cores.empty()) {
+    if (auto reserved = reserve_cores(*machine, options.reserve_cores); !reserved)
+      return context.fail(reserved.error());
+  }
+  const NodeResources each = share(*machine, 0, 1, options.node);
+  const Resources node = each.amount();
+  auto made = pilot::make_plan(*workflow, std::vector<Resources>(options.nodes, node));
   if (!made) return context.fail(made.error());
   if (options.json) {
     context.out << to_json(*made, options, node).dump() << '\n';
   } else {
     print(*made, options, node, context);
+    if (!options.topology.empty()) context.out << draw_placement(*made, *workflow, each);
   }
 }
 
@@ -99,6 +115,12 @@ void add_plan(CLI::App& app, Context& context) {
   command->add_option("--worker-cores", options->node.cores, "cores of each node");
   command->add_option("--worker-gpus", options->node.gpus, "GPUs of each node");
   command->add_option("--worker-memory", options->memory, "memory of each node, e.g. 512G");
+  command
+      ->add_option("--topology", options->topology,
+                   "draw the placement on nodes of this hwloc XML file (lstopo makes one)")
+      ->check(CLI::ExistingFile);
+  command->add_option("--reserve-cores", options->reserve_cores,
+                      "cores never given away: l3, a number, or a list as 0,8-9");
   command->add_flag("--json", options->json, "machine-readable output");
   command->callback([options, &context] { plan(*options, context); });
 }

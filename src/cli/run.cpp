@@ -111,8 +111,7 @@ Status add_what_grew(const RunPaths& paths, FormerRun& former) {
   std::unordered_map<std::string, std::string> results;
   while (auto event = log->next()) {
     names.learn(event->body);
-    if (auto* ended = std::get_if<events::AttemptEnded>(&event->body);
-        ended != nullptr && !ended->end.result.empty()) {
+    if (auto* ended = std::get_if<events::AttemptEnded>(&event->body); ended != nullptr && !ended->end.result.empty()) {
       results[names.task(ended->attempt.task)] = std::move(ended->end.result);
     }
     if (auto* grew = std::get_if<events::WorkflowGrew>(&event->body)) {
@@ -226,6 +225,9 @@ void add_run(CLI::App& app, Context& context) {
   command->add_option("--worker-cores", config.worker_cores, "cores that each rank has to give, instead of its node's");
   command->add_option("--worker-gpus", config.worker_gpus, "GPUs that each rank has to give");
   command->add_option("--worker-memory", options->worker_memory, "memory that each rank has to give, e.g. 16G");
+  command->add_option(
+      "--reserve-cores", config.reserve_cores,
+      "cores of each host never given away: l3 (the first of each L3 cache), a number, or a list as 0,8-9");
   command->add_flag("--dedicated-pilot", config.dedicated_pilot, "rank 0 only steers and takes no work");
   command->add_option("--log-level", config.log_level, "trace, debug, info, warn or error")
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error"}));

@@ -87,6 +87,7 @@ Result<Workload> workload(const Options& options, Context& context) {
 
 nlohmann::ordered_json shape_json(const pilot::Shape& shape) {
   return {{"ranks", shape.ranks},
+          {"ranks_per_node", shape.ranks_per_node},
           {"cores", shape.per_rank.cores},
           {"gpus", shape.per_rank.gpus / 1000.0},
           {"memory", shape.per_rank.memory}};

@@ -66,6 +66,9 @@ struct TaskDescription {
   std::uint32_t ranks = 1;
   MpiKind mpi = MpiKind::none;
   Resources per_rank{.cores = defaults::cores_per_rank};
+  std::uint32_t ranks_per_node = 0;   ///< on each node, fewer on the last; 0: as they fit
+  bool exclusive = false;             ///< on nodes where nothing else runs
+  std::string colocate;               ///< tasks that name the same go where the first of them went
   std::vector<std::string> after;     ///< ids, or names that stand for all their instances
   std::vector<std::string> services;  ///< starts once each of these is ready
   std::vector<Staging> inputs;
@@ -77,7 +80,8 @@ struct TaskDescription {
   template <typename Archive>
   void serialize(Archive& archive) {
     archive(id, name, command, script, function, env, environment, cwd, stdin_from, stdout_to, stderr_to, ranks, mpi,
-            per_rank, after, services, inputs, outputs, timeout, retries, priority);
+            per_rank, ranks_per_node, exclusive, colocate, after, services, inputs, outputs, timeout, retries,
+            priority);
   }
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <numeric>
+#include <tuple>
 
 namespace trireme {
 namespace {
@@ -16,16 +17,38 @@ std::uint32_t whole_gpus(MilliGpus wanted) {
 
 Allocator::Allocator(const NodeResources& node)
     : position_(node.cores.size()),
-      gpus_(node.gpus.size(), whole_gpu),
+      slot_(node.cores.size()),
+      gpus_(node.gpus.size()),
       free_cores_(static_cast<std::uint32_t>(node.cores.size())) {
+  const auto key = [&](std::uint32_t i) {
+    const NodeCore& core = node.cores[i];
+    return std::tuple(core.domain, core.cache, ~core.kind);
+  };
   std::iota(position_.begin(), position_.end(), 0u);
   std::stable_sort(position_.begin(), position_.end(),
-                   [&](std::uint32_t a, std::uint32_t b) { return node.cores[a].domain < node.cores[b].domain; });
-  for (const std::uint32_t i : position_) cores_.push_back({node.cores[i].domain, true});
+                   [&](std::uint32_t a, std::uint32_t b) { return key(a) < key(b); });
+  for (const std::uint32_t i : position_) {
+    const NodeCore& core = node.cores[i];
+    const auto slot = cores_.size();
+    slot_[i] = static_cast<std::uint32_t>(slot);
+    if (slot == 0 || cores_.back().domain != core.domain) domains_.push_back({slot, slot});
+    if (slot == 0 || key(position_[slot - 1]) != key(i)) caches_.push_back({slot, slot});
+    cores_.push_back({core.domain, core.cache, core.kind, true});
+    domains_.back().end = caches_.back().end = slot + 1;
+  }
+  for (std::size_t g = 0; g < gpus_.size(); ++g) {
+    const std::vector<std::uint32_t>& near = node.gpus[g].near;
+    if (near.empty()) continue;
+    gpus_[g].near.resize(cores_.size());
+    for (std::size_t c = 0; c < cores_.size(); ++c) {
+      gpus_[g].near[c] = std::find(near.begin(), near.end(), node.cores[position_[c]].id) != near.end();
+    }
+  }
 }
 
 MilliGpus Allocator::free_gpus() const {
-  return std::accumulate(gpus_.begin(), gpus_.end(), MilliGpus{0});
+  return std::accumulate(gpus_.begin(), gpus_.end(), MilliGpus{0},
+                         [](MilliGpus sum, const Gpu& gpu) { return sum + gpu.free; });
 }
 
 bool Allocator::ever_fits(const Resources& each, std::uint32_t count) const {
@@ -50,94 +73,163 @@ std::optional<std::vector<Allocation>> Allocator::take(const Resources& each, st
 }
 
 std::optional<Allocation> Allocator::take_one(const Resources& wanted) {
+  const std::vector<std::uint32_t> gpus = candidates(wanted.gpus);
+  const std::size_t gpus_wanted = wanted.gpus == 0 ? 0 : whole_gpus(wanted.gpus);
+  if (wanted.cores > free_cores_ || gpus.size() < gpus_wanted) return std::nullopt;
   Allocation out;
-  if (take_cores(wanted.cores, out.cores) && take_gpus(wanted.gpus, out.gpus)) return out;
-  give_back_one(out);
-  return std::nullopt;
+  std::vector<std::size_t> cores;
+  take_cores(wanted.cores, gpus, gpus_wanted, cores);
+  take_gpus(wanted.gpus, gpus, gpus_wanted, cores, out.gpus);
+  for (const std::size_t core : cores) out.cores.push_back(position_[core]);
+  return out;
 }
 
-bool Allocator::take_cores(std::uint32_t wanted, std::vector<std::uint32_t>& out) {
-  if (wanted > free_cores_) return false;
-  if (wanted == 0) return true;
-
-  // The shortest gap that fits; else the domain with the fewest free cores that still suffice.
-  struct Gap {
-    std::size_t first = 0;
-    std::size_t length = 0;
-  };
-  std::optional<Gap> best;
-  struct Domain {
-    std::size_t first = 0;
-    std::size_t free = 0;
-  };
-  std::vector<Domain> domains;
-  Gap gap;
-  for (std::size_t i = 0; i <= cores_.size(); ++i) {
-    const bool border = i == cores_.size() || i == 0 || cores_[i].domain != cores_[i - 1].domain;
-    const bool free = i < cores_.size() && cores_[i].free;
-    if (border || !free) {
-      if (gap.length >= wanted && (!best || gap.length < best->length)) best = gap;
-      gap = {i + (free ? 0 : 1), 0};
-    }
-    if (border && i < cores_.size()) domains.push_back({i, 0});
-    if (free) {
-      ++gap.length;
-      ++domains.back().free;
+std::vector<std::uint32_t> Allocator::candidates(MilliGpus wanted) const {
+  std::vector<std::uint32_t> out;
+  if (wanted == 0) return out;
+  MilliGpus fullest = whole_gpu;
+  if (wanted < whole_gpu) {
+    for (const Gpu& gpu : gpus_) {
+      if (gpu.free >= wanted) fullest = std::min(fullest, gpu.free);
     }
   }
-
-  const auto take_from = [&](std::size_t first) {
-    const std::uint32_t domain = cores_[first].domain;
-    for (std::size_t i = first; i < cores_.size() && cores_[i].domain == domain; ++i) {
-      if (out.size() == wanted) return;
-      if (!cores_[i].free) continue;
-      cores_[i].free = false;
-      out.push_back(position_[i]);
-    }
-  };
-  if (best) {
-    take_from(best->first);
-  } else {
-    // Where none suffices the widest come first, so that the process spans as few domains as possible.
-    std::stable_sort(domains.begin(), domains.end(), [&](const Domain& a, const Domain& b) {
-      const bool a_fits = a.free >= wanted;
-      const bool b_fits = b.free >= wanted;
-      if (a_fits != b_fits) return a_fits;
-      return a_fits ? a.free < b.free : a.free > b.free;
-    });
-    for (const Domain& domain : domains) take_from(domain.first);
+  for (std::uint32_t g = 0; g < gpus_.size(); ++g) {
+    if (gpus_[g].free == fullest) out.push_back(g);
   }
-  assert(out.size() == wanted);
+  return out;
+}
+
+bool Allocator::Fit::better_than(const Fit& other) const {
+  if (gpus != other.gpus) return gpus;
+  if (kind != other.kind) return kind > other.kind;
+  if (side_by_side != other.side_by_side) return side_by_side;
+  return room < other.room;
+}
+
+/// `first` becomes where to take cores from on.
+std::optional<Allocator::Fit> Allocator::fit(const Place& place, std::uint32_t cores,
+                                             const std::vector<std::uint32_t>& gpus, std::size_t gpus_wanted,
+                                             std::size_t& first) const {
+  std::size_t free = 0;
+  std::size_t gap = 0;
+  std::size_t best_gap = 0;
+  first = place.first;
+  for (std::size_t i = place.first; i <= place.end; ++i) {
+    if (i < place.end && cores_[i].free) {
+      ++free;
+      ++gap;
+      continue;
+    }
+    if (gap >= cores && (best_gap == 0 || gap < best_gap)) {
+      best_gap = gap;
+      first = i - gap;
+    }
+    gap = 0;
+  }
+  if (free < cores) return std::nullopt;
+  const auto near = std::count_if(gpus.begin(), gpus.end(), [&](std::uint32_t g) {
+    for (std::size_t i = place.first; i < place.end; ++i) {
+      if (gpus_[g].is_near(i)) return true;
+    }
+    return false;
+  });
+  return Fit{static_cast<std::size_t>(near) >= gpus_wanted, cores_[place.first].kind, best_gap > 0,
+             best_gap > 0 ? best_gap : free};
+}
+
+void Allocator::take_cores(std::uint32_t wanted, const std::vector<std::uint32_t>& gpus, std::size_t gpus_wanted,
+                           std::vector<std::size_t>& out) {
+  if (wanted == 0) return;
+  struct Choice {
+    Place place;
+    std::size_t first;
+    Fit fit;
+  };
+  std::optional<Choice> chosen;
+  for (const std::vector<Place>* places : {&caches_, &domains_}) {
+    std::optional<Choice> best;
+    for (const Place& place : *places) {
+      std::size_t first = 0;
+      const auto here = fit(place, wanted, gpus, gpus_wanted, first);
+      if (here && (!best || here->better_than(best->fit))) best = Choice{place, first, *here};
+    }
+    // A narrower place is worth more than a wider one, but less than one that has the GPUs.
+    if (best && (!chosen || (best->fit.gpus && !chosen->fit.gpus))) chosen = best;
+  }
   free_cores_ -= wanted;
-  return true;
+  if (chosen) return take_free(chosen->place, chosen->first, wanted, out);
+
+  // It spans as few domains as possible, and in these as few caches.
+  const auto free_in = [&](const Place& place) {
+    return std::count_if(cores_.begin() + static_cast<std::ptrdiff_t>(place.first),
+                         cores_.begin() + static_cast<std::ptrdiff_t>(place.end),
+                         [](const Core& core) { return core.free; });
+  };
+  const auto widest_first = [&](std::vector<Place> places) {
+    std::stable_sort(places.begin(), places.end(),
+                     [&](const Place& a, const Place& b) { return free_in(a) > free_in(b); });
+    return places;
+  };
+  for (const Place& domain : widest_first(domains_)) {
+    std::vector<Place> inside;
+    for (const Place& cache : caches_) {
+      if (cache.first >= domain.first && cache.end <= domain.end) inside.push_back(cache);
+    }
+    for (const Place& cache : widest_first(inside)) {
+      take_free(cache, cache.first, wanted - static_cast<std::uint32_t>(out.size()), out);
+    }
+  }
+  std::sort(out.begin(), out.end());
 }
 
-bool Allocator::take_gpus(MilliGpus wanted, std::vector<Allocation::GpuPart>& out) {
-  const bool share = wanted < whole_gpu;
-  const MilliGpus amount = share ? wanted : whole_gpu;
-  for (std::uint32_t left = share ? (wanted > 0 ? 1 : 0) : whole_gpus(wanted); left > 0; --left) {
-    auto fullest = gpus_.end();
-    for (auto gpu = gpus_.begin(); gpu != gpus_.end(); ++gpu) {
-      if (*gpu >= amount && (fullest == gpus_.end() || *gpu < *fullest)) fullest = gpu;
-    }
-    if (fullest == gpus_.end()) return false;
-    *fullest -= amount;
-    out.push_back({static_cast<std::uint32_t>(fullest - gpus_.begin()), amount});
+/// At most so many free cores of a place, from one of them on.
+void Allocator::take_free(const Place& place, std::size_t first, std::uint32_t wanted, std::vector<std::size_t>& out) {
+  for (std::size_t i = first; i < place.end && wanted > 0; ++i) {
+    if (!cores_[i].free) continue;
+    cores_[i].free = false;
+    out.push_back(i);
+    --wanted;
   }
-  return true;
+}
+
+/// The nearest of these GPUs.
+void Allocator::take_gpus(MilliGpus wanted, std::vector<std::uint32_t> from, std::size_t count,
+                          const std::vector<std::size_t>& cores, std::vector<Allocation::GpuPart>& out) {
+  const auto distance = [&](std::uint32_t g) {
+    std::size_t far = 0;
+    std::size_t domain_far = 0;
+    for (const std::size_t core : cores) {
+      if (gpus_[g].is_near(core)) continue;
+      ++far;
+      bool same_domain = false;
+      for (const Place& domain : domains_) {
+        if (core < domain.first || core >= domain.end) continue;
+        for (std::size_t i = domain.first; i < domain.end && !same_domain; ++i) same_domain = gpus_[g].is_near(i);
+      }
+      domain_far += same_domain ? 0 : 1;
+    }
+    return std::pair(domain_far, far);
+  };
+  std::stable_sort(from.begin(), from.end(),
+                   [&](std::uint32_t a, std::uint32_t b) { return distance(a) < distance(b); });
+  const MilliGpus amount = std::min(wanted, whole_gpu);
+  for (std::size_t i = 0; i < count; ++i) {
+    gpus_[from[i]].free -= amount;
+    out.push_back({from[i], amount});
+  }
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.gpu < b.gpu; });
 }
 
 void Allocator::give_back_one(const Allocation& allocation) {
   for (const std::uint32_t core : allocation.cores) {
-    const auto at = std::find(position_.begin(), position_.end(), core) - position_.begin();
-    auto& slot = cores_[static_cast<std::size_t>(at)];
+    Core& slot = cores_[slot_[core]];
     assert(!slot.free);
     slot.free = true;
     ++free_cores_;
   }
   for (const auto& part : allocation.gpus) {
-    gpus_[part.gpu] += part.amount;
-    assert(gpus_[part.gpu] <= whole_gpu);
+    gpus_[part.gpu].free += part.amount;
+    assert(gpus_[part.gpu].free <= whole_gpu);
   }
 }
 

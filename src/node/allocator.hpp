@@ -1,7 +1,10 @@
 // Which cores and GPUs of this node an attempt gets. Pure bookkeeping.
 //
-// The pilot counts amounts; this picks the things themselves. Cores of one process come from one NUMA domain where they fit
-// into one, and lie side by side where there is such a gap; the smallest gap that fits is used, so that wide ones stay.
+// The pilot counts amounts; this picks the things themselves. The cores of one process come from one place: cores of one kind
+// under one L3 cache where they fit, else in one NUMA domain, else in as few domains as possible. Among places of the same sort
+// those count first that have the GPUs which the process wants next to them, then faster cores, then the smallest gap of cores
+// side by side that fits, so that wide ones stay. Its GPUs are those nearest to its cores.
+//
 // A process that shares a GPU is packed onto the fullest one that still has room, so that whole GPUs stay whole; a request
 // above one GPU is rounded up to whole ones (the pilot counts in the same way, pilot/room.hpp). Nothing is ever given out
 // twice. What the pilot has counted can be unavailable for a while: an end is on its way, or the free parts of GPUs lie on
@@ -45,18 +48,49 @@ class Allocator {
   MilliGpus free_gpus() const;
 
  private:
-  std::optional<Allocation> take_one(const Resources& wanted);
-  bool take_cores(std::uint32_t wanted, std::vector<std::uint32_t>& out);
-  bool take_gpus(MilliGpus wanted, std::vector<Allocation::GpuPart>& out);
-  void give_back_one(const Allocation& allocation);
-
   struct Core {
     std::uint32_t domain = 0;
+    std::uint32_t cache = 0;
+    std::uint32_t kind = 0;
     bool free = true;
   };
-  std::vector<Core> cores_;              ///< those of a domain stand together
+  struct Gpu {
+    MilliGpus free = whole_gpu;
+    std::vector<bool> near;  ///< by core; empty: it is near to all
+    bool is_near(std::size_t core) const { return near.empty() || near[core]; }
+  };
+  /// Cores that belong together, as positions in cores_.
+  struct Place {
+    std::size_t first = 0;
+    std::size_t end = 0;
+  };
+  /// How well a process would live in a place.
+  struct Fit {
+    bool gpus = false;       ///< the GPUs that it wants are next to it
+    std::uint32_t kind = 0;  ///< of its cores
+    bool side_by_side = false;
+    std::size_t room = 0;  ///< of the gap, or of all free cores
+    bool better_than(const Fit& other) const;
+  };
+
+  std::optional<Allocation> take_one(const Resources& wanted);
+  /// GPUs that may be chosen for a request, as the packing of shares has it, and how many of them.
+  std::vector<std::uint32_t> candidates(MilliGpus wanted) const;
+  std::optional<Fit> fit(const Place& place, std::uint32_t cores, const std::vector<std::uint32_t>& gpus,
+                         std::size_t gpus_wanted, std::size_t& first) const;
+  void take_cores(std::uint32_t wanted, const std::vector<std::uint32_t>& gpus, std::size_t gpus_wanted,
+                  std::vector<std::size_t>& out);
+  void take_free(const Place& place, std::size_t first, std::uint32_t wanted, std::vector<std::size_t>& out);
+  void take_gpus(MilliGpus wanted, std::vector<std::uint32_t> from, std::size_t count,
+                 const std::vector<std::size_t>& cores, std::vector<Allocation::GpuPart>& out);
+  void give_back_one(const Allocation& allocation);
+
+  std::vector<Core> cores_;  ///< those of a domain, in it those of a cache, in it those of a kind stand together
   std::vector<std::uint32_t> position_;  ///< of the n-th of cores_ in NodeResources::cores
-  std::vector<MilliGpus> gpus_;          ///< what is free of each
+  std::vector<std::uint32_t> slot_;      ///< where that is in cores_
+  std::vector<Gpu> gpus_;
+  std::vector<Place> caches_;  ///< cores of one kind under one cache
+  std::vector<Place> domains_;
   std::uint32_t free_cores_ = 0;
 };
 

@@ -100,7 +100,7 @@ std::vector<std::string> narrowed(std::vector<std::string> present, const NodeSo
 
 }  // namespace
 
-std::vector<NodeGpu> find_gpus(const NodeSources& sources) {
+std::vector<NodeGpu> find_gpus(const NodeSources& sources, std::size_t intel) {
   GpuVendor vendor = GpuVendor::nvidia;
   std::vector<std::string> ids = numbers(count_nvidia(sources));
   if (!ids.empty()) {
@@ -110,12 +110,16 @@ std::vector<NodeGpu> find_gpus(const NodeSources& sources) {
     ids = narrowed(numbers(count_amd(sources)), sources, {"ROCR_VISIBLE_DEVICES", "SLURM_STEP_GPUS", "SLURM_JOB_GPUS"});
     // HIP numbers what ROCR leaves visible.
     ids = narrowed(std::move(ids), sources, {"HIP_VISIBLE_DEVICES"});
+    if (ids.empty() && intel > 0) {
+      vendor = GpuVendor::intel;
+      ids = narrowed(numbers(intel), sources, {"ZE_AFFINITY_MASK", "SLURM_STEP_GPUS", "SLURM_JOB_GPUS"});
+    }
   }
   std::vector<NodeGpu> gpus;
   for (std::string& id : ids) {
     const auto number = to_number(id);
     const auto index = static_cast<std::uint32_t>(number.value_or(gpus.size()));
-    gpus.push_back({index, vendor, std::move(id)});
+    gpus.push_back({index, vendor, std::move(id), {}});
   }
   return gpus;
 }

@@ -11,6 +11,7 @@
 
 namespace trireme {
 
-std::vector<NodeGpu> find_gpus(const NodeSources& sources);
+/// `intel` is how many of Intel's there are, whose driver lists them nowhere else than as PCI devices.
+std::vector<NodeGpu> find_gpus(const NodeSources& sources, std::size_t intel = 0);
 
 }  // namespace trireme

@@ -11,6 +11,7 @@
 #include <set>
 #include <sstream>
 
+#include "node/gpu_places.hpp"
 #include "node/gpus.hpp"
 
 namespace trireme {
@@ -34,6 +35,8 @@ Result<Topology> load_topology(const NodeSources& sources) {
   if (!sources.hwloc_synthetic.empty() && hwloc_topology_set_synthetic(raw, sources.hwloc_synthetic.c_str()) != 0) {
     return hwloc_error("understand the topology \"" + sources.hwloc_synthetic + "\"");
   }
+  // GPUs are attached somewhere; where PCI cannot be read nobody knows where.
+  hwloc_topology_set_io_types_filter(raw, HWLOC_TYPE_FILTER_KEEP_IMPORTANT);
   if (hwloc_topology_load(raw) != 0) return hwloc_error("find out about this host");
   return topology;
 }
@@ -44,6 +47,12 @@ std::vector<std::uint32_t> members(hwloc_const_bitmap_t set) {
     out.push_back(static_cast<std::uint32_t>(i));
   }
   return out;
+}
+
+/// The L3 above a core; where there is none, its domain stands for it.
+std::uint32_t cache_of(hwloc_topology_t topology, hwloc_obj_t core, std::uint32_t domain) {
+  const hwloc_obj_t cache = hwloc_get_ancestor_obj_by_type(topology, HWLOC_OBJ_L3CACHE, core);
+  return cache == nullptr ? domain : cache->logical_index;
 }
 
 std::vector<NodeCore> allowed_cores(hwloc_topology_t topology) {
@@ -61,6 +70,8 @@ std::vector<NodeCore> allowed_cores(hwloc_topology_t topology) {
       out.domain = static_cast<std::uint32_t>(std::max(0, hwloc_bitmap_first(core->nodeset)));
     }
     if (this_host) out.cpus = members(usable.get());
+    out.cache = cache_of(topology, core, out.domain);
+    out.kind = static_cast<std::uint32_t>(std::max(0, hwloc_cpukinds_get_by_cpuset(topology, core->cpuset, 0)));
     cores.push_back(std::move(out));
   }
   return cores;
@@ -132,6 +143,29 @@ std::uint64_t cgroup_memory(const NodeSources& sources, std::uint64_t limit) {
   return limit;
 }
 
+std::optional<std::size_t> whole_number(std::string_view text) {
+  std::size_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (text.empty() || error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+/// "0,8,16-17"; nothing if a part of it is no number and no range.
+std::vector<std::pair<std::size_t, std::size_t>> ranges_of(std::string_view text) {
+  constexpr std::size_t most = 1 << 16;
+  std::vector<std::pair<std::size_t, std::size_t>> out;
+  while (!text.empty()) {
+    const std::string_view part = text.substr(0, text.find(','));
+    text.remove_prefix(std::min(text.size(), part.size() + 1));
+    const std::size_t dash = part.find('-');
+    const auto first = whole_number(part.substr(0, dash));
+    const auto last = dash == std::string_view::npos ? first : whole_number(part.substr(dash + 1));
+    if (!first || !last || *last < *first || *last >= most) return {};
+    out.emplace_back(*first, *last);
+  }
+  return out;
+}
+
 /// The part of n things that belongs to one of several sharers.
 std::pair<std::size_t, std::size_t> part_of(std::size_t n, std::size_t index, std::size_t count) {
   return {n * index / count, n * (index + 1) / count};
@@ -172,14 +206,50 @@ Result<NodeResources> discover_node(const NodeSources& given) {
     node.memory = hwloc_get_root_obj(topology->get())->total_memory;
   }
   node.memory = cgroup_memory(sources, node.memory);
-  node.gpus = find_gpus(sources);
+  const std::vector<PciGpu> attached = attached_gpus(topology->get(), node.cores);
+  if (hwloc_topology_is_thissystem(topology->get()) == 0 && !attached.empty()) {
+    node.gpus = as_listed(attached);
+  } else {
+    const auto intel = std::count_if(attached.begin(), attached.end(),
+                                     [](const PciGpu& gpu) { return gpu.vendor == GpuVendor::intel; });
+    node.gpus = find_gpus(sources, static_cast<std::size_t>(intel));
+    locate(node.gpus, attached);
+  }
   return node;
+}
+
+Status reserve_cores(NodeResources& node, std::string_view which) {
+  std::set<std::uint32_t> ids;
+  if (which == "l3") {
+    std::set<std::uint32_t> caches;
+    for (const NodeCore& core : node.cores) {
+      if (caches.insert(core.cache).second) ids.insert(core.id);
+    }
+  } else if (const auto count = whole_number(which)) {
+    for (std::size_t i = 0; i < std::min(*count, node.cores.size()); ++i) ids.insert(node.cores[i].id);
+  } else {
+    for (const auto& [first, last] : ranges_of(which)) {
+      for (std::size_t id = first; id <= last; ++id) ids.insert(static_cast<std::uint32_t>(id));
+    }
+    if (ids.empty()) {
+      return Error{std::string(which) + " names no cores", "--reserve-cores",
+                   "it is l3, a number, or a list such as 0,8-9", ExitCode::usage};
+    }
+  }
+  std::vector<NodeCore> kept;
+  for (NodeCore& core : node.cores) (ids.contains(core.id) ? node.reserved : kept).push_back(std::move(core));
+  node.cores = std::move(kept);
+  if (node.cores.empty()) {
+    return Error{"all cores of this node are reserved", "--reserve-cores", "leave some for tasks", ExitCode::usage};
+  }
+  return {};
 }
 
 NodeResources share(const NodeResources& node, std::uint32_t local_index, std::uint32_t local_count,
                     const VirtualNode& wanted) {
   NodeResources mine;
   mine.warnings = node.warnings;
+  mine.reserved = node.reserved;
 
   if (wanted.cores) {
     const std::size_t count = *wanted.cores;
@@ -203,7 +273,7 @@ NodeResources share(const NodeResources& node, std::uint32_t local_index, std::u
     for (std::uint32_t i = 0; i < *wanted.gpus; ++i) {
       const std::uint32_t n = *wanted.gpus * local_index + i;
       if (node.gpus.empty()) {
-        mine.gpus.push_back({n, GpuVendor::imagined, std::to_string(n)});
+        mine.gpus.push_back({n, GpuVendor::imagined, std::to_string(n), {}});
       } else {
         mine.gpus.push_back(node.gpus[n % node.gpus.size()]);
       }

@@ -23,24 +23,28 @@ namespace trireme {
 
 struct NodeCore {
   std::uint32_t id = 0;             ///< hwloc's logical number on this host: what logs and traces show
-  std::uint32_t domain = 0;         ///< its NUMA domain; cores of one domain share memory and caches
+  std::uint32_t domain = 0;         ///< its NUMA domain; cores of one domain share memory
   std::vector<std::uint32_t> cpus;  ///< its hardware threads, as the OS numbers them; empty: nothing is pinned to it
+  std::uint32_t cache = 0;          ///< its last cache that cores share (L3), of all on this host
+  std::uint32_t kind = 0;           ///< where cores differ: the faster ones have the higher number
   bool operator==(const NodeCore&) const = default;
 };
 
-enum class GpuVendor : std::uint8_t { nvidia, amd, imagined };
+enum class GpuVendor : std::uint8_t { nvidia, amd, intel, imagined };
 
 struct NodeGpu {
   std::uint32_t index = 0;  ///< on this host: what logs and traces show
   GpuVendor vendor = GpuVendor::nvidia;
-  std::string id;  ///< what CUDA_VISIBLE_DEVICES or ROCR_VISIBLE_DEVICES calls it: a number or a UUID
+  std::string id;                   ///< what CUDA_VISIBLE_DEVICES or ROCR_VISIBLE_DEVICES calls it: a number or a UUID
+  std::vector<std::uint32_t> near;  ///< ids of the cores that it is attached to; empty: nobody knows
   bool operator==(const NodeGpu&) const = default;
 };
 
 struct NodeResources {
   std::vector<NodeCore> cores;
   std::vector<NodeGpu> gpus;
-  std::uint64_t memory = 0;  ///< bytes
+  std::uint64_t memory = 0;        ///< bytes
+  std::vector<NodeCore> reserved;  ///< kept from tasks and services, for the runtime and the system
   std::vector<std::string> warnings;
 
   Resources amount() const;
@@ -60,6 +64,10 @@ struct NodeSources {
 };
 
 Result<NodeResources> discover_node(const NodeSources& sources = {});
+
+/// Takes cores out of what is handed out (--reserve-cores): "l3" is the first core of each L3 cache, "2" the first two, and
+/// "0,8,16-17" the cores of these numbers.
+Status reserve_cores(NodeResources& node, std::string_view which);
 
 /// What --worker-cores, --worker-gpus and --worker-memory say of one rank's node.
 struct VirtualNode {

@@ -109,6 +109,19 @@ void add_no_proxy(Variables& variables) {
   }
 }
 
+void add_threads(std::span<const NodeCore> cores, Variables& variables) {
+  if (cores.empty()) return;
+  variables.emplace("OMP_NUM_THREADS", std::to_string(cores.size()));
+  std::string places;
+  for (const NodeCore& core : cores) {
+    if (core.cpus.empty()) return;  // nothing is pinned here
+    places += places.empty() ? "{" : ",{";
+    for (std::size_t i = 0; i < core.cpus.size(); ++i) places += (i == 0 ? "" : ",") + std::to_string(core.cpus[i]);
+    places += '}';
+  }
+  variables.emplace("OMP_PLACES", places);
+}
+
 void add_gpus(std::span<const NodeGpu> gpus, Variables& variables) {
   if (gpus.empty()) return;
   std::string ids;
@@ -122,6 +135,8 @@ void add_gpus(std::span<const NodeGpu> gpus, Variables& variables) {
     variables.insert_or_assign("HIP_VISIBLE_DEVICES", ordinals);
     // HIP reads this one as well, and it too would count in what ROCR leaves.
     variables.erase("CUDA_VISIBLE_DEVICES");
+  } else if (gpus.front().vendor == GpuVendor::intel) {
+    variables.insert_or_assign("ZE_AFFINITY_MASK", ids);
   } else {
     variables.insert_or_assign("CUDA_VISIBLE_DEVICES", ids);
   }

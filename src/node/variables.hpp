@@ -2,7 +2,7 @@
 //
 //   the rank's own environment without what its launcher put there (node/spawner/environment.hpp)
 //   what the task's `environment` changed
-//   ours: TRIREME_*, the addresses of services, the GPUs, OMP_NUM_THREADS where nothing has set it
+//   ours: TRIREME_*, the addresses of services, the GPUs, OMP_NUM_THREADS and OMP_PLACES where nothing has set them
 //   the user's `env:`
 //
 // docs/guide/tasks-and-services.md lists the names.
@@ -53,8 +53,10 @@ void add_python(const std::string& folder, Variables& variables);
 /// "TRIREME_SERVICE_LLAMA_3_URL" for the service "llama-3".
 std::string service_variable(std::string_view service);
 
+/// OMP_NUM_THREADS and OMP_PLACES: a thread for each of these cores, where nothing has set them.
+void add_threads(std::span<const NodeCore> cores, Variables& variables);
 /// Makes exactly these GPUs visible; nothing if there are none. AMD: ROCR_VISIBLE_DEVICES chooses, and HIP_VISIBLE_DEVICES, which
-/// counts in what that leaves, shows all of it.
+/// counts in what that leaves, shows all of it. Intel: ZE_AFFINITY_MASK.
 void add_gpus(std::span<const NodeGpu> gpus, Variables& variables);
 
 /// The user's own; fails where a value holds a placeholder that has no value here.

@@ -86,7 +86,9 @@ Variables make_variables(const NodeContext& node, const Environments::Made& chan
   variables.insert_or_assign("TRIREME_RUN_DIR", node.run.run_dir);
   variables.insert_or_assign(std::string(node_variable), std::to_string(node.rank));
   variables.insert_or_assign("TRIREME_CORES", std::to_string(allocation.cores.size()));
-  if (!allocation.cores.empty()) variables.emplace("OMP_NUM_THREADS", std::to_string(allocation.cores.size()));
+  std::vector<NodeCore> cores;
+  for (const std::uint32_t core : allocation.cores) cores.push_back(node.node.cores[core]);
+  add_threads(cores, variables);
   std::vector<NodeGpu> gpus;
   for (const auto& part : allocation.gpus) gpus.push_back(node.node.gpus[part.gpu]);
   add_gpus(gpus, variables);

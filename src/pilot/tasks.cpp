@@ -128,7 +128,16 @@ Status Tasks::submit(std::vector<TaskFamily> families) {
 }
 
 Shape Tasks::shape_of(const TaskDescription& task) {
-  return {.per_rank = task.per_rank, .ranks = task.ranks, .colocate = {}};
+  Shape shape{.per_rank = task.per_rank,
+              .ranks = task.ranks,
+              .ranks_per_node = task.ranks_per_node,
+              .exclusive = task.exclusive,
+              .colocate = {}};
+  if (!task.colocate.empty()) {
+    const ColocateIndex next{static_cast<std::uint32_t>(colocations_.size())};
+    shape.colocate = colocations_.try_emplace(task.colocate, next).first->second;
+  }
+  return shape;
 }
 
 void Tasks::add(TaskFamily added) {

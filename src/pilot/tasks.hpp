@@ -100,7 +100,7 @@ class Tasks {
   /// Written out, if it is one of many.
   TaskDescription description(TaskIndex task) const;
   /// The shape by which the scheduler knows tasks like this.
-  static Shape shape_of(const TaskDescription& task);
+  Shape shape_of(const TaskDescription& task);
 
  private:
   static constexpr std::uint32_t none = 0xffffffffu;
@@ -172,6 +172,7 @@ class Tasks {
   std::vector<Task> tasks_;
   std::deque<Family> families_;  ///< a deque: names are views into its elements
   TaskNames names_;
+  std::unordered_map<std::string, ColocateIndex> colocations_;
   std::vector<Attempt> attempts_;
   std::vector<std::uint32_t> free_slots_;
   std::vector<Service> services_;

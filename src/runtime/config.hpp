@@ -25,6 +25,7 @@ struct RunConfig {
   std::optional<std::uint32_t> worker_cores;
   std::optional<std::uint32_t> worker_gpus;
   std::optional<std::uint64_t> worker_memory;
+  std::string reserve_cores;     ///< cores of each host that are never given away (node/topology.hpp); empty: none
   bool dedicated_pilot = false;  ///< rank 0 takes no work
   std::string launcher = "auto";
   observe::ProgressMode progress = observe::ProgressMode::none;

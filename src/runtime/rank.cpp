@@ -21,6 +21,7 @@
 #include "node/tmp_folder.hpp"
 #include "node/topology.hpp"
 #include "proxy/proxy.hpp"
+#include "runtime/affinity.hpp"
 #include "runtime/launcher.hpp"
 #include "runtime/log.hpp"
 
@@ -133,6 +134,13 @@ Status RankLoop::Impl::prepare(MPI_Comm comm, std::unique_ptr<JournalWriter> jou
 Status RankLoop::Impl::start_agent() {
   auto machine = discover_node();
   if (!machine) return machine.error();
+  if (!config_.reserve_cores.empty()) {
+    if (auto reserved = reserve_cores(*machine, config_.reserve_cores); !reserved) return reserved;
+    if (!machine->reserved.empty()) {
+      const auto core = static_cast<std::size_t>(place_.local_index) % machine->reserved.size();
+      if (auto kept = keep_to(machine->reserved[core]); !kept) log_->warn("{}", kept.error().text());
+    }
+  }
   AgentOptions options;
   options.run = info_;
   options.rank = place_.rank;

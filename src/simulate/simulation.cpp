@@ -135,7 +135,11 @@ class Machine final : public pilot::Output {
   };
 
   static pilot::Shape shape_of(const TaskDescription& task) {
-    return {.per_rank = task.per_rank, .ranks = task.ranks, .colocate = {}};
+    return {.per_rank = task.per_rank,
+            .ranks = task.ranks,
+            .ranks_per_node = task.ranks_per_node,
+            .exclusive = task.exclusive,
+            .colocate = {}};
   }
 
   void expect(const TaskDescription& task, std::uint32_t count) {

@@ -24,6 +24,7 @@ bool read(Kind& kind, std::string_view key, const std::string& value) {
     return !value.empty();
   }
   if (key == "ranks") return read_count(value, task.ranks) && task.ranks > 0;
+  if (key == "ranks_per_node") return read_count(value, task.ranks_per_node);
   if (key == "cores") return read_count(value, task.per_rank.cores);
   if (key == "weight") return read_number(value, kind.weight);
   if (key == "gpus") {

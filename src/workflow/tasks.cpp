@@ -196,6 +196,9 @@ class InstanceReader {
                   [&](std::string_view key) { fields_.gpus(key, each.gpus); });
     read_per_rank(fields_, reader_, "memory_per_rank", "memory",
                   [&](std::string_view key) { fields_.memory(key, each.memory); });
+    fields_.integer("ranks_per_node", task.ranks_per_node, 1);
+    fields_.boolean("exclusive", task.exclusive);
+    fields_.text("colocate", task.colocate);
   }
 
   const Reader& reader_;

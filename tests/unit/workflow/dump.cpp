@@ -55,6 +55,9 @@ class Dump {
     number("ranks", d.ranks, 1u);
     word("mpi", d.mpi, MpiKind::none, std::array{"none", "automatic", "openmpi", "mpich", "pmix"});
     if (d.per_rank != TaskDescription{}.per_rank) line("per rank", to_string(d.per_rank));
+    number("ranks per node", d.ranks_per_node, 0u);
+    if (d.exclusive) line("exclusive", "true");
+    line("colocate", d.colocate);
     list("after", d.after);
     list("services", d.services);
     for (const Staging& staging : d.inputs) line("input", text(staging));
