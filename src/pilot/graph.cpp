@@ -112,16 +112,29 @@ void Graph::broke(TaskIndex task, std::vector<Broken>& broken) {
   }
 }
 
-Status Graph::check_acyclic(const std::function<std::string(TaskIndex)>& name) const {
+Status Graph::check_acyclic(TaskIndex from, const std::function<std::string(TaskIndex)>& name) const {
   // Take away what waits for nothing, again and again; what is left waits for a cycle. Tasks are
-  // 0..n-1, groups follow.
-  const std::size_t n = tasks_.size();
-  const auto slot = [n](Vertex v) { return v.group ? n + v.index : v.index; };
-  const auto vertex = [n](std::size_t i) {
-    return i < n ? Vertex{static_cast<std::uint32_t>(i), false} : Vertex{static_cast<std::uint32_t>(i - n), true};
+  // 0..n-1, groups that they lead to follow.
+  const std::size_t n = tasks_.size() - from.value;
+  std::unordered_map<std::uint32_t, std::size_t> group_slots;
+  std::vector<std::uint32_t> groups;
+  const auto slot = [&](Vertex v) {
+    if (!v.group) return static_cast<std::size_t>(v.index - from.value);
+    const auto [known, is_new] = group_slots.try_emplace(v.index, n + groups.size());
+    if (is_new) groups.push_back(v.index);
+    return known->second;
   };
-  std::vector<std::uint32_t> incoming(n + groups_.size(), 0);
-  for (const Edge& edge : edges_) ++incoming[slot(unpack(edge.to))];
+  const auto vertex = [&](std::size_t i) {
+    return i < n ? Vertex{static_cast<std::uint32_t>(i) + from.value, false} : Vertex{groups[i - n], true};
+  };
+  std::vector<std::uint32_t> incoming(n, 0);
+  for (std::size_t i = 0; i < incoming.size(); ++i) {
+    for_each_after(vertex(i), [&](Vertex v) {
+      const std::size_t at = slot(v);
+      if (at >= incoming.size()) incoming.resize(at + 1, 0);
+      ++incoming[at];
+    });
+  }
   std::vector<std::size_t> order;
   order.reserve(incoming.size());
   for (std::size_t i = 0; i < incoming.size(); ++i) {
@@ -151,10 +164,10 @@ Status Graph::check_acyclic(const std::function<std::string(TaskIndex)>& name) c
       if (i == first) break;
       if (first == incoming.size()) first = i;
       if (++named > 8) break;
-      text += (text.empty() ? "" : ", which waits for ") + name({static_cast<std::uint32_t>(i)});
+      text += (text.empty() ? "" : ", which waits for ") + name({static_cast<std::uint32_t>(i) + from.value});
     }
   }
-  const std::string first_name = name({static_cast<std::uint32_t>(first)});
+  const std::string first_name = name({static_cast<std::uint32_t>(first) + from.value});
   text += named > 8 ? ", and so on" : ", which waits for " + first_name;
   return Error{.what = "tasks wait for each other: " + text,
                .where = "task " + first_name,

@@ -58,8 +58,9 @@ class Graph {
   /// `task` ended otherwise: appends all that come after it and had not ended.
   void broke(TaskIndex task, std::vector<Broken>& broken);
 
-  /// An error that names tasks which wait for each other, if there are any.
-  Status check_acyclic(const std::function<std::string(TaskIndex)>& name) const;
+  /// An error that names tasks which wait for each other, if there are any among those from `first` on. Those before it wait
+  /// for none of them, so they need not be looked at again.
+  Status check_acyclic(TaskIndex first, const std::function<std::string(TaskIndex)>& name) const;
 
  private:
   static constexpr std::uint32_t none = 0xffffffffu;

@@ -113,7 +113,7 @@ Status Tasks::submit(std::vector<TaskFamily> families) {
     }
   }
   if (!alone) {
-    const Status status = graph_.check_acyclic([this](TaskIndex task) { return id(task); });
+    const Status status = graph_.check_acyclic({first}, [this](TaskIndex task) { return id(task); });
     if (!status) return status;
   }
   for (std::uint32_t i = first; i < end; ++i) connect({i});

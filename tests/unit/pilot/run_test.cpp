@@ -314,3 +314,19 @@ TEST_CASE("tasks that come together while the run is on may name each other, and
   CHECK_FALSE(world.pilot.submit(std::vector<TaskDescription>{task("small"), wide}, world.now).ok());
   CHECK_FALSE(world.pilot.find_task("small"));
 }
+
+TEST_CASE("tasks that come while the run is on and wait for each other are found, by name and by group") {
+  for (const bool by_group : {false, true}) {
+    World world;
+    world.nodes(1, 2);
+    world.start();
+    world.submit(task("before"));
+    TaskDescription member = task("member", {"last"});
+    if (by_group) member.name = "group";
+    const auto submitted = world.pilot.submit(
+        std::vector<TaskDescription>{task("fine", {"before"}), member, task("last", {by_group ? "group" : "member"})},
+        world.now);
+    REQUIRE_FALSE(submitted.ok());
+    CHECK(submitted.error().what.find("wait for each other") != std::string::npos);
+  }
+}

@@ -205,7 +205,7 @@ TEST_CASE("remote: the site's HTTP proxy is used, but not for loopback and not f
   CHECK(answer_of("http://model.invalid/v1").body.starts_with("proxied http://model.invalid/v1/x"));
   CHECK(answer_of("http://127.0.0.1:" + std::to_string(backend.port())).body.starts_with("direct"));
   ::setenv("no_proxy", "model.invalid", 1);
-  CHECK(answer_of("http://model.invalid/v2").status == 502);
+  CHECK(answer_of("http://model.invalid/v2").status >= 500);  // there is no such host
   CHECK(site_proxy.requests() == 1);
   ::unsetenv("no_proxy");
   ::unsetenv("http_proxy");

@@ -31,7 +31,7 @@ const std::vector<Attack> attacks = {
     {"two lengths", start + "Content-Length: 0\r\nContent-Length: 90\r\n\r\n" + smuggled, "HTTP/1.1 400 "},
     {"a list of lengths", start + "Content-Length: 0, 90\r\n\r\n" + smuggled, "HTTP/1.1 400 "},
     {"a length with a sign", start + "Content-Length: +0\r\n\r\n" + smuggled, "HTTP/1.1 400 "},
-    {"two codings", start + "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n" + smuggled,
+    {"two codings", start + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n" + smuggled,
      "HTTP/1.1 400 "},
     {"a coding in disguise", start + "Transfer-Encoding: xchunked\r\n\r\n" + smuggled, "HTTP/1.1 501 "},
     {"a space before the colon", start + "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n" + smuggled, "HTTP/1.1 400 "},
