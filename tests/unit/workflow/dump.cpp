@@ -101,7 +101,7 @@ class Dump {
       line("remote key_file", remote.key_file);
       line("remote ca_file", remote.ca_file);
       number("remote concurrency", remote.concurrency, defaults::concurrency);
-      number("remote requests_per_minute", remote.requests_per_minute, 0);
+      number("remote requests_per_minute", remote.requests_per_minute, 0u);
     }
     if (d.prefer == Preference::remote) line("prefer", "remote");
     if (d.prefer == Preference::none) line("prefer", "none");
