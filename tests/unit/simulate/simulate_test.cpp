@@ -60,7 +60,7 @@ TEST_SUITE("simulate") {
     const auto report = run({}, make_workload(kinds, 200'000, 20, 1), options);
     REQUIRE(report);
     CHECK(report->tasks.done == 200'000);
-    CHECK(report->utilisation_until_tail > 0.95);
+    CHECK(report->utilisation_until_tail > 0.9);  // a node in 25 is being emptied for the next wide task
     REQUIRE(report->shapes.size() == 3);
     double earliest = report->makespan_s;
     double latest = 0;
