@@ -13,9 +13,6 @@ namespace trireme {
 
 namespace {
 
-/// So that a flood of local events does not keep MPI waiting.
-constexpr int events_per_poll = 64;
-
 /// Sleeps inside the io_context.
 class Sleeper {
  public:
@@ -54,28 +51,22 @@ void run_until(boost::asio::io_context& io, const std::function<bool()>& poll, c
   Sleeper sleeper(io);
   Backoff backoff(limits, Clock::now());
   std::uint32_t looks = 1;
-  bool slept = false;  // to its end: the io_context has nothing to do
   while (!stop()) {
-    bool active = false;
-    for (int i = 0; !slept && i < events_per_poll && io.poll_one() > 0; ++i) active = true;
-    active |= poll();
+    bool active = poll();
     for (std::uint32_t i = 1; i < looks && !active; ++i) active = poll();
     looks = 1;
-    slept = false;
     const auto now = Clock::now();
-    if (active) {
-      backoff.active(now);
-      continue;
-    }
+    if (active) backoff.active(now);
     const Duration pause = backoff.idle(now);
-    if (pause == Duration::zero()) {
+    if (pause > Duration::zero()) {
+      if (sleeper.sleep(pause)) backoff.worked(Clock::now());
+      looks = defaults::polls_per_wake;
+    } else if (io.poll_one() > 0) {
+      backoff.worked(now);
+    } else if (!active) {
       sched_yield();
       backoff.yielded(now, Clock::now());
-      continue;
     }
-    slept = !sleeper.sleep(pause);
-    if (!slept) backoff.active(Clock::now());
-    looks = defaults::polls_per_wake;
   }
 }
 

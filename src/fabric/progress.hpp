@@ -2,13 +2,14 @@
 // to wait on.
 //
 // After activity the loop spins for a moment, yielding; then it sleeps in the io_context, each time for a quarter of the time
-// that nothing has happened, from 20 µs to 3 ms: who waits for an answer sees it a quarter later than it came at most, and who
-// has waited for long pays for few wakes. On a core that others want it does not spin. Whatever concerns the io_context ends
-// a sleep at once (boost::asio::post from any thread, a socket, a timer); MPI is looked at when a sleep ends, twice, because
-// over TCP one look may only bring half of a message. (Two, five and ten looks gave the same cold round trip; each look more
-// costs an idle rank.) A sleep that only the clock has ended makes one system call of ours: it waits in the reactor itself,
-// without a timer, and the reactor is not looked at again after it. Use `stop` to end the loop; io_context::stop() would make
-// it spin.
+// that MPI has been silent, from 20 µs to 3 ms: who waits for an answer sees it a quarter later than it came at most, and who
+// has waited for long pays for few wakes. A local event is a reason to spin, because the next is often near, but not to sleep
+// shorter: whatever concerns the io_context ends a sleep at once (boost::asio::post from any thread, a socket, a timer). So a
+// rank whose requests stay on its node sets no timers between them. On a core that others want the loop does not spin.
+//
+// MPI is looked at after every handler, and twice when a sleep ends, because over TCP one look may only bring half of a
+// message. (Two, five and ten looks gave the same cold round trip; each look more costs an idle rank.) A long sleep waits in
+// the reactor itself, without a timer: one system call. Use `stop` to end the loop; io_context::stop() would make it spin.
 #pragma once
 
 #include <algorithm>
@@ -41,11 +42,13 @@ class Backoff {
   };
   Backoff(const Limits& limits, Time now) : limits_(limits), active_at_(now), spin_until_(now + limits.spin) {}
 
-  /// Something happened.
+  /// MPI brought or took something: an answer may follow.
   void active(Time now) {
     active_at_ = now;
-    spin_until_ = now < contended_until_ ? now : now + limits_.spin;
+    spin(now);
   }
+  /// A local event ran: another may follow at once. It ends sleeps by itself, so they do not begin anew for it.
+  void worked(Time now) { spin(now); }
   /// A yield took from `before` to `now`. If that is long, others want this core: who yields to a busy process gets the core
   /// back milliseconds later, who sleeps wakes in time. So there is no spinning for a while.
   void yielded(Time before, Time now) {
@@ -60,8 +63,10 @@ class Backoff {
   }
 
  private:
+  void spin(Time now) { spin_until_ = now < contended_until_ ? now : now + limits_.spin; }
+
   Limits limits_;
-  Time active_at_;
+  Time active_at_;  ///< when MPI last did something
   Time spin_until_;
   Time contended_until_{};
 };

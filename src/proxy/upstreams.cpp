@@ -1,7 +1,9 @@
 #include "proxy/upstreams.hpp"
 
+#include <algorithm>
 #include <utility>
 
+#include "core/defaults.hpp"
 #include "proxy/http/client.hpp"
 #include "proxy/remote/remote_upstream.hpp"
 
@@ -12,8 +14,9 @@ namespace {
 /// A replica on this node, with the key that it asks for.
 class ReplicaUpstream final : public Upstream {
  public:
-  ReplicaUpstream(http::Loop& loop, const ReplicaEndpoint& endpoint, const std::string& name)
-      : server_(loop, {.port = endpoint.port, .path = endpoint.socket}, options(name)),
+  ReplicaUpstream(http::Loop& loop, const ReplicaEndpoint& endpoint, const std::string& name,
+                  std::size_t concurrency)
+      : server_(loop, {.port = endpoint.port, .path = endpoint.socket}, options(name, concurrency)),
         authorization_(endpoint.key.empty() ? "" : "Bearer " + endpoint.key) {}
 
   std::unique_ptr<Call> open(const http::RequestHead& head, std::string_view first, bool complete,
@@ -25,9 +28,11 @@ class ReplicaUpstream final : public Upstream {
   }
 
  private:
-  static http::LocalUpstreamOptions options(const std::string& name) {
+  static http::LocalUpstreamOptions options(const std::string& name, std::size_t concurrency) {
     http::LocalUpstreamOptions options;
     options.name = "replica " + name;
+    // As many connections as it has slots, so that a full load makes no new ones.
+    options.max_idle = std::max(concurrency, defaults::upstream_idle);
     return options;
   }
   http::LocalUpstream server_;
@@ -54,7 +59,8 @@ void Upstreams::apply(const EndpointTable& table, const Service& service) {
       Way& way = ways_[site.id];
       if (way.upstream && way.local == *local) continue;
       way.local = *local;
-      way.upstream = std::make_unique<ReplicaUpstream>(loop_, *local, table.name(site.id));
+      way.upstream = std::make_unique<ReplicaUpstream>(loop_, *local, table.name(site.id),
+                                                       service.endpoint.concurrency);
     }
   }
 }

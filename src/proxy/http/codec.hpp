@@ -60,6 +60,11 @@ class HeadParser {
   unsigned hosts_ = 0;
 };
 
+/// 1xx and 204 announce no body, and none follows.
+constexpr bool never_has_body(int status) {
+  return status < 200 || status == 204;
+}
+
 /// The body that follows this response on the wire: none after HEAD, 1xx, 204 and 304, whatever the head announces.
 Body follows(const ResponseHead& head, std::string_view request_method);
 
@@ -133,6 +138,8 @@ std::string_view reason_phrase(int status);
 /// Removes what is meant for one hop only: Connection and what it names, Keep-Alive, Proxy-*, TE, Trailer, Upgrade. Parsing
 /// has already removed Connection and what it named.
 void strip_hop_by_hop(Headers& headers);
+/// Removes what the value of a Connection header names.
+void remove_named(Headers& headers, std::string_view connection);
 
 /// The path and query of a target: of "http://host/path?q" it is "/path?q".
 std::string_view origin_form(std::string_view target);

@@ -25,6 +25,16 @@ TEST_CASE(
   CHECK(backoff.idle(now + 2h + 60us) == 20us);
 }
 
+TEST_CASE("a local event is a reason to spin for a moment, and none to look at MPI more often") {
+  Backoff::Time now{};
+  Backoff backoff({.spin = 50us, .sleep_min = 20us, .sleep_max = 3ms, .sleep_part = 4}, now);
+  backoff.worked(now + 8ms);
+  CHECK(backoff.idle(now + 8ms + 49us) == 0us);
+  CHECK(backoff.idle(now + 10ms) == 2500us);
+  backoff.active(now + 10ms);
+  CHECK(backoff.idle(now + 10ms + 200us) == 50us);
+}
+
 TEST_CASE("on a core that others want it sleeps instead of yielding to them") {
   Backoff::Time now{};
   now += 1s;

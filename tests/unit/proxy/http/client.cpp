@@ -248,7 +248,7 @@ TEST_CASE("a request that a server must not see twice is given only connections 
     };
     ask();
     const int before = server.connections();
-    std::this_thread::sleep_for(std::chrono::milliseconds(defaults::upstream_stale) + 100ms);
+    std::this_thread::sleep_for(std::chrono::milliseconds(trireme::defaults::upstream_stale) + 100ms);
     ask();
     CHECK(server.connections() == before + 1);
   });
