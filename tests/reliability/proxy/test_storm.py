@@ -3,7 +3,7 @@
 Every request has one definite end within its deadline, those that may be repeated succeed, those that may not are seen at
 most once, and afterwards nothing is counted as in progress and no descriptor is left open.
 
-STORM_REQUESTS says how many for each of the three clients and both services (default 600).
+STORM_REQUESTS says how many for each of the three clients and both services (default 2500).
 """
 
 import collections
@@ -25,14 +25,14 @@ REPLICA = os.path.join(PROGRAMS, "storm_replica")
 CLIENT = os.path.join(PROGRAMS, "storm_client")
 RANKS = 3
 DEADLINE_S = 120
-requests = int(os.environ.get("STORM_REQUESTS", "600"))
+requests = int(os.environ.get("STORM_REQUESTS", "2500"))
 
 # One core a rank, so that a client runs on each. The gate holds the run open until it has been looked at.
 FLOW = f"""
 name: storm
 services:
   again: &service
-    command: [{REPLICA}, "{{port}}", "{{run_dir}}/seen/again-{{replica}}-{{attempt}}"]
+    command: [{REPLICA}, "{{port}}", "{{run_dir}}/seen/again-{{replica}}"]
     replicas: 3
     cores: 0
     ready: {{http: /health}}
@@ -42,7 +42,7 @@ services:
     concurrency: 8
   once:
     <<: *service
-    command: [{REPLICA}, "{{port}}", "{{run_dir}}/seen/once-{{replica}}-{{attempt}}"]
+    command: [{REPLICA}, "{{port}}", "{{run_dir}}/seen/once-{{replica}}"]
     retry: safe
 tasks:
   client:
