@@ -26,7 +26,9 @@ void ServiceQueue::apply(const Service& service, MonoTime now) {
   for (const Site& site : service.sites) {
     if (site.ready && !is_second_choice(site.id)) first_choice_slots_ += site.concurrency;
   }
-  if (first_choice_slots_ == 0) preference_ = Preference::none;
+  const bool choice = std::any_of(service.sites.begin(), service.sites.end(),
+                                  [&](const Site& site) { return is_second_choice(site.id); });
+  if (first_choice_slots_ == 0 || !choice) preference_ = Preference::none;
   std::erase_if(summoned_, [&](const ReplicaId& id) { return !ready_.contains(id); });
   if (dead_) {
     for (const auto& [asker, place] : places_) refuse(asker, SlotGrant::Verdict::dead);
