@@ -59,6 +59,7 @@ inline std::vector<EventBody> sample_events() {
   end.exit_code = 127;
   end.signal = 9;
   end.reason = "not found";
+  end.result = R"({"loss":0.25})";
   end.usage = {.max_rss = 1234567, .user = Duration(1'500'000'000), .system = Duration(7)};
   end.started = 1'700'000'000'000'000'001;
   end.ended = 1'700'000'001'000'000'002;
@@ -87,7 +88,8 @@ inline std::vector<EventBody> sample_events() {
       events::RequestsCounted{1, {ServiceIndex{0}, 100, 2, 5, {{2, 98, 1}}}},
       events::Warning{"more ranks than cores"},
       events::RunDraining{"SIGTERM"},
-      events::RunEnded{RunState::interrupted, 75, "drained"}};
+      events::RunEnded{RunState::interrupted, 75, "drained"},
+      events::WorkflowGrew{3, R"({"tasks":[{"id":"more"}]})"}};
   REQUIRE(events.size() == last_kind);
   return events;
 }
