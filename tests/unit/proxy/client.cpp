@@ -81,6 +81,7 @@ Answer ask(const std::string& url, const Asked& asked) {
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, asked.body.data());
   }
   curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, asked.method.c_str());
+  if (asked.method == "HEAD") curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);  // else it waits for the body that is not sent
   const CURLcode code = curl_easy_perform(easy);
   long status = 0;
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
