@@ -307,6 +307,14 @@ void heartbeats_are_no_activity(Checks& checks) {
                return fabric.stats().frames_received >= wanted;
              }));
   RANK_CHECK(checks, !active);
+  // Who says goodbye is active: nobody does before all have looked.
+  MPI_Request all = MPI_REQUEST_NULL;
+  MPI_Ibarrier(MPI_COMM_WORLD, &all);
+  RANK_CHECK(checks, poll_until(fabric, handler, [&] {
+               int done = 0;
+               MPI_Test(&all, &done, MPI_STATUS_IGNORE);
+               return done != 0;
+             }));
   RANK_CHECK(checks, close(fabric, handler));
 }
 
