@@ -23,12 +23,16 @@ void ServiceQueue::apply(const Service& service, MonoTime now) {
   }
   preference_ = service.endpoint.prefer;
   first_choice_slots_ = 0;
+  bool any_second = false;
   for (const Site& site : service.sites) {
-    if (site.ready && !is_second_choice(site.id)) first_choice_slots_ += site.concurrency;
+    if (!site.ready) continue;
+    if (is_second_choice(site.id)) {
+      any_second = true;
+    } else {
+      first_choice_slots_ += site.concurrency;
+    }
   }
-  const bool choice = std::any_of(service.sites.begin(), service.sites.end(),
-                                  [&](const Site& site) { return is_second_choice(site.id); });
-  if (first_choice_slots_ == 0 || !choice) preference_ = Preference::none;
+  if (first_choice_slots_ == 0 || !any_second) preference_ = Preference::none;
   std::erase_if(summoned_, [&](const ReplicaId& id) { return !ready_.contains(id); });
   if (dead_) {
     for (const auto& [asker, place] : places_) refuse(asker, SlotGrant::Verdict::dead);

@@ -80,7 +80,7 @@ class ServiceQueue {
   std::map<ReplicaId, std::size_t> wanting_;      ///< how many of them wait for each
   std::uint64_t next_number_ = 0;
   std::map<ReplicaId, Rank> ready_;           ///< replicas that can be summoned, and their owners
-  Preference preference_ = Preference::none;  ///< none too where nobody of the first choice is ready
+  Preference preference_ = Preference::none;  ///< none too where only one of the two is there
   std::size_t first_choice_slots_ = 0;
   std::set<ReplicaId> summoned_;  ///< told slot_want, and not told no_waiters since
   MonoTime last_grant_ = 0;

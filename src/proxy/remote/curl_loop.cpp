@@ -41,7 +41,8 @@ struct CurlLoop::State : std::enable_shared_from_this<CurlLoop::State> {
     curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, this);
     curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer);
     curl_multi_setopt(multi, CURLMOPT_TIMERDATA, this);
-    curl_multi_setopt(multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
+    // One transfer per connection: libcurl 7.88 loses track of streams that share one, and some never end.
+    curl_multi_setopt(multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
   }
 
   asio::io_context& io;

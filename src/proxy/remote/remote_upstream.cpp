@@ -203,7 +203,6 @@ class RemoteCall final : public Call, private CurlTransfer {
     set(CURLOPT_URL, url.c_str());
     set(CURLOPT_PROTOCOLS_STR, "http,https");
     set(CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_2TLS);
-    set(CURLOPT_PIPEWAIT, 1L);
     set(CURLOPT_NOSIGNAL, 1L);
     set(CURLOPT_SSL_VERIFYPEER, 1L);
     set(CURLOPT_SSL_VERIFYHOST, 2L);

@@ -1,6 +1,6 @@
 // A remote endpoint as an Upstream: a server that is not ours, reached by URL through libcurl.
 //
-// HTTP/2 where the server speaks it, connections shared and reused, TLS verified against the system's certificates or
+// HTTP/2 where the server speaks it, connections kept and reused, one transfer at a time on each, TLS verified against the system's certificates or
 // the endpoint's `ca_file`. The endpoint's key comes from its environment variable or file when the upstream is made, and
 // again after the endpoint has refused it with 401. It is sent as a bearer token and nowhere else; credentials of the client
 // stay here. The

@@ -190,7 +190,7 @@ TEST_CASE("remote: an endpoint behind TLS answers, with its key, from every rank
   }
 }
 
-TEST_CASE("remote: requests at once share one HTTP/2 connection, from all ranks") {
+TEST_CASE("remote: requests at once are all answered over HTTP/2, and connections are kept for the next") {
   TlsServer certificates;
   const std::string content(100'000, 'x');
   Http2Server server(certificates, "answer", content);
@@ -209,7 +209,11 @@ TEST_CASE("remote: requests at once share one HTTP/2 connection, from all ranks"
     CHECK_MESSAGE(got.status == 200, got.body);
     CHECK((got.body == content));
   }
-  CHECK(server.connections().size() == 1);
+  const std::set<std::string> connections = server.connections();
+  CHECK_FALSE(connections.empty());
+  CHECK(connections.size() <= remote.concurrency);
+  for (int i = 0; i < 8; ++i) CHECK(ask(cluster.url(i % 2, "/services/llama/answer")).status == 200);
+  CHECK(server.connections() == connections);
 }
 
 TEST_CASE("remote: bodies stream both ways unchanged") {
