@@ -29,9 +29,18 @@ namespace {
 constexpr std::uint16_t first_foreign_kind = 16;
 constexpr std::size_t repair_bytes = 1u << 20;
 constexpr std::size_t epoch_overhead = 64;
-constexpr std::size_t heartbeat_bytes = sizeof(RecordHeader) + sizeof(std::uint64_t) + sizeof(SteadyTime::rep);
 constexpr std::uint32_t polls_per_broadcast_look = 4;
 constexpr auto classes = std::array{MessageClass::control, MessageClass::bulk};
+
+bool only_heartbeats(std::string_view records) {
+  RecordReader reader(records);
+  std::string_view chunk;
+  while (!reader.at_end()) {
+    const auto header = reader.next(chunk);
+    if (!header || header->kind != MessageKind::heartbeat) return false;
+  }
+  return true;
+}
 
 template <typename T>
 std::string bytes_of(const T& value) {
@@ -225,10 +234,10 @@ class Fabric::Impl {
   void take_epochs(std::string_view data, TransportHandler& handler);
   bool move_epochs(TransportHandler& handler);
   void repair(Rank rank, SteadyTime cutoff);
-  bool tick();
+  void tick();
   void lose(Loss loss);
   bool work_off_losses(TransportHandler& handler);
-  bool flush();
+  void flush();
   bool send_frame(Rank to, MessageClass message_class);
   void send_credit(Rank to);
   void start_frame(Rank to, FrameWriter& frame, FrameChannel::Buffer buffer, FrameHeader header);
@@ -264,7 +273,7 @@ class Fabric::Impl {
   std::uint64_t repaired_ = 0;          ///< rank 0, after a loss: last epoch sent to all
   EpochReceiver receiver_;
   std::uint32_t polls_ = 0;
-  bool news_ = false;               ///< something but heartbeats came in at this poll
+  bool news_ = false;               ///< something but heartbeats came in or went out at this poll
   std::uint64_t acknowledged_ = 0;  ///< last epoch that this rank has acknowledged
 
   bool pilot_said_goodbye_ = false;
@@ -280,19 +289,17 @@ bool Fabric::Impl::poll(TransportHandler& handler) {
   bool active = deliver_own(handler);
   news_ = false;
   channel_.receive([&](const FrameChannel::Arrival& arrival) { take_frame(arrival, handler); });
-  active |= news_;
   active |= move_epochs(handler);
-  const bool was_quiet = to_flush_.empty();
-  const bool beat = tick();
+  tick();
   channel_.reap(failed_sends_);
   for (const Rank rank : std::exchange(failed_sends_, {})) {
     break_with(rank, "MPI cannot send to it");
   }
   active |= work_off_losses(handler);
-  // Heartbeats and returned credit are no activity: an idle rank would be woken by them again and again.
-  active |= flush() && !(was_quiet && beat);
+  flush();
   if (closing_.begun()) close_step();
-  return active;
+  // Heartbeats and returned credit are no activity: an idle rank would be woken by them again and again.
+  return active || news_;
 }
 
 bool Fabric::Impl::deliver_own(TransportHandler& handler) {
@@ -333,7 +340,7 @@ void Fabric::Impl::take_frame(const FrameChannel::Arrival& arrival, TransportHan
     if (sender.out[c].can_send()) list(from);
   }
   if ((frame->header.flags & FrameHeader::credited) == 0) return;
-  news_ |= frame->records.size() > heartbeat_bytes;  // chunks, too, of messages that are not whole yet
+  news_ |= !only_heartbeats(frame->records);
   InLane& lane = sender.in[index_of(arrival.message_class)];
   const bool in_order = lane.accept(
       frame->header.sequence, frame->records,
@@ -348,7 +355,6 @@ void Fabric::Impl::take_record(Rank from, const RecordHeader& header, std::strin
     break_with(from, "it sent a message that is not for this rank");
     return;
   }
-  news_ |= header.kind != MessageKind::heartbeat;
   if (static_cast<std::uint16_t>(header.kind) >= first_foreign_kind) {
     ++stats_.messages_received;
     handler.on_message(from, header.kind, payload);
@@ -444,13 +450,12 @@ void Fabric::Impl::repair(Rank rank, SteadyTime cutoff) {
   }
 }
 
-/// Whether it was time for heartbeats.
-bool Fabric::Impl::tick() {
+void Fabric::Impl::tick() {
   const RankWatch::Tick tick = watch_.tick(now_);
   for (const Rank rank : tick.silent) {
     break_with(rank, "nothing was heard from it for " + format_duration(config_.heartbeat_lost));
   }
-  if (!tick.beat || !closing_.may_send()) return false;
+  if (!tick.beat || !closing_.may_send()) return;
   if (is_pilot()) {
     // To those too that have said goodbye: they wait for ours, however long we need.
     for_each_living([this](Rank to) {
@@ -460,7 +465,6 @@ bool Fabric::Impl::tick() {
     enqueue(pilot_rank, MessageClass::control, MessageKind::heartbeat,
             bytes_of(receiver_.held()) + bytes_of(now_.time_since_epoch().count()));
   }
-  return true;
 }
 
 void Fabric::Impl::lose(Loss loss) {
@@ -494,13 +498,12 @@ bool Fabric::Impl::work_off_losses(TransportHandler& handler) {
   return true;
 }
 
-bool Fabric::Impl::flush() {
-  if (to_flush_.empty()) return false;
+void Fabric::Impl::flush() {
+  if (to_flush_.empty()) return;
   std::vector<Rank> ranks = std::exchange(to_flush_, {});
   std::erase_if(ranks, [this](Rank rank) { return is_lost(rank); });
   // Nobody is always last when there is more bulk than one poll may send.
   std::rotate(ranks.begin(), ranks.begin() + (ranks.empty() ? 0 : 1), ranks.end());
-  bool active = false;
   std::uint32_t budget = defaults::bulk_frames_per_poll;
   for (bool more = true; more;) {
     more = false;
@@ -513,7 +516,6 @@ bool Fabric::Impl::flush() {
       }
     }
     if (more) channel_.progress();
-    active |= more;
   }
   const std::uint32_t owed_limit = !closing_.begun() ? std::max(config_.frame_credits / 2, 1u) : 1;
   bool credit_sent = false;
@@ -530,7 +532,6 @@ bool Fabric::Impl::flush() {
     }
   }
   if (credit_sent) channel_.progress();
-  return active;
 }
 
 bool Fabric::Impl::send_frame(Rank to, MessageClass message_class) {
@@ -539,6 +540,7 @@ bool Fabric::Impl::send_frame(Rank to, MessageClass message_class) {
   FrameChannel::Buffer buffer = channel_.buffer();
   FrameWriter frame({buffer.get(), channel_.frame_bytes()});
   const std::uint32_t sequence = lane.fill(frame, rank_, to);
+  news_ |= !only_heartbeats(frame.records());
   start_frame(to, frame, std::move(buffer),
               {.message_class = message_class, .flags = FrameHeader::credited, .sequence = sequence});
   return true;

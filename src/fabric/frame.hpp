@@ -66,6 +66,8 @@ class FrameWriter {
   void add(RecordHeader header, std::string_view chunk);
   /// Writes the frame header, with its length set, and returns the bytes of the whole frame.
   std::size_t finish(FrameHeader header);
+  /// What has been added.
+  std::string_view records() const { return {space_.data() + sizeof(FrameHeader), used_ - sizeof(FrameHeader)}; }
 
  private:
   std::span<char> space_;
