@@ -37,6 +37,11 @@ Result<Topology> load_topology(const NodeSources& sources) {
   }
   // GPUs are attached somewhere; where PCI cannot be read nobody knows where.
   hwloc_topology_set_io_types_filter(raw, HWLOC_TYPE_FILTER_KEEP_IMPORTANT);
+  // Linux tells where they are. libpciaccess, which would read each device's configuration for the same, leaks; the others open
+  // drivers and displays, which is not a runtime's business. Where a component is not there it cannot be left out either.
+  for (const char* component : {"pci", "opencl", "gl"}) {
+    hwloc_topology_set_components(raw, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST, component);
+  }
   if (hwloc_topology_load(raw) != 0) return hwloc_error("find out about this host");
   return topology;
 }
