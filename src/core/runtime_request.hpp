@@ -23,10 +23,11 @@ struct RuntimeAnswer {
   std::uint64_t number = 0;
   std::int32_t status = 200;  ///< of HTTP
   std::string body;           ///< JSON
+  std::uint64_t epoch = 0;  ///< the endpoint epoch that whoever asked may count on: it is given once its rank knows it
   bool operator==(const RuntimeAnswer&) const = default;
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(number, status, body);
+    archive(number, status, body, epoch);
   }
 };
 

@@ -104,8 +104,10 @@ class Proxy::Impl final : private http::Resident,
     EndpointTable next = admission_.table();
     if (!next.apply(epoch)) return;
     for (const ServiceIndex index : changed) upstreams_.apply(next, *next.find(index));
+    const std::uint64_t number = epoch.number;
     admission_.apply(std::move(epoch), mono_now());
     front_.apply();
+    runtime_.on_epoch(number);
     poke();
   }
 

@@ -1,10 +1,10 @@
 #include "proxy/runtime_calls.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "archive/bounded.hpp"
 #include "core/defaults.hpp"
-#include "core/runtime_request.hpp"
 #include "proxy/front/dialect.hpp"
 
 namespace trireme::proxy {
@@ -109,10 +109,20 @@ void RuntimeCalls::forget(Pending& pending) {
 }
 
 void RuntimeCalls::on_answer(std::string_view payload) {
-  const auto message = archive::read<RuntimeAnswer>(payload);
+  auto message = archive::read<RuntimeAnswer>(payload);
   if (!message) return;
-  const auto found = pending_.find(message->number);
-  if (found != pending_.end()) answer(*found->second, message->status, message->body);
+  const std::uint64_t needed = message->epoch;
+  held_.emplace(needed, std::move(*message));
+  on_epoch(epoch_);
+}
+
+void RuntimeCalls::on_epoch(std::uint64_t epoch) {
+  epoch_ = std::max(epoch_, epoch);
+  while (!held_.empty() && held_.begin()->first <= epoch_) {
+    const RuntimeAnswer message = std::move(held_.extract(held_.begin()).mapped());
+    const auto found = pending_.find(message.number);
+    if (found != pending_.end()) answer(*found->second, message.status, message.body);
+  }
 }
 
 void RuntimeCalls::on_rank_lost(Rank rank) {
@@ -125,6 +135,7 @@ void RuntimeCalls::on_rank_lost(Rank rank) {
 void RuntimeCalls::clear() {
   for (auto& [number, pending] : pending_) pending->exchange().observe(nullptr);
   pending_.clear();
+  held_.clear();
   bytes_ = 0;
 }
 

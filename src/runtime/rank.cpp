@@ -62,6 +62,7 @@ class RankLoop::Impl final : public TransportHandler {
   void handle_signals();
   void on_signal(int signal);
   void on_order(std::string_view payload);
+  void pass_on_orders();
   void on_batch(PilotBatch batch);
   void publish(std::vector<ServiceEndpoint> changed);
   void tend_later();
@@ -85,7 +86,8 @@ class RankLoop::Impl final : public TransportHandler {
   boost::asio::signal_set signals_{io_};
   boost::asio::steady_timer tend_timer_{io_};
   std::chrono::steady_clock::time_point lease_until_;
-  std::deque<ToAgent> held_orders_;  ///< that came when the lease was over
+  std::deque<ToAgent> held_orders_;  ///< those before their time, in order
+  std::uint64_t epoch_ = 0;          ///< the last that came here
 
   // On rank 0.
   std::unique_ptr<PilotEdge> pilot_;
@@ -93,6 +95,7 @@ class RankLoop::Impl final : public TransportHandler {
     MonoTime published;
     std::vector<ReplicaId> ready;
   };
+  std::uint64_t published_ = 0;  ///< the last epoch
   std::map<std::uint64_t, Epoch> unacknowledged_;
   std::set<ReplicaId> announced_;  ///< replicas that an epoch has made known as ready
 
@@ -231,12 +234,24 @@ void RankLoop::Impl::on_order(std::string_view payload) {
   if (std::holds_alternative<ShutdownAgent>(*order)) {
     send_samples();
     held_orders_.clear();
-  } else if (std::chrono::steady_clock::now() >= lease_until_) {
-    // It may be old: the pilot may have given up this rank meanwhile, and ordered the same from another.
-    held_orders_.push_back(std::move(*order));
+    agent_->on_message(std::move(*order));
     return;
   }
-  agent_->on_message(std::move(*order));
+  held_orders_.push_back(std::move(*order));
+  pass_on_orders();
+}
+
+/// Orders go to the agent in the order in which they came. After the lease none does: it may be old, the pilot may have
+/// given up this rank meanwhile, and ordered the same from another. And no task starts before the endpoints that were
+/// published before it was placed are known here.
+void RankLoop::Impl::pass_on_orders() {
+  while (!held_orders_.empty() && std::chrono::steady_clock::now() < lease_until_) {
+    const auto* start = std::get_if<StartTask>(&held_orders_.front());
+    if (start != nullptr && start->epoch > epoch_) return;
+    ToAgent order = std::move(held_orders_.front());
+    held_orders_.pop_front();
+    agent_->on_message(std::move(order));
+  }
 }
 
 void RankLoop::Impl::report(FromAgent message) {
@@ -263,9 +278,11 @@ void RankLoop::Impl::on_rank_lost(Rank rank, std::string_view reason) {
 void RankLoop::Impl::on_batch(PilotBatch batch) {
   if (!batch.endpoints.empty()) publish(std::move(batch.endpoints));
   for (auto& [to, message] : batch.messages) {
+    if (auto* start = std::get_if<StartTask>(&message)) start->epoch = published_;
     fabric_->send(to, MessageClass::control, MessageKind::to_agent, encode(message));
   }
-  for (const auto& [to, answer] : batch.answers) {
+  for (auto& [to, answer] : batch.answers) {
+    answer.epoch = published_;
     fabric_->send(to, MessageClass::control, MessageKind::runtime_answer, encode(answer));
   }
   if (batch.over) begin_close();
@@ -289,8 +306,8 @@ void RankLoop::Impl::publish(std::vector<ServiceEndpoint> changed) {
       }
     }
   }
-  const std::uint64_t number = fabric_->publish(encode(EndpointEpoch{0, std::move(changed)}));
-  unacknowledged_.emplace(number, std::move(epoch));
+  published_ = fabric_->publish(encode(EndpointEpoch{0, std::move(changed)}));
+  unacknowledged_.emplace(published_, std::move(epoch));
 }
 
 void RankLoop::Impl::on_epoch(std::uint64_t number, std::string_view payload) {
@@ -302,6 +319,8 @@ void RankLoop::Impl::on_epoch(std::uint64_t number, std::string_view payload) {
   epoch->number = number;
   for (const ServiceEndpoint& service : epoch->changed) service_names_.insert(service.name);
   proxy_->on_endpoints(std::move(*epoch));
+  epoch_ = number;
+  if (agent_) pass_on_orders();
 }
 
 void RankLoop::Impl::on_epoch_acknowledged(std::uint64_t number) {
@@ -330,7 +349,7 @@ void RankLoop::Impl::renew_lease() {
   if (!agent_ || until <= lease_until_ || left <= Duration::zero()) return;
   lease_until_ = until;
   agent_->renew_lease(std::chrono::ceil<std::chrono::milliseconds>(left));
-  for (ToAgent& order : std::exchange(held_orders_, {})) agent_->on_message(std::move(order));
+  pass_on_orders();
 }
 
 void RankLoop::Impl::send_samples() {

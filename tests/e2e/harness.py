@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 import unittest
+import urllib.parse
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ["TRIREME_BUILD"]
@@ -92,8 +93,8 @@ class Run:
         out = subprocess.run([TRIREME, "events", self.run_dir], check=True, capture_output=True, text=True, timeout=DEADLINE).stdout
         return [json.loads(line) for line in out.splitlines()]
 
-    def stdout_of(self, task, attempt=0):
-        with open(os.path.join(self.run_dir, "tasks", task, str(attempt), "stdout")) as file:
+    def stdout_of(self, task, attempt=0, stream="stdout"):
+        with open(os.path.join(self.run_dir, "tasks", urllib.parse.quote(task, safe="=,"), str(attempt), stream)) as file:
             return file.read()
 
 

@@ -84,8 +84,8 @@ tasks:
             "--worker-cores", "3", ranks=2, code=1,
         )
         states = {task["task"]: task["state"] for task in run.events() if task["event"] == "task_changed"}
-        self.assertEqual(states["steer[side=a]"], "done", run.stderr)
-        self.assertEqual(states["steer[side=b]"], "done", run.stderr)
+        for side in ("a", "b"):
+            self.assertEqual(states[f"steer[side={side}]"], "done", run.stdout_of(f"steer[side={side}]", stream="stderr"))
         self.assert_nothing_left()
 
     def test_a_run_is_grown_from_outside_through_its_directory(self):

@@ -81,7 +81,8 @@ Answer ask(const std::string& url, const Asked& asked) {
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, asked.body.data());
   }
   curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, asked.method.c_str());
-  if (asked.method == "HEAD") curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);  // else it waits for the body that is not sent
+  if (asked.method == "HEAD")
+    curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);  // else it waits for the body that is not sent
   const CURLcode code = curl_easy_perform(easy);
   long status = 0;
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
@@ -133,6 +134,11 @@ std::string Socket::read_until(const std::string& text) {
     unread_.append(data, static_cast<std::size_t>(size));
   }
   return std::exchange(unread_, {});
+}
+
+bool Socket::silent() const {
+  char byte = 0;
+  return unread_.empty() && ::recv(descriptor_, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
 void Socket::close() {

@@ -43,6 +43,8 @@ class Socket {
   std::string read_until(const std::string& text);
   /// Everything up to the end of the connection, in order or not.
   std::string read_to_end();
+  /// Nothing has come since the last call.
+  bool silent() const;
   void close();
 
  private:

@@ -18,7 +18,7 @@ namespace {
 
 const std::string bearer = "Authorization: Bearer control-token";
 
-/// Answers each request with what it was, and keeps those for /runtime/wait.
+/// Answers each request with what it was, and keeps those for /runtime/wait. What is declared is in the first epoch.
 struct Pilot {
   explicit Pilot(Cluster& cluster) {
     cluster.on_loop([&] {
@@ -33,13 +33,16 @@ struct Pilot {
           ++waits;
           return;
         }
+        if (request->target == "/runtime/services") ++declared;
         cluster.send_from_pilot(from, MessageKind::runtime_answer,
                                 archive::write(RuntimeAnswer{request->number, 201,
                                                              std::to_string(from) + " " + request->method + " " +
-                                                                 request->target + " " + request->body}));
+                                                                 request->target + " " + request->body,
+                                                             request->target == "/runtime/services" ? 1u : 0u}));
       };
     });
   }
+  std::atomic<int> declared{0};
   std::atomic<int> waits{0};
   std::atomic<int> drops{0};
 };
@@ -84,6 +87,21 @@ TEST_CASE("runtime calls: a body beyond the bound is refused, one of several pie
                                                .upload = {},
                                                .download = {}})
             .status == 413);
+}
+
+TEST_CASE("runtime calls: an answer waits for the endpoints that were published before it") {
+  Cluster cluster(2);
+  const Pilot pilot(cluster);
+  Socket client(cluster.port(1));
+  client.write("POST /runtime/services HTTP/1.1\r\nHost: localhost\r\n" + bearer + "\r\nContent-Length: 2\r\n\r\n{}");
+  REQUIRE(eventually([&] { return pilot.declared == 1; }));
+  // Asked and answered later, but it waits for no epoch.
+  CHECK(ask(cluster.url(1, "/runtime/tasks"),
+            {.method = "GET", .headers = {bearer}, .body = {}, .socket = {}, .upload = {}, .download = {}})
+            .status == 201);
+  CHECK(client.silent());
+  cluster.publish({});
+  CHECK(client.read_until("{}").find("201") != std::string::npos);
 }
 
 TEST_CASE("runtime calls: who goes away takes the request back; a lost pilot is told to those who wait") {
