@@ -24,6 +24,10 @@ if(CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
 endif()
 
+# Most of a full build is the same headers over and over: presets other than dev build several sources at a time
+# (CMAKE_UNITY_BUILD), and tests, whose names need not be unique, share precompiled headers.
+set(CMAKE_UNITY_BUILD_BATCH_SIZE 10)
+
 # trireme_library(NAME SOURCES a.cpp … LINKS t …): one static library per folder under src/, aliased trireme::NAME.
 function(trireme_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
@@ -35,8 +39,15 @@ endfunction()
 # trireme_test(NAME SOURCES a.cpp … LINKS t …): one doctest program per folder under tests/unit/.
 function(trireme_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
-  add_executable(test_${name} ${ARG_SOURCES} ${PROJECT_SOURCE_DIR}/tests/unit/main.cpp)
-  target_link_libraries(test_${name} PRIVATE trireme_options ${ARG_LINKS})
+  add_executable(test_${name} ${ARG_SOURCES})
+  target_link_libraries(test_${name} PRIVATE trireme_options trireme_test_main ${ARG_LINKS})
+  target_compile_definitions(test_${name} PRIVATE DOCTEST_CONFIG_SUPER_FAST_ASSERTS)  # fast to compile
+  target_compile_options(test_${name} PRIVATE -O0)  # what a test tries is optimised, the test need not be
+  set_target_properties(test_${name} PROPERTIES UNITY_BUILD OFF)
+  if(CMAKE_UNITY_BUILD)
+    target_precompile_headers(test_${name} PRIVATE <doctest/doctest.h> <algorithm> <chrono> <filesystem> <fstream> <functional>
+                              <future> <map> <memory> <optional> <set> <sstream> <string> <thread> <unordered_map> <variant> <vector>)
+  endif()
   target_compile_definitions(test_${name} PRIVATE TRIREME_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   add_dependencies(unit_tests test_${name})
   add_test(NAME unit.${name} COMMAND test_${name})

@@ -15,7 +15,7 @@
 namespace trireme::cli {
 namespace {
 
-struct Options {
+struct PlanOptions {
   WorkflowArguments workflow;
   std::uint32_t nodes = 1;
   VirtualNode node;
@@ -43,7 +43,7 @@ std::string ranks_text(const pilot::PlannedTask& task) {
   return out;
 }
 
-void print(const pilot::Plan& plan, const Options& options, const Resources& node, Context& context) {
+void print(const pilot::Plan& plan, const PlanOptions& options, const Resources& node, Context& context) {
   context.out << options.nodes << (options.nodes == 1 ? " node" : " nodes") << " of " << to_string(node) << '\n';
   for (const auto& replica : plan.replicas) {
     context.out << "service  " << replica.service << '/' << replica.replica << "  rank " << replica.rank << '\n';
@@ -54,7 +54,7 @@ void print(const pilot::Plan& plan, const Options& options, const Resources& nod
   context.out << "launch methods of this build: " << methods_text() << '\n';
 }
 
-nlohmann::json to_json(const pilot::Plan& plan, const Options& options, const Resources& node) {
+nlohmann::json to_json(const pilot::Plan& plan, const PlanOptions& options, const Resources& node) {
   nlohmann::json out{{"nodes", options.nodes},
                      {"node", {{"cores", node.cores}, {"gpus", node.gpus / 1000.0}, {"memory", node.memory}}},
                      {"waves", plan.waves},
@@ -72,7 +72,7 @@ nlohmann::json to_json(const pilot::Plan& plan, const Options& options, const Re
   return out;
 }
 
-void plan(Options& options, Context& context) {
+void plan(PlanOptions& options, Context& context) {
   auto workflow = load(options.workflow, context);
   if (!workflow) return context.fail(workflow.error());
   if (!options.memory.empty()) {
@@ -108,7 +108,7 @@ void plan(Options& options, Context& context) {
 }  // namespace
 
 void add_plan(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<PlanOptions>();
   CLI::App* command = app.add_subcommand("plan", "Show what would run where, on nodes like this one or as given");
   add_workflow_arguments(*command, options->workflow);
   command->add_option("--nodes", options->nodes, "how many nodes (ranks)")->check(CLI::Range(1u, 1u << 20));

@@ -13,7 +13,7 @@
 namespace trireme::cli {
 namespace {
 
-struct Options {
+struct RequestOptions {
   std::string service;
   std::string path;
   std::string method;
@@ -30,7 +30,7 @@ Result<std::string> body_of(const std::string& data) {
   return body;
 }
 
-void request(const Options& options, Context& context) {
+void request(const RequestOptions& options, Context& context) {
   const char* socket = std::getenv("TRIREME_SOCKET");
   const char* token = std::getenv("TRIREME_TOKEN");
   if (socket == nullptr) {
@@ -56,7 +56,7 @@ void request(const Options& options, Context& context) {
 }  // namespace
 
 void add_request(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<RequestOptions>();
   CLI::App* command = app.add_subcommand("request", "Ask a service of the run, from inside a task");
   command->add_option("SERVICE", options->service, "name of the service")->required();
   command->add_option("PATH", options->path, "path at the service, e.g. /v1/completions")->required();

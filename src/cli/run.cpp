@@ -29,7 +29,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct RunOptions {
   WorkflowArguments workflow;
   std::string run_dir;
   std::string resume;
@@ -124,7 +124,7 @@ Status add_what_grew(const RunPaths& paths, FormerRun& former) {
   return {};
 }
 
-Status prepare(Options& options, RunConfig& config, Prepared& prepared, Context& context) {
+Status prepare(RunOptions& options, RunConfig& config, Prepared& prepared, Context& context) {
   if (!options.resume.empty()) {
     auto earlier = load_run(options.resume, context);
     if (!earlier) return earlier.error();
@@ -151,7 +151,7 @@ Status prepare(Options& options, RunConfig& config, Prepared& prepared, Context&
 }
 
 /// From MPI_Init to the end of the run; the exit code, and whether MPI_Finalize may be called.
-std::pair<ExitCode, bool> run_under_mpi(Options& options, Context& context) {
+std::pair<ExitCode, bool> run_under_mpi(RunOptions& options, Context& context) {
   int rank = 0;
   int size = 1;
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
@@ -179,7 +179,7 @@ std::pair<ExitCode, bool> run_under_mpi(Options& options, Context& context) {
   return {end->code, end->clean};
 }
 
-void run(Options& options, Context& context) {
+void run(RunOptions& options, Context& context) {
   auto progress = observe::parse_progress_mode(options.progress);
   if (!progress) return context.fail(progress.error());
   options.config.progress = *progress;
@@ -210,7 +210,7 @@ void run(Options& options, Context& context) {
 }  // namespace
 
 void add_run(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<RunOptions>();
   RunConfig& config = options->config;
   CLI::App* command =
       app.add_subcommand("run", "Run a workflow; start it with mpirun or srun, one rank per node, or alone");

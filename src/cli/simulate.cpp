@@ -14,7 +14,7 @@
 namespace trireme::cli {
 namespace {
 
-struct Options {
+struct SimulateOptions {
   WorkflowArguments workflow;
   std::uint32_t nodes = 1;
   std::uint32_t cores = 64;
@@ -36,7 +36,7 @@ std::string number(double value, int digits = 1) {
   return out.str();
 }
 
-Result<simulate::Options> simulation_options(const Options& options) {
+Result<simulate::Options> simulation_options(const SimulateOptions& options) {
   simulate::Options out;
   const auto memory = parse_size(options.memory);
   if (!memory) return memory.error();
@@ -65,7 +65,7 @@ struct Workload {
   std::vector<TaskFamily> families;
 };
 
-Result<Workload> workload(const Options& options, Context& context) {
+Result<Workload> workload(const SimulateOptions& options, Context& context) {
   if (options.workflow.file.empty() == (options.tasks == 0)) {
     return Error{"there is nothing to simulate, or too much", "", "give a workflow file, or --tasks and --shape",
                  ExitCode::usage};
@@ -93,7 +93,7 @@ nlohmann::ordered_json shape_json(const pilot::Shape& shape) {
           {"memory", shape.per_rank.memory}};
 }
 
-nlohmann::ordered_json to_json(const simulate::Report& report, const Options& options) {
+nlohmann::ordered_json to_json(const simulate::Report& report, const SimulateOptions& options) {
   nlohmann::ordered_json out{
       {"nodes", options.nodes},
       {"tasks",
@@ -129,7 +129,7 @@ nlohmann::ordered_json to_json(const simulate::Report& report, const Options& op
   return out;
 }
 
-void print(const simulate::Report& report, const Options& options, Context& context) {
+void print(const simulate::Report& report, const SimulateOptions& options, Context& context) {
   std::ostream& out = context.out;
   out << report.tasks.total << " tasks on " << options.nodes << (options.nodes == 1 ? " node: " : " nodes: ")
       << report.tasks.done << " done, " << report.tasks.failed << " failed, " << report.tasks.skipped << " skipped\n"
@@ -149,7 +149,7 @@ void print(const simulate::Report& report, const Options& options, Context& cont
   }
 }
 
-void simulate_run(Options& options, Context& context) {
+void simulate_run(SimulateOptions& options, Context& context) {
   const auto given = simulation_options(options);
   if (!given) return context.fail(given.error());
   auto tasks = workload(options, context);
@@ -166,7 +166,7 @@ void simulate_run(Options& options, Context& context) {
 }  // namespace
 
 void add_simulate(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SimulateOptions>();
   CLI::App* command = app.add_subcommand("simulate", "Run the real scheduler over a made-up machine, in virtual time");
   add_workflow_arguments(*command, options->workflow);
   command->get_option("FILE")->required(false);

@@ -19,7 +19,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-struct Options {
+struct SubmitOptions {
   std::string run;
   std::string file;
   std::string name, id, cwd, timeout, memory, mpi, environment;
@@ -32,7 +32,7 @@ struct Options {
 };
 
 /// What the options say, with the keys of the workflow file.
-Result<Json> task_of(const Options& options) {
+Result<Json> task_of(const SubmitOptions& options) {
   Json task;
   const auto put = [&task](const char* key, const auto& value) {
     if (!value.empty()) task[key] = value;
@@ -72,7 +72,7 @@ Result<Json> task_of(const Options& options) {
   return Json{{"tasks", Json::array({std::move(task)})}};
 }
 
-Result<std::string> body_of(const Options& options) {
+Result<std::string> body_of(const SubmitOptions& options) {
   if (options.file.empty()) {
     if (options.command.empty()) {
       return Error{"there is nothing to submit", "", "give a command after --, or a file with tasks", ExitCode::usage};
@@ -91,7 +91,7 @@ Result<std::string> body_of(const Options& options) {
   return std::move(json.json);
 }
 
-void submit(const Options& options, Context& context) {
+void submit(const SubmitOptions& options, Context& context) {
   auto access = RuntimeAccess::find(options.run);
   if (!access) return context.fail(access.error());
   auto body = body_of(options);
@@ -115,7 +115,7 @@ void submit(const Options& options, Context& context) {
 }  // namespace
 
 void add_submit(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SubmitOptions>();
   CLI::App* command = app.add_subcommand("submit", "Give tasks to a run that is on, from inside a task or with --run");
   command->add_option("--file,-f", options->file, "YAML or JSON with `tasks`, as in a workflow file");
   command->add_option("COMMAND", options->command, "the program of the task and its arguments, after --");

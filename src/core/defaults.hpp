@@ -11,7 +11,7 @@ using namespace std::chrono_literals;
 
 // Tasks.
 constexpr std::uint32_t cores_per_rank = 1;
-constexpr auto stop_grace = 5s;    ///< between TERM and KILL when an attempt is ended
+constexpr std::chrono::milliseconds stop_grace = 5s;  ///< between TERM and KILL when an attempt is ended
 constexpr auto drain_grace = 30s;  ///< how long running tasks may go on after the first Ctrl-C or a SIGTERM
 
 // Services.
@@ -41,22 +41,22 @@ constexpr auto request_deadline = 10min;             ///< from arrival to the fi
 constexpr auto longest_deadline = 24h * 7;           ///< that a client may ask for
 constexpr std::size_t forward_chunk = 32u << 10;     ///< of a body, in one message between proxies
 constexpr auto forward_retry = 1ms;                  ///< after the fabric was too full to take more of a body
-constexpr std::uint32_t request_attempts = 3;     ///< that replicas may have seen; and rounds over all ready replicas
-constexpr std::uint32_t request_tries = 10;       ///< with the attempts that were provably not delivered
-constexpr auto retry_backoff = 25ms;              ///< before the same replica is tried again; doubles, and is jittered
-constexpr double retry_share = 0.2;               ///< of a service's requests may be retries, …
-constexpr double retry_most = 1000;               ///< … of which so many may be saved up, …
-constexpr double retry_floor = 100;               ///< … and so many are there at the beginning, and come back …
-constexpr double retry_floor_rate = 10;           ///< … at so many per second
-constexpr std::uint32_t breaker_failures = 5;     ///< in a row, without a sign of life, open a replica's breaker
-constexpr auto breaker_backoff = 500ms;           ///< before the first trial; doubles with each that fails
+constexpr std::uint32_t request_attempts = 3;  ///< that replicas may have seen; and rounds over all ready replicas
+constexpr std::uint32_t request_tries = 10;    ///< with the attempts that were provably not delivered
+constexpr auto retry_backoff = 25ms;           ///< before the same replica is tried again; doubles, and is jittered
+constexpr double retry_share = 0.2;            ///< of a service's requests may be retries, …
+constexpr double retry_most = 1000;            ///< … of which so many may be saved up, …
+constexpr double retry_floor = 100;            ///< … and so many are there at the beginning, and come back …
+constexpr double retry_floor_rate = 10;        ///< … at so many per second
+constexpr std::uint32_t breaker_failures = 5;  ///< in a row, without a sign of life, open a replica's breaker
+constexpr auto breaker_backoff = 500ms;        ///< before the first trial; doubles with each that fails
 constexpr auto breaker_backoff_max = 10s;
 constexpr auto busy_rest = 1s;        ///< of a remote endpoint that says 429 or 503 without Retry-After
 constexpr auto busy_rest_max = 1min;  ///< of Retry-After
 constexpr auto spill_after = 10s;     ///< waiting, before a request goes to endpoints that its service does not prefer
-constexpr auto load_belief = 1s;                     ///< how long another rank's word on a load is believed
-constexpr auto load_interest = 10s;                  ///< a rank that used a replica within this is told its load
-constexpr auto load_interval = 5ms;                  ///< between two such messages to one rank
+constexpr auto load_belief = 1s;      ///< how long another rank's word on a load is believed
+constexpr auto load_interest = 10s;   ///< a rank that used a replica within this is told its load
+constexpr auto load_interval = 5ms;   ///< between two such messages to one rank
 
 // HTTP.
 constexpr std::size_t http_head_bytes = 64u << 10;  ///< of a request or response head; beyond: 431
@@ -149,21 +149,21 @@ constexpr auto pilot_inbox_wait = 10s;         ///< for room there; then the run
 constexpr std::size_t command_shown = 200;     ///< characters of a command line in events
 
 // Growing a run while it is on (/runtime).
-constexpr std::size_t runtime_body = 8u << 20;        ///< bytes of a request; beyond: 413
-constexpr std::size_t runtime_requests = 4096;        ///< of one rank in progress, waits included; beyond: 429
-constexpr std::size_t runtime_bytes = 32u << 20;      ///< of their bodies; beyond: 429
-constexpr std::size_t runtime_wait_tasks = 100'000;   ///< that one wait may name
-constexpr std::size_t runtime_page = 10'000;          ///< tasks in one answer
-constexpr auto runtime_wait = 1min;                   ///< of a wait that names no timeout
-constexpr auto runtime_wait_max = 1h;                 ///< a longer one is cut: ask again
-constexpr auto request_folder_poll = 100ms;           ///< between looks for an answer in the run directory
+constexpr std::size_t runtime_body = 8u << 20;       ///< bytes of a request; beyond: 413
+constexpr std::size_t runtime_requests = 4096;       ///< of one rank in progress, waits included; beyond: 429
+constexpr std::size_t runtime_bytes = 32u << 20;     ///< of their bodies; beyond: 429
+constexpr std::size_t runtime_wait_tasks = 100'000;  ///< that one wait may name
+constexpr std::size_t runtime_page = 10'000;         ///< tasks in one answer
+constexpr auto runtime_wait = 1min;                  ///< of a wait that names no timeout
+constexpr auto runtime_wait_max = 1h;                ///< a longer one is cut: ask again
+constexpr auto request_folder_poll = 100ms;          ///< between looks for an answer in the run directory
 
 // Function tasks.
-constexpr std::size_t function_result = 1u << 20;        ///< bytes of one result; a larger one is a failure: use files
-constexpr std::size_t function_args = 1u << 20;          ///< bytes of arguments, results of other tasks filled in
-constexpr std::size_t results_held = 1u << 30;           ///< bytes of results that the pilot keeps for other tasks
-constexpr std::uint32_t function_queue = 1024;           ///< calls sent ahead to one executor
-constexpr auto executor_start = 1min;                    ///< from its spawn to its first word
+constexpr std::size_t function_result = 1u << 20;  ///< bytes of one result; a larger one is a failure: use files
+constexpr std::size_t function_args = 1u << 20;    ///< bytes of arguments, results of other tasks filled in
+constexpr std::size_t results_held = 1u << 30;     ///< bytes of results that the pilot keeps for other tasks
+constexpr std::uint32_t function_queue = 1024;     ///< calls sent ahead to one executor
+constexpr auto executor_start = 1min;              ///< from its spawn to its first word
 
 // Node.
 constexpr unsigned file_threads = 4;           ///< that stage files and read logs

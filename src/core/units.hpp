@@ -16,6 +16,7 @@ using Duration = std::chrono::nanoseconds;
 using WallTime = std::int64_t;
 /// Monotonic time in nanoseconds since an arbitrary start: what deadlines are made of.
 using MonoTime = std::int64_t;
+constexpr MonoTime millisecond = 1'000'000;
 
 WallTime wall_now();
 MonoTime mono_now();

@@ -18,7 +18,7 @@ using boost::asio::local::stream_protocol;
 
 constexpr std::uint32_t most_broken_starts = 3;
 
-AttemptEnd ended_with(Outcome outcome, std::string reason) {
+AttemptEnd never_begun(Outcome outcome, std::string reason) {
   AttemptEnd end;
   end.outcome = outcome;
   end.reason = std::move(reason);
@@ -107,7 +107,7 @@ void Executors::feed(Pool& pool) {
 }
 
 void Executors::fail_queue(Pool& pool, const std::string& why) {
-  for (FunctionTask& call : std::exchange(pool.queue, {})) call.over(ended_with(Outcome::failed, why));
+  for (FunctionTask& call : std::exchange(pool.queue, {})) call.over(never_begun(Outcome::failed, why));
 }
 
 bool Executors::cancel(AttemptId id, const std::string& reason) {
@@ -119,7 +119,7 @@ bool Executors::cancel(AttemptId id, const std::string& reason) {
   if (waits != pool.queue.end()) {
     FunctionTask call = std::move(*waits);
     pool.queue.erase(waits);
-    call.over(ended_with(Outcome::cancelled, reason));
+    call.over(never_begun(Outcome::cancelled, reason));
     return true;
   }
   for (const auto& executor : pool.executors) {
@@ -195,7 +195,7 @@ void Executors::on_over(Pool& pool, Executor& executor, std::deque<FunctionTask>
   std::erase_if(pool.executors, [&](const auto& other) { return other.get() == &executor; });
   for (auto call = left.rbegin(); call != left.rend(); ++call) {
     if (call->cancelled) {
-      call->over(ended_with(Outcome::cancelled, *call->cancelled));
+      call->over(never_begun(Outcome::cancelled, *call->cancelled));
     } else {
       pool.queue.push_front(std::move(*call));
     }

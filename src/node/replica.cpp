@@ -15,8 +15,6 @@ namespace {
 
 using boost::system::error_code;
 
-constexpr auto stop_grace = std::chrono::milliseconds(defaults::stop_grace);
-
 std::string random_key() {
   std::random_device random;
   std::string key;
@@ -131,7 +129,7 @@ Result<spawner::Spawn> Replica::plan() {
   spawn.stderr_path = (folder_ / stderr_file).string();
   spawn.append = starts_ > 1;
   spawn.cpus = cpus_of(node_.node, allocations_.front());
-  spawn.grace_ms = static_cast<std::uint32_t>(stop_grace.count());
+  spawn.grace_ms = static_cast<std::uint32_t>(defaults::stop_grace.count());
 
   const std::string attempt = node_.run.run_id + "/service/" + std::to_string(request_.id.service.value) + "/" +
                               std::to_string(request_.id.replica) + "/" + std::to_string(request_.id.attempt);
@@ -290,7 +288,7 @@ void Replica::quiet() {
 void Replica::end_process() {
   quiet();
   phase_ = Phase::ending;
-  node_.processes.stop(process_, stop_grace);
+  node_.processes.stop(process_, defaults::stop_grace);
 }
 
 void Replica::stop() {

@@ -9,8 +9,6 @@
 namespace trireme {
 namespace {
 
-constexpr auto stop_grace = std::chrono::milliseconds(defaults::stop_grace);
-
 /// Rank 0 has the plain name, the others their number behind it.
 std::string numbered(std::string name, std::uint32_t rank) {
   return rank == 0 ? name : std::move(name) + "." + std::to_string(rank);
@@ -135,7 +133,7 @@ Status TaskAttempt::plan_processes() {
     spawn.stderr_path = std::move(*err);
     spawn.cpus = cpus_of(node_.node, allocations_[i]);
     spawn.timeout_ms = to_milliseconds(task.timeout);
-    spawn.grace_ms = static_cast<std::uint32_t>(stop_grace.count());
+    spawn.grace_ms = static_cast<std::uint32_t>(defaults::stop_grace.count());
 
     const std::string attempt = node_.run.run_id + "/task/" + std::to_string(part_.id.task.value) + "/" +
                                 std::to_string(part_.id.attempt) + "/" + std::to_string(rank);
@@ -288,7 +286,7 @@ void TaskAttempt::end_badly(AttemptEnd end, std::optional<std::uint32_t> culprit
     end_.reason = "rank " + std::to_string(*culprit) + ": " + end_.reason;
   }
   if (std::exchange(ending_, true)) return;
-  for (const auto& [other, process] : running_) node_.processes.stop(other, stop_grace);
+  for (const auto& [other, process] : running_) node_.processes.stop(other, defaults::stop_grace);
 }
 
 void TaskAttempt::all_processes_over() {
@@ -353,7 +351,7 @@ void TaskAttempt::cancel(const std::string& reason) {
       break;
     case Phase::running:
       ending_ = true;
-      for (const auto& [id, process] : running_) node_.processes.stop(id, stop_grace);
+      for (const auto& [id, process] : running_) node_.processes.stop(id, defaults::stop_grace);
       break;
     case Phase::preparing:
     case Phase::storing:  // the file work is told, and its completion goes on from here

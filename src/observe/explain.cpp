@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/words.hpp"
 #include "observe/summary.hpp"
 
 namespace trireme::observe {
@@ -15,10 +16,6 @@ std::string node_name(const RunView& run, Rank rank) {
   std::string out = "node " + std::to_string(rank);
   if (found != run.nodes().end()) out += " (" + found->second.host + ")";
   return out;
-}
-
-std::string plural(std::uint64_t n, const std::string& what) {
-  return std::to_string(n) + " " + what + (n == 1 ? "" : "s");
 }
 
 std::string state_of(const TaskRecord& task) {
@@ -68,7 +65,7 @@ std::string service_trouble(const ServiceRecord& service) {
   if (service.lives.empty()) return out + ": no replica was started yet";
   const ReplicaRecord& last = service.lives.back();
   out += ": replica " + std::to_string(last.replica) + " is " + std::string(to_string(last.state));
-  if (service.restarts() > 0) out += " after " + plural(service.restarts(), "restart");
+  if (service.restarts() > 0) out += " after " + counted(service.restarts(), "restart");
   const auto told = std::find_if(service.lives.rbegin(), service.lives.rend(),
                                  [](const ReplicaRecord& life) { return !life.reason.empty(); });
   if (told != service.lives.rend()) out += "; last error: " + told->reason;
@@ -113,7 +110,8 @@ std::string attempt_line(const RunView& run, const AttemptPart& part) {
     case AttemptPart::Phase::placed:
       return out + "sent there, not started yet";
     case AttemptPart::Phase::running:
-      return out + "running since " + format_wall_time(part.started) + " as process " + std::to_string(part.pid) + launch;
+      return out + "running since " + format_wall_time(part.started) + " as process " + std::to_string(part.pid) +
+             launch;
     case AttemptPart::Phase::over:
       break;
   }
@@ -130,10 +128,10 @@ Explanation explain_waiting(const RunView& run, const TaskRecord& task) {
   const std::size_t tasks = add_tasks(run, task, out.causes);
   const std::size_t services = add_services(run, task, out.causes);
   if (tasks > 0) {
-    out.headline = task.id + " waits for " + plural(tasks, "task") + " that it comes after";
-    if (services > 0) out.headline += ", and for " + plural(services, "service");
+    out.headline = task.id + " waits for " + counted(tasks, "task") + " that it comes after";
+    if (services > 0) out.headline += ", and for " + counted(services, "service");
   } else if (services > 0) {
-    out.headline = task.id + " waits for " + plural(services, "service") + " to be ready";
+    out.headline = task.id + " waits for " + counted(services, "service") + " to be ready";
   } else {
     out.headline = task.id + " waits for resources";
     add_resources(run, task, out.causes);
@@ -190,7 +188,7 @@ Explanation explain(const RunView& run, const TaskRecord& task) {
         out.headline += ": " + task.reason;
       }
       if (task.retries > 0) {
-        out.headline += ", after " + plural(task.attempts(), "attempt");
+        out.headline += ", after " + counted(task.attempts(), "attempt");
       }
       break;
     }

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/defaults.hpp"
+#include "core/words.hpp"
 
 namespace trireme::observe {
 namespace {
@@ -74,10 +75,6 @@ std::string percent(double part) {
   return std::to_string(static_cast<int>(std::lround(part * 100))) + " %";
 }
 
-std::string plural(std::uint64_t n, const std::string& what) {
-  return std::to_string(n) + " " + what + (n == 1 ? "" : "s");
-}
-
 /// The first line of a text, shortened: reasons may hold the tail of a log.
 std::string first_line(const std::string& text) {
   constexpr std::size_t longest = 160;
@@ -118,11 +115,11 @@ std::string task_counts(const RunView& run) {
 
 std::string service_line(const RunView& run, const ServiceRecord& service) {
   const RequestCounts requests = run.requests(service);
-  std::string out = service.name + ": " + plural(service.replicas, "replica");
-  if (service.remotes > 0) out += ", " + plural(service.remotes, "remote endpoint");
-  out += ", " + plural(requests.requests, "request");
+  std::string out = service.name + ": " + counted(service.replicas, "replica");
+  if (service.remotes > 0) out += ", " + counted(service.remotes, "remote endpoint");
+  out += ", " + counted(requests.requests, "request");
   if (requests.failed > 0) out += ", " + std::to_string(requests.failed) + " failed";
-  if (service.restarts() > 0) out += ", " + plural(service.restarts(), "restart");
+  if (service.restarts() > 0) out += ", " + counted(service.restarts(), "restart");
   if (const Json init = median(service, &ReplicaRecord::init); !init.is_null()) {
     out += ", ready in " + short_duration(Duration(std::llround(init.get<double>() * 1e9)));
   }
@@ -204,8 +201,8 @@ std::string summary_text(const RunView& run, const RunPaths& paths, WallTime now
     out += label + text + "\n";
   };
   std::string head = std::string(to_string(run.state())) + " in " + short_duration(run.active(now)) + " on " +
-                     plural(run.ranks(), "rank");
-  if (run.hosts() > 0) head += ", " + plural(run.hosts(), "node");
+                     counted(run.ranks(), "rank");
+  if (run.hosts() > 0) head += ", " + counted(run.hosts(), "node");
   out += (run.name().empty() ? "run" : run.name()) + " " + head + "\n";
   if (!run.end_reason().empty()) {
     const std::vector<std::string> lines = reason_lines(run.end_reason());

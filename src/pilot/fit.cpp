@@ -7,13 +7,10 @@
 #include <tuple>
 
 #include "core/units.hpp"
+#include "core/words.hpp"
 
 namespace trireme::pilot {
 namespace {
-
-std::string plural(std::uint64_t n, const std::string& one) {
-  return std::to_string(n) + " " + one + (n == 1 ? "" : "s");
-}
 
 /// Ranks of the shape that an empty node holds.
 std::uint64_t ranks_on(const Room& room, const Shape& shape) {
@@ -34,7 +31,7 @@ std::string most_of(const Resources& wanted, const Scheduler& scheduler, RoomOf 
     most.gpus = std::max(most.gpus, room.gpus());
     most.memory = std::max(most.memory, room.memory());
   }
-  if (most.cores < wanted.cores) return plural(most.cores, "core");
+  if (most.cores < wanted.cores) return counted(most.cores, "core");
   if (most.gpus < wanted.gpus) {
     return most.gpus == 0 ? "no GPU" : to_string(Resources{.gpus = most.gpus});
   }
@@ -45,7 +42,7 @@ std::string most_of(const Resources& wanted, const Scheduler& scheduler, RoomOf 
 std::string needs(const Shape& shape) {
   const std::string alone = shape.exclusive ? " with nothing else on it" : "";
   if (shape.ranks == 1) return to_string(shape.per_rank) + " on one node" + alone;
-  std::string text = plural(shape.ranks, "rank") + " with " + to_string(shape.per_rank) + " each";
+  std::string text = counted(shape.ranks, "rank") + " with " + to_string(shape.per_rank) + " each";
   if (shape.ranks_per_node > 0) text += ", " + std::to_string(shape.ranks_per_node) + " on each node" + alone;
   return text;
 }
@@ -128,7 +125,7 @@ Error task_does_not_fit(const TaskNeed& task, const Scheduler& scheduler) {
     there = most_of(shape.per_rank, scheduler, [](const auto& node) { return Room(node.total); });
     there = there.empty() ? "no node has all of that" : "the largest node has " + there;
   } else {
-    there = "the machine (" + plural(living(scheduler), "node") + ") has room for " + std::to_string(empty);
+    there = "the machine (" + counted(living(scheduler), "node") + ") has room for " + std::to_string(empty);
   }
   return error(who + " needs " + needs(shape) + "; " + there, "ask for less, or run on more or larger nodes");
 }
@@ -140,7 +137,7 @@ Error service_does_not_fit(const ServiceNeed& service, std::uint32_t seated, con
   std::string there;
   if (seated > 0) {
     there =
-        "the machine (" + plural(living(scheduler), "node") + ") has room for " + std::to_string(seated) + " of them";
+        "the machine (" + counted(living(scheduler), "node") + ") has room for " + std::to_string(seated) + " of them";
   } else {
     const std::string largest =
         most_of(service.per_replica, scheduler, [](const auto& node) { return Room(node.total); });

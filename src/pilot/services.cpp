@@ -8,7 +8,7 @@
 namespace trireme::pilot {
 namespace {
 
-Error usage_error(std::string what, const std::string& service) {
+Error service_error(std::string what, const std::string& service) {
   return {.what = std::move(what), .where = "service " + service, .hint = "", .code = ExitCode::usage};
 }
 
@@ -24,7 +24,7 @@ std::string address(const ReplicaEndpoint& endpoint) {
   return endpoint.socket.empty() ? "127.0.0.1:" + std::to_string(endpoint.port) : endpoint.socket;
 }
 
-std::string why(const AttemptEnd& end) {
+std::string why_ended(const AttemptEnd& end) {
   if (!end.reason.empty()) return end.reason;
   if (end.signal != 0) return "signal " + std::to_string(end.signal);
   return "it ended with exit code " + std::to_string(end.exit_code);
@@ -46,17 +46,17 @@ Status Services::declare(std::vector<ServiceDescription> services) {
   std::unordered_set<std::string_view> names;
   for (const ServiceDescription& service : services) {
     if (by_name_.contains(service.name) || !names.insert(service.name).second) {
-      return usage_error("there is already a service with this name", service.name);
+      return service_error("there is already a service with this name", service.name);
     }
     const bool has_any = service.has_replicas() && service.replicas > 0;
     if (!has_any && service.remote.empty()) {
-      return usage_error("it has neither a command with replicas nor remote endpoints", service.name);
+      return service_error("it has neither a command with replicas nor remote endpoints", service.name);
     }
   }
   for (const ServiceDescription& service : services) {
     for (const std::string& used : service.uses) {
       if (!names.contains(used) && !by_name_.contains(used)) {
-        return usage_error("it uses service " + used + ", but there is no such service", service.name);
+        return service_error("it uses service " + used + ", but there is no such service", service.name);
       }
     }
   }
@@ -221,16 +221,16 @@ void Services::on_ended(Rank rank, const ReplicaEnded& ended, MonoTime now) {
   Replica& replica = at(*ref);
   const ServiceDescription& service = description(ref->first);
   if (frozen_ || replica.state == ReplicaState::draining) {
-    life_over(*ref, ReplicaState::ended, ended.end.outcome == Outcome::cancelled ? "" : why(ended.end));
+    life_over(*ref, ReplicaState::ended, ended.end.outcome == Outcome::cancelled ? "" : why_ended(ended.end));
     return;
   }
   const Duration pause = std::max<Duration>(backoff(service, replica.restarts), defaults::restart_backoff);
   const bool was_stable =
       replica.state == ReplicaState::ready && Duration(now - replica.ready_since) >= defaults::stable_backoffs * pause;
   if (was_stable) replica.restarts = 0;
-  if (replica.restarts >= service.restart_max) return fail(*ref, why(ended.end));
+  if (replica.restarts >= service.restart_max) return fail(*ref, why_ended(ended.end));
 
-  note(*ref, ReplicaState::ended, why(ended.end));
+  note(*ref, ReplicaState::ended, why_ended(ended.end));
   replica.state = ReplicaState::waiting;
   replica.restart_at = now + backoff(service, replica.restarts).count();
   ++replica.restarts;

@@ -9,7 +9,7 @@
 namespace trireme::pilot {
 namespace {
 
-Error usage_error(std::string what, const std::string& task, std::string hint = "") {
+Error task_error(std::string what, const std::string& task, std::string hint = "") {
   return {.what = std::move(what), .where = "task " + task, .hint = std::move(hint), .code = ExitCode::usage};
 }
 
@@ -62,10 +62,10 @@ Status Tasks::check(std::span<const TaskFamily> families) const {
   std::unordered_set<std::string_view> groups;
   for (const TaskFamily& family : families) {
     const TaskDescription& task = family.shared();
-    if (family.single() && task.id.empty()) return usage_error("a task has no id", task.name);
-    if (task.ranks == 0) return usage_error("it has no ranks", family.id(0), "give it at least one");
+    if (family.single() && task.id.empty()) return task_error("a task has no id", task.name);
+    if (task.ranks == 0) return task_error("it has no ranks", family.id(0), "give it at least one");
     if (names_.clashes(family) || new_names.clashes(family)) {
-      return usage_error("there is already a task with this id", family.id(0), "give each task an id of its own");
+      return task_error("there is already a task with this id", family.id(0), "give each task an id of its own");
     }
     new_names.add(family, {});
     groups.insert(task.name);
@@ -75,13 +75,13 @@ Status Tasks::check(std::span<const TaskFamily> families) const {
     for (const std::string& entry : task.after) {
       const bool here = together && (new_names.find(entry) || groups.contains(entry));
       if (!here && !find_before(entry)) {
-        return usage_error("it comes after " + entry + ", but there is no such task", family.id(0),
-                           "name tasks that are in the workflow or were submitted before");
+        return task_error("it comes after " + entry + ", but there is no such task", family.id(0),
+                          "name tasks that are in the workflow or were submitted before");
       }
     }
     for (const std::string& service : task.services) {
       if (!service_by_name_.contains(service)) {
-        return usage_error("it needs service " + service + ", but there is no such service", family.id(0));
+        return task_error("it needs service " + service + ", but there is no such service", family.id(0));
       }
     }
   }

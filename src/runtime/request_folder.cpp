@@ -18,7 +18,7 @@ namespace trireme {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;
 
 // A call's body as text in JSON may be twice as long; larger files are not read at all.
 constexpr std::uintmax_t max_request_bytes = 2 * defaults::runtime_body + (1u << 20);

@@ -130,9 +130,9 @@ std::size_t depth(const Node& node) {
 }
 
 /// Builds the tree out of yaml-cpp's events. The nodes that are still open are a stack.
-class Builder : public YAML::EventHandler {
+class YamlBuilder : public YAML::EventHandler {
  public:
-  Builder(std::string_view text, const Lines& lines, Diagnostics& diagnostics)
+  YamlBuilder(std::string_view text, const Lines& lines, Diagnostics& diagnostics)
       : text_(text), lines_(lines), diagnostics_(diagnostics) {}
 
   std::optional<Node> take_root() { return std::move(root_); }
@@ -373,7 +373,7 @@ std::optional<Node> read_document(std::string_view text, Diagnostics& diagnostic
     ViewBuffer buffer(text);
     std::istream stream(&buffer);
     YAML::Parser parser(stream);
-    Builder builder(text, lines, diagnostics);
+    YamlBuilder builder(text, lines, diagnostics);
     while (parser.HandleNextDocument(builder)) {
     }
     std::optional<Node> root = builder.take_root();

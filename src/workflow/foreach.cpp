@@ -80,7 +80,7 @@ bool read_values(const Reader& reader, const Value& value, std::vector<std::stri
   return true;
 }
 
-bool check_name(const Reader& reader, const Value& key, const std::string& name) {
+bool check_parameter_name(const Reader& reader, const Value& key, const std::string& name) {
   if (!is_identifier(name)) {
     reader.error(key, in_quotes(name) + " is no name for a variable",
                  "letters, digits and underscores, not starting with a digit");
@@ -108,7 +108,7 @@ std::optional<Foreach> Foreach::read(const Reader& reader, const Value& value) {
   if (value.node.is_map()) {
     for (const Entry& entry : value.node.entries) {
       Variable variable{entry.key, {}};
-      good = check_name(reader, name_of(value.path, entry), entry.key) && good;
+      good = check_parameter_name(reader, name_of(value.path, entry), entry.key) && good;
       const Value values{entry.value, Path(value.path, entry.key), entry.at()};
       good = read_values(reader, values, variable.values) && good;
       if (!variable.values.empty() && out.size_ > defaults::workflow_tasks / variable.values.size()) {
@@ -126,7 +126,7 @@ std::optional<Foreach> Foreach::read(const Reader& reader, const Value& value) {
       if (!expect_map(reader, item, "a map of variables and values")) return;
       if (&item.node == &value.node.items.front()) {
         for (const Entry& entry : item.node.entries) {
-          check_name(reader, name_of(item.path, entry), entry.key);
+          check_parameter_name(reader, name_of(item.path, entry), entry.key);
           out.axes_.push_back({entry.key, {}});
         }
       }

@@ -12,9 +12,9 @@ using Json = nlohmann::json;
 
 /// Builds the tree while nlohmann's reader goes through the text. Pointers to open nodes stay valid: a list or map only grows
 /// while none of its children is open.
-class Builder final : public nlohmann::json_sax<Json> {
+class JsonBuilder final : public nlohmann::json_sax<Json> {
  public:
-  explicit Builder(Diagnostics& diagnostics) : diagnostics_(diagnostics) {}
+  explicit JsonBuilder(Diagnostics& diagnostics) : diagnostics_(diagnostics) {}
 
   std::optional<Node> take() { return failed_ ? std::nullopt : std::optional(std::move(root_)); }
 
@@ -133,7 +133,7 @@ void write(const Node& node, std::string& out) {
 }  // namespace
 
 std::optional<Node> read_json(std::string_view text, Diagnostics& diagnostics) {
-  Builder builder(diagnostics);
+  JsonBuilder builder(diagnostics);
   Json::sax_parse(text, &builder);
   return builder.take();
 }

@@ -148,4 +148,9 @@ void Fields::choice(std::string_view key, E& out, std::initializer_list<std::pai
   reader_.error(*value, in_quotes(*text) + " is not known here", enumerate(words), did_you_mean(*text, words));
 }
 
+/// The node of a value, or null where there is none.
+inline const Node* node_of(const std::optional<Value>& value) {
+  return value ? &value->node : nullptr;
+}
+
 }  // namespace trireme::workflow

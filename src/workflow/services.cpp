@@ -9,10 +9,6 @@
 namespace trireme::workflow {
 namespace {
 
-const Node* node_of(const std::optional<Value>& value) {
-  return value ? &value->node : nullptr;
-}
-
 /// Whether the text is a pattern that std::regex takes. Long ones are refused: its compiler recurses.
 bool is_pattern(const std::string& text) {
   constexpr std::size_t longest = 1000;

@@ -21,10 +21,6 @@ std::string_view last_component(std::string_view path) {
   return slash == std::string_view::npos ? path : path.substr(slash + 1);
 }
 
-const Node* node_of(const std::optional<Value>& value) {
-  return value ? &value->node : nullptr;
-}
-
 /// Names and their meaning are the same for `mpi: true` and `mpi: openmpi`.
 void read_mpi(Fields& fields, const Reader& reader, MpiKind& out) {
   constexpr std::string_view expected = "true, false, openmpi, mpich or pmix";

@@ -11,7 +11,7 @@
 namespace trireme::cli {
 namespace {
 
-struct Options {
+struct EventsOptions {
   std::string run;
   std::string sqlite;
   bool follow = false;
@@ -44,7 +44,7 @@ void follow(JournalReader& reader, const std::filesystem::path& run_dir, Context
   }
 }
 
-void show(const Options& options, Context& context) {
+void show(const EventsOptions& options, Context& context) {
   const auto path = find_run(options.run);
   if (!path.ok()) return context.fail(path.error());
   auto reader = JournalReader::open(RunPaths(*path).events(), {.follow = options.follow});
@@ -66,7 +66,7 @@ void show(const Options& options, Context& context) {
 }  // namespace
 
 void add_events(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<EventsOptions>();
   CLI::App* command = app.add_subcommand("events", "The event log of a run as JSON lines or SQLite");
   command->add_option("RUN", options->run, "Run directory, name under ./trireme-runs, or `last`")->required();
   auto* sqlite =

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::size_t shown_lines = 20;
 
-struct Options {
+struct ExplainOptions {
   std::string run;
   std::string task;
   bool json = false;
@@ -38,7 +38,7 @@ Json part_json(const observe::AttemptPart& part) {
           {"gpus", part.gpus}};
 }
 
-void show(const Options& options, Context& context) {
+void show(const ExplainOptions& options, Context& context) {
   const auto run = load_run(options.run, context);
   if (!run.ok()) return context.fail(run.error());
   const auto found = find_task(*run, options.task);
@@ -81,7 +81,7 @@ void show(const Options& options, Context& context) {
 }  // namespace
 
 void add_explain(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ExplainOptions>();
   CLI::App* command = app.add_subcommand("explain", "Why a task waits, failed or was skipped");
   command->add_option("RUN", options->run, "Run directory, name under ./trireme-runs, or `last`")->required();
   command->add_option("TASK", options->task, "Id of the task")->required();

@@ -20,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct LogsOptions {
   std::string run;
   std::string name;
   bool from_stderr = false;
@@ -41,7 +41,7 @@ Error no_such(const std::string& what, const LoadedRun& run) {
   return {what, run.paths.root().string(), "", ExitCode::usage};
 }
 
-Result<Source> source_of_task(const LoadedRun& run, const observe::TaskRecord& task, const Options& options) {
+Result<Source> source_of_task(const LoadedRun& run, const observe::TaskRecord& task, const LogsOptions& options) {
   if (options.replica) {
     return Error{task.id + " is a task: it has attempts, and no replicas", "--replica", "", ExitCode::usage};
   }
@@ -56,7 +56,8 @@ Result<Source> source_of_task(const LoadedRun& run, const observe::TaskRecord& t
   return Source{run.paths.attempt(task.id, attempt), attempt, {}};
 }
 
-Result<Source> source_of_service(const LoadedRun& run, const observe::ServiceRecord& service, const Options& options) {
+Result<Source> source_of_service(const LoadedRun& run, const observe::ServiceRecord& service,
+                                 const LogsOptions& options) {
   const std::uint32_t replica = options.replica.value_or(0);
   const observe::ReplicaRecord* newest = service.newest(replica);
   if (newest == nullptr) {
@@ -66,7 +67,7 @@ Result<Source> source_of_service(const LoadedRun& run, const observe::ServiceRec
   return Source{run.paths.replica(service.name, replica, attempt), attempt, replica};
 }
 
-Result<Source> find_source(const LoadedRun& run, const Options& options) {
+Result<Source> find_source(const LoadedRun& run, const LogsOptions& options) {
   if (const auto* task = run.view.find_task(options.name)) return source_of_task(run, *task, options);
   if (const auto* service = run.view.find_service(options.name)) {
     return source_of_service(run, *service, options);
@@ -92,7 +93,7 @@ std::streamoff copy_from(const fs::path& path, std::streamoff offset, std::ostre
 }
 
 /// Whether what is written to the file is still being written: the attempt, or the replica's life, is not over.
-bool still_runs(const LoadedRun& run, const Options& options, const Source& source) {
+bool still_runs(const LoadedRun& run, const LogsOptions& options, const Source& source) {
   if (run.view.ended() || run.is_lost()) return false;
   if (const auto* task = run.view.find_task(options.name)) {
     return std::any_of(task->parts.begin(), task->parts.end(), [&](const auto& part) {
@@ -104,7 +105,7 @@ bool still_runs(const LoadedRun& run, const Options& options, const Source& sour
   return life != nullptr && life->attempt == source.attempt && life->ended == 0;
 }
 
-void show(const Options& options, Context& context) {
+void show(const LogsOptions& options, Context& context) {
   const auto run = load_run(options.run, context);
   if (!run.ok()) return context.fail(run.error());
   const auto source = find_source(*run, options);
@@ -144,7 +145,7 @@ void show(const Options& options, Context& context) {
 }  // namespace
 
 void add_logs(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<LogsOptions>();
   CLI::App* command = app.add_subcommand("logs", "The output of a task or of a service's replica");
   command->add_option("RUN", options->run, "Run directory, name under ./trireme-runs, or `last`")->required();
   command->add_option("NAME", options->name, "Id of a task, or name of a service")->required();

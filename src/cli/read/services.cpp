@@ -36,7 +36,7 @@ Json replica_json(const observe::ReplicaRecord& life) {
           {"publish_s", seconds_or_null(life.publish)}};
 }
 
-Json to_json(const LoadedRun& run) {
+Json services_json(const LoadedRun& run) {
   Json out = Json::array();
   for (const observe::ServiceRecord& service : run.view.services()) {
     const observe::RequestCounts requests = run.view.requests(service);
@@ -57,7 +57,7 @@ Json to_json(const LoadedRun& run) {
   return out;
 }
 
-void print_text(const LoadedRun& run, std::ostream& out) {
+void print_services(const LoadedRun& run, std::ostream& out) {
   if (run.view.services().empty()) {
     out << "The run has no services.\n";
     return;
@@ -94,7 +94,7 @@ void print_text(const LoadedRun& run, std::ostream& out) {
 }  // namespace
 
 void add_services(CLI::App& app, Context& context) {
-  add_display(app, context, {"services", "The services of a run and their replicas", to_json, print_text});
+  add_display(app, context, {"services", "The services of a run and their replicas", services_json, print_services});
 }
 
 }  // namespace trireme::cli

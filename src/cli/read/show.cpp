@@ -7,12 +7,12 @@
 namespace trireme::cli {
 namespace {
 
-struct Options {
+struct ShowOptions {
   std::string run;
   bool json = false;
 };
 
-void show(const RunDisplay& display, const Options& options, Context& context) {
+void show(const RunDisplay& display, const ShowOptions& options, Context& context) {
   const auto run = load_run(options.run, context);
   if (!run.ok()) return context.fail(run.error());
   if (options.json) {
@@ -25,7 +25,7 @@ void show(const RunDisplay& display, const Options& options, Context& context) {
 }  // namespace
 
 void add_display(CLI::App& app, Context& context, RunDisplay display) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ShowOptions>();
   CLI::App* command = app.add_subcommand(display.name, display.description);
   command->add_option("RUN", options->run, "Run directory, name under ./trireme-runs, or `last`")->required();
   command->add_flag("--json", options->json, "Print JSON");

@@ -18,7 +18,7 @@ Json node_json(const observe::NodeRecord& node) {
           {"reason", node.reason}};
 }
 
-Json to_json(const LoadedRun& run) {
+Json status_json(const LoadedRun& run) {
   // The summary's keys, so that a script reads a live run as it reads a finished one, and what only a live run has.
   Json json = Json::parse(observe::summary_json(run.view, run.paths, run.present()));
   json["state"] = run.state();
@@ -57,7 +57,7 @@ void print_running(const LoadedRun& run, std::ostream& out) {
   }
 }
 
-void print_text(const LoadedRun& run, std::ostream& out) {
+void print_status(const LoadedRun& run, std::ostream& out) {
   out << observe::summary_text(run.view, run.paths, run.present());
   if (run.is_lost()) {
     out << "The run ended without a word (killed?); its last event is of " << format_wall_time(run.view.last_event())
@@ -75,7 +75,7 @@ void print_text(const LoadedRun& run, std::ostream& out) {
 }  // namespace
 
 void add_status(CLI::App& app, Context& context) {
-  add_display(app, context, {"status", "How a run stands", to_json, print_text});
+  add_display(app, context, {"status", "How a run stands", status_json, print_status});
 }
 
 }  // namespace trireme::cli

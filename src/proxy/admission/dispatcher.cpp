@@ -11,12 +11,11 @@ namespace trireme::proxy {
 
 namespace {
 
-constexpr MonoTime ms = 1'000'000;
-
 const Affinity no_affinity;
 
 std::uint32_t whole_ms(MonoTime span) {
-  return static_cast<std::uint32_t>(std::clamp<MonoTime>(span / ms, 0, std::numeric_limits<std::uint32_t>::max()));
+  return static_cast<std::uint32_t>(
+      std::clamp<MonoTime>(span / millisecond, 0, std::numeric_limits<std::uint32_t>::max()));
 }
 
 }  // namespace

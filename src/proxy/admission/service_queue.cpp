@@ -8,7 +8,6 @@ namespace trireme::proxy {
 
 namespace {
 
-constexpr MonoTime ms = 1'000'000;
 constexpr double smoothing = 0.1;
 constexpr double longest_retry_after_s = 60;
 
@@ -57,10 +56,10 @@ void ServiceQueue::on_ask(Rank from, const SlotAsk& ask, MonoTime now) {
   if (size() >= limit_) return refuse(asker, SlotGrant::Verdict::full);
   if (places_.contains(asker)) return;
   const std::size_t priority = std::min<std::size_t>(static_cast<std::size_t>(ask.priority), priorities - 1);
-  const Place place{now - ask.waited_ms * ms, next_number_++};
-  Waiter waiter{.asker = asker, .deadline = now + ask.left_ms * ms, .patient_until = 0, .wanted = ask.wanted};
+  const Place place{now - ask.waited_ms * millisecond, next_number_++};
+  Waiter waiter{.asker = asker, .deadline = now + ask.left_ms * millisecond, .patient_until = 0, .wanted = ask.wanted};
   if (ask.wanted_ms > 0 && ready_.contains(ask.wanted)) {
-    waiter.patient_until = now + ask.wanted_ms * ms;
+    waiter.patient_until = now + ask.wanted_ms * millisecond;
     patient_.emplace(waiter.patient_until, asker);
     ++wanting_[ask.wanted];
   }
