@@ -141,8 +141,11 @@ std::string process_mapping(const std::vector<RankBlock>& layout, const std::fun
     std::uint32_t ranks;  // on each of them
   };
   std::vector<Run> runs;
+  // MPICH counts on hosts that are numbered from 0 without gaps: those of this task, in the order of its ranks.
+  std::map<std::uint32_t, std::uint32_t> numbers;
   for (const RankBlock& block : layout) {
-    const std::uint32_t host = host_of(block.node);
+    const auto next_number = static_cast<std::uint32_t>(numbers.size());
+    const std::uint32_t host = numbers.emplace(host_of(block.node), next_number).first->second;
     if (!runs.empty() && runs.back().hosts == 1 && runs.back().host == host) {
       runs.back().ranks += block.local_ranks;
     } else {

@@ -71,7 +71,7 @@ class Job {
   std::vector<std::pair<std::string, std::string>> fresh_;  ///< put since the last barrier
 };
 
-/// "(vector,(0,2,4))": which ranks share a host, in PMI's words. `host_of` numbers the hosts. Empty if it would be longer than a
+/// "(vector,(0,2,4))": which ranks share a host, in PMI's words. `host_of` tells hosts apart. Empty if it would be longer than a
 /// value may be; MPICH then compares host names.
 std::string process_mapping(const std::vector<RankBlock>& layout, const std::function<std::uint32_t(Rank)>& host_of);
 

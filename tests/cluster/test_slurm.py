@@ -35,10 +35,12 @@ tasks:
     ranks: 4
     mpi: true
     after: [prepare]
-  # On one node: MPICH 4.0 across hosts may hang in MPI_Finalize.
+  # On one node, each node in its turn: MPICH 4.0 across hosts may hang in MPI_Finalize.
   mpich:
+    foreach: {{i: 1-4}}
     command: [{PROGRAMS}/mpi_task.mpich, sum]
     ranks: 2
+    ranks_per_node: 2
     mpi: true
     after: [prepare]
   where:
@@ -64,7 +66,10 @@ class InSlurm(TestCase):
         self.assertEqual(run.code, 0, run.stderr + run.stdout + self.slurm.last_words())
         self.assertEqual((run.summary()["state"], run.summary()["ranks"], run.summary()["nodes"]), ("done", NODES, NODES))
         self.assertEqual(run.stdout_of("openmpi"), "ranks 4 sum 6 ring 3\n")
-        self.assertEqual(run.stdout_of("mpich"), "ranks 2 sum 1 ring 1\n")
+        for i in range(1, 5):
+            self.assertEqual(run.stdout_of(f"mpich[i={i}]"), "ranks 2 sum 1 ring 1\n")
+        placed = {e["rank"] for e in run.events() if e["event"] == "attempt_placed" and e["task"].startswith("mpich")}
+        self.assertEqual(placed, set(range(NODES)))
         self.assertEqual(run.stdout_of("collect"), "90\n")
         names = {run.stdout_of("where", stream="stdout" + (f".{rank}" if rank else "")).strip() for rank in range(4)}
         self.assertEqual(names, {"n1", "n2"})

@@ -121,6 +121,9 @@ TEST_CASE("what is no PMI-1 is an error that says what was heard") {
 TEST_CASE("the mapping names hosts, joins neighbours and is left out where it would be too long") {
   const auto own_host = [](Rank node) { return static_cast<std::uint32_t>(node); };
   CHECK(process_mapping({{0, 0, 2}, {1, 2, 2}, {2, 4, 1}}, own_host) == "(vector,(0,2,2),(2,1,1))");
+  // A task on other hosts than the first: MPICH counts on numbers from 0 without gaps.
+  CHECK(process_mapping({{1, 0, 2}}, own_host) == "(vector,(0,1,2))");
+  CHECK(process_mapping({{5, 0, 1}, {2, 1, 1}, {7, 2, 2}}, own_host) == "(vector,(0,2,1),(2,1,2))");
   // Virtual nodes of one host are one host.
   CHECK(process_mapping({{0, 0, 2}, {1, 2, 1}}, [](Rank) { return 0u; }) == "(vector,(0,1,3))");
   std::vector<RankBlock> ragged;
