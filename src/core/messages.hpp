@@ -11,6 +11,7 @@
 #include "core/description.hpp"
 #include "core/endpoint.hpp"
 #include "core/ids.hpp"
+#include "core/latency.hpp"
 #include "core/resources.hpp"
 #include "core/states.hpp"
 
@@ -174,15 +175,27 @@ struct ServiceSample {
     }
     bool operator==(const PerReplica&) const = default;
   };
+  /// Of a replica on this rank: how busy it is now, and how long its requests took.
+  struct Load {
+    std::uint32_t replica = 0;
+    std::uint32_t active = 0;  ///< requests that it works on
+    LatencyHistogram latency;  ///< from a request's way to the replica to the last byte of its answer
+    template <typename Archive>
+    void serialize(Archive& archive) {
+      archive(replica, active, latency);
+    }
+    bool operator==(const Load&) const = default;
+  };
   ServiceIndex service;
   std::uint64_t requests = 0;        ///< that came in at this rank
   std::uint64_t failed = 0;          ///< answered with 5xx by us, cut short, or refused
   std::uint32_t queued = 0;          ///< waiting now, where this rank is the service's home
   std::vector<PerReplica> replicas;  ///< that replicas on this rank answered
+  std::vector<Load> loads;           ///< of these replicas
   bool operator==(const ServiceSample&) const = default;
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(service, requests, failed, queued, replicas);
+    archive(service, requests, failed, queued, replicas, loads);
   }
 };
 

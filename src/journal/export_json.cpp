@@ -131,6 +131,15 @@ struct Fields {
     for (const ServiceSample::PerReplica& one : event.sample.replicas) {
       json["replicas"].push_back({{"replica", one.replica}, {"requests", one.requests}, {"failed", one.failed}});
     }
+    json["loads"] = Json::array();
+    for (const ServiceSample::Load& one : event.sample.loads) {
+      const auto within = [&one](double part) {
+        const auto took = one.latency.quantile(part);
+        return took ? Json(seconds(*took)) : Json();
+      };
+      json["loads"].push_back(
+          {{"replica", one.replica}, {"active", one.active}, {"p50_s", within(0.5)}, {"p99_s", within(0.99)}});
+    }
   }
   void operator()(const events::Warning& event) const { json["text"] = event.text; }
   void operator()(const events::RunDraining& event) const { json["reason"] = event.reason; }

@@ -207,6 +207,8 @@ void RunView::on(const events::ServiceDeclared& event, WallTime /*time*/) {
 void RunView::on(const events::ReplicaChanged& event, WallTime time) {
   ReplicaRecord* found = life(event.replica, true);
   if (found == nullptr || event.state > ReplicaState::failed) return;
+  ServiceRecord* owner = service(event.replica.service);
+  owner->replicas = std::max(owner->replicas, event.replica.replica + 1);  // one that the load had asked for
   found->state = event.state;
   if (event.rank >= 0) found->rank = event.rank;
   if (event.pid != 0) found->pid = event.pid;
@@ -332,6 +334,19 @@ std::map<std::uint32_t, RequestCounts> RunView::replica_requests(const ServiceRe
     for (const ServiceSample::PerReplica& one : sample.replicas) {
       out[one.replica].requests += one.requests;
       out[one.replica].failed += one.failed;
+    }
+  }
+  return out;
+}
+
+std::map<std::uint32_t, ServiceSample::Load> RunView::replica_loads(const ServiceRecord& service) const {
+  std::map<std::uint32_t, ServiceSample::Load> out;
+  for (const auto& [key, sample] : samples_) {
+    if (key.first != &service) continue;
+    for (const ServiceSample::Load& one : sample.loads) {
+      ServiceSample::Load& load = out.try_emplace(one.replica).first->second;
+      load.active += one.active;
+      load.latency.add(one.latency);
     }
   }
   return out;

@@ -160,6 +160,8 @@ class RunView {
   const std::deque<ServiceRecord>& services() const { return services_; }
   const ServiceRecord* find_service(std::string_view name) const;
   RequestCounts requests(const ServiceRecord& service) const;
+  /// What each replica of the service said last of its load, by its number; latencies are of this part of the run.
+  std::map<std::uint32_t, ServiceSample::Load> replica_loads(const ServiceRecord& service) const;
   /// Requests that each replica of the service answered, by its number.
   std::map<std::uint32_t, RequestCounts> replica_requests(const ServiceRecord& service) const;
   /// Requests that wait now.

@@ -63,7 +63,13 @@ void Metrics::record(const RequestRecord& record) {
   service.sample.failed += record.failed ? 1 : 0;
 }
 
-void Metrics::served(const ReplicaId& replica, bool failed) {
+ServiceSample::Load& Metrics::load_of(ServiceSample& sample, std::uint32_t replica) {
+  const auto found = std::find_if(sample.loads.begin(), sample.loads.end(),
+                                  [&](const auto& entry) { return entry.replica == replica; });
+  return found != sample.loads.end() ? *found : sample.loads.emplace_back(ServiceSample::Load{.replica = replica});
+}
+
+void Metrics::served(const ReplicaId& replica, bool failed, Duration took) {
   ServiceSample& sample = services_[replica.service].sample;
   sample.service = replica.service;
   auto found = std::find_if(sample.replicas.begin(), sample.replicas.end(),
@@ -73,6 +79,7 @@ void Metrics::served(const ReplicaId& replica, bool failed) {
   }
   ++found->requests;
   found->failed += failed ? 1 : 0;
+  if (!failed) load_of(sample, replica.replica).latency.add(took);
 }
 
 std::string Metrics::text(const std::vector<ServiceGauges>& services, const std::vector<SiteGauges>& sites,
@@ -160,7 +167,15 @@ void Metrics::write(std::string& out, std::string_view metric, std::string_view 
   line(out, name + "_count", labels, std::to_string(histogram.count));
 }
 
-std::vector<ServiceSample> Metrics::take_samples(const std::vector<ServiceGauges>& services) {
+std::vector<ServiceSample> Metrics::take_samples(const std::vector<ServiceGauges>& services,
+                                                 const std::vector<SiteGauges>& sites) {
+  for (auto& [index, service] : services_) {
+    for (ServiceSample::Load& load : service.sample.loads) load.active = 0;
+  }
+  for (const SiteGauges& site : sites) {
+    if (site.in_flight == 0 || site.replica >= first_remote) continue;
+    load_of(services_[site.index].sample, site.replica).active = site.in_flight;
+  }
   std::vector<ServiceSample> samples;
   for (const ServiceGauges& gauges : services) {
     Service& service = services_[gauges.service];

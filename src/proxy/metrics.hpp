@@ -46,6 +46,7 @@ struct SiteGauges {
   bool healthy = true;          ///< it is given requests
   std::uint8_t breaker = 0;     ///< 0 closed, 1 open, 2 half-open
   std::uint32_t times_opened = 0;
+  ServiceIndex index;
 };
 
 class Metrics {
@@ -53,14 +54,15 @@ class Metrics {
   void record(const RequestRecord& record);
   /// Between two pieces of a streamed answer.
   void stream_pause(ServiceIndex service, double seconds) { services_[service].stream_pause.add(seconds); }
-  /// A replica of this rank was tried for a client of whichever rank.
-  void served(const ReplicaId& replica, bool failed);
+  /// A replica of this rank was tried for a client of whichever rank, and was done with it after `took`.
+  void served(const ReplicaId& replica, bool failed, Duration took);
 
   /// Prometheus text format 0.0.4. `refused` are requests that found no service, by status.
   std::string text(const std::vector<ServiceGauges>& services, const std::vector<SiteGauges>& sites,
                    const std::map<int, std::uint64_t>& refused) const;
   /// The samples of services whose numbers have changed since the last call.
-  std::vector<ServiceSample> take_samples(const std::vector<ServiceGauges>& services);
+  std::vector<ServiceSample> take_samples(const std::vector<ServiceGauges>& services,
+                                          const std::vector<SiteGauges>& sites);
 
  private:
   static constexpr std::array bounds_s = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,   0.25, 0.5,
@@ -82,6 +84,7 @@ class Metrics {
     ServiceSample sample;
     ServiceSample told;
   };
+  static ServiceSample::Load& load_of(ServiceSample& sample, std::uint32_t replica);
   static void write(std::string& out, std::string_view metric, std::string_view labels, const Histogram& histogram);
 
   std::map<ServiceIndex, Service> services_;

@@ -124,7 +124,7 @@ class Proxy::Impl final : private http::Resident,
     settle();
   }
 
-  std::vector<ServiceSample> take_samples() { return metrics_.take_samples(gauges()); }
+  std::vector<ServiceSample> take_samples() { return metrics_.take_samples(gauges(), site_gauges()); }
 
   void close() {
     tick_.disarm();
@@ -184,8 +184,8 @@ class Proxy::Impl final : private http::Resident,
   void on_answered(const ReplicaId& replica, const http::ResponseHead& head) override {
     judge(replica, evidence_of(head, is_remote(replica)));
   }
-  void on_served(const ReplicaId& replica, const CallError* error) override {
-    metrics_.served(replica, error != nullptr);
+  void on_served(const ReplicaId& replica, const CallError* error, Duration took) override {
+    metrics_.served(replica, error != nullptr, took);
     if (error != nullptr) judge(replica, evidence_of(*error));
   }
   void judge(const ReplicaId& replica, const Evidence& evidence) {
@@ -280,7 +280,8 @@ class Proxy::Impl final : private http::Resident,
                        .in_flight = admission_.slots().load(site.id).in_flight,
                        .healthy = health.open,
                        .breaker = static_cast<std::uint8_t>(health.breaker),
-                       .times_opened = health.times_opened});
+                       .times_opened = health.times_opened,
+                       .index = index});
       }
     }
     return out;

@@ -64,6 +64,7 @@ void Request::on_placed(Placement placement) {
   ticket_.reset();
   replica_ = placement.replica;
   placement_ = std::move(placement);
+  placed_at_ = mono_now();
   if (!host_.attempt(relay_, *placement_)) {
     on_failed(relay_, {CallError::Kind::not_delivered, "the replica has ended", CallError::Blame::none});
   }
@@ -171,7 +172,9 @@ void Request::refuse(int status, std::string_view message, http::Headers headers
 
 void Request::end_attempt(const CallError* error) {
   if (!placement_) return;
-  if (placement_->owner == self_) host_.on_served(placement_->replica, error);
+  if (placement_->owner == self_) {
+    host_.on_served(placement_->replica, error, Duration(mono_now() - placed_at_));
+  }
   placement_.reset();
 }
 

@@ -35,7 +35,7 @@ class RequestHost {
   virtual void on_answered(const ReplicaId& replica, const http::ResponseHead& head) = 0;
   /// An attempt at a replica of this rank has ended, and its slot is about to be released; `error` is null where it was
   /// answered.
-  virtual void on_served(const ReplicaId& replica, const CallError* error) = 0;
+  virtual void on_served(const ReplicaId& replica, const CallError* error, Duration took) = 0;
   /// Between two pieces of a stream.
   virtual void on_piece_after(ServiceIndex service, Duration pause) = 0;
   /// The service's retry budget allows one more attempt.
@@ -101,7 +101,8 @@ class Request final : public http::Resident, private http::RelayOwner, private S
   std::uint32_t seen_ = 0;    ///< attempts that their replica may have seen
   std::unique_ptr<Timer> backoff_;
   MonoTime answered_at_ = 0;
-  MonoTime piece_at_ = 0;  ///< when the last piece of a stream came; 0: none has
+  MonoTime placed_at_ = 0;  ///< the attempt in progress
+  MonoTime piece_at_ = 0;   ///< when the last piece of a stream came; 0: none has
   bool failed_ = false;
   bool done_ = false;
   http::RelayOutcome outcome_;

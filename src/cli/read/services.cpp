@@ -13,6 +13,14 @@ Json seconds_or_null(const std::optional<Duration>& duration) {
   return duration ? Json(seconds(*duration)) : Json();
 }
 
+std::string milliseconds(const LatencyHistogram& latency, double part) {
+  const auto took = latency.quantile(part);
+  if (!took) return "-";
+  std::array<char, 32> out{};
+  std::snprintf(out.data(), out.size(), "%.3g ms", seconds(*took) * 1e3);
+  return out.data();
+}
+
 std::string short_seconds(const std::optional<Duration>& duration) {
   if (!duration) return "-";
   std::array<char, 32> out{};
@@ -49,6 +57,12 @@ Json services_json(const LoadedRun& run) {
     for (const auto& [replica, counts] : run.view.replica_requests(service)) {
       json["replica_requests"][std::to_string(replica)] = counts.requests;
     }
+    json["replica_loads"] = Json::object();
+    for (const auto& [replica, load] : run.view.replica_loads(service)) {
+      json["replica_loads"][std::to_string(replica)] = {{"active", load.active},
+                                                        {"p50_s", seconds_or_null(load.latency.quantile(0.5))},
+                                                        {"p99_s", seconds_or_null(load.latency.quantile(0.99))}};
+    }
     for (const observe::ReplicaRecord& life : service.lives) {
       json["lives"].push_back(replica_json(life));
     }
@@ -62,22 +76,31 @@ void print_services(const LoadedRun& run, std::ostream& out) {
     out << "The run has no services.\n";
     return;
   }
-  Table table({"SERVICE", "REPLICA", "STATE", "NODE", "LAUNCH", "INIT", "PUBLISH", "REQUESTS", "ENDPOINT"});
+  Table table({"SERVICE", "REPLICA", "STATE", "NODE", "LAUNCH", "INIT", "PUBLISH", "ACTIVE", "REQUESTS", "P50", "P99",
+               "ENDPOINT"});
   for (const observe::ServiceRecord& service : run.view.services()) {
     auto counts = run.view.replica_requests(service);
+    auto loads = run.view.replica_loads(service);
     for (const auto& [replica, count] : counts) {
       const observe::ReplicaRecord* life = service.newest(replica);
       if (life == nullptr) {
-        table.add({service.name, std::to_string(replica), "waiting", "-", "-", "-", "-", "0", "-"});
+        table.add({service.name, std::to_string(replica), "waiting", "-", "-", "-", "-", "0", "0", "-", "-", "-"});
         continue;
       }
       table.add({service.name, std::to_string(replica) + (life->attempt > 0 ? "." + std::to_string(life->attempt) : ""),
                  std::string(to_string(life->state)), life->rank >= 0 ? std::to_string(life->rank) : "-",
                  short_seconds(life->launch), short_seconds(life->init), short_seconds(life->publish),
-                 std::to_string(count.requests), life->endpoint.empty() ? "-" : life->endpoint});
+                 std::to_string(loads[replica].active), std::to_string(count.requests),
+                 milliseconds(loads[replica].latency, 0.5), milliseconds(loads[replica].latency, 0.99),
+                 life->endpoint.empty() ? "-" : life->endpoint});
     }
     if (service.remotes > 0) {
-      table.add({service.name, "remote", std::to_string(service.remotes) + " endpoints", "-", "-", "-", "-", "-", "-"});
+      table.add({service.name, "remote", std::to_string(service.remotes) + " endpoints", "-", "-", "-", "-", "-", "-",
+                 "-", "-", "-"});
+    }
+    if (const std::uint64_t queued = run.view.queued(service); queued > 0) {
+      table.add(
+          {service.name, "queue", std::to_string(queued) + " requests", "-", "-", "-", "-", "-", "-", "-", "-", "-"});
     }
   }
   table.print(out);

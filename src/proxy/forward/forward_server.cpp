@@ -73,13 +73,13 @@ class ForwardServer::Served final : public CallObserver {
   void on_end() override {
     call_.reset();
     answered_ = true;
-    server_.host_.on_served(replica_, nullptr);
+    server_.host_.on_served(replica_, nullptr, Duration(mono_now() - began_));
     release();
     if (flush()) server_.calls_.erase(key_);
   }
   void on_error(CallError error) override {
     call_.reset();
-    server_.host_.on_served(replica_, &error);
+    server_.host_.on_served(replica_, &error, Duration(mono_now() - began_));
     release();
     const auto self = std::move(server_.calls_.at(key_));
     server_.calls_.erase(key_);
@@ -123,6 +123,7 @@ class ForwardServer::Served final : public CallObserver {
   ForwardServer& server_;
   const Key key_;
   const ReplicaId replica_;
+  const MonoTime began_ = mono_now();
   std::unique_ptr<Call> call_;
   bool released_ = false;
 

@@ -31,7 +31,7 @@ class ForwardHost {
   /// It has begun to answer an attempt.
   virtual void on_answered(const ReplicaId& replica, const http::ResponseHead& head) = 0;
   /// An attempt at it has ended, and its slot is about to be released; `error` is null where its answer is complete.
-  virtual void on_served(const ReplicaId& replica, const CallError* error) = 0;
+  virtual void on_served(const ReplicaId& replica, const CallError* error, Duration took) = 0;
 
  protected:
   ~ForwardHost() = default;

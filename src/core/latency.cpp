@@ -1,0 +1,63 @@
+#include "core/latency.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace trireme {
+namespace {
+
+constexpr double first_bound_ns = 1000;
+constexpr double per_doubling = 4;
+constexpr std::uint8_t last_bucket = 122;
+
+std::uint8_t bucket_of(Duration took) {
+  const auto ns = static_cast<double>(took.count());
+  if (ns <= first_bound_ns) return 0;
+  return static_cast<std::uint8_t>(
+      std::min<double>(std::ceil(std::log2(ns / first_bound_ns) * per_doubling), last_bucket));
+}
+
+/// The middle of a bucket, on the scale of its bounds.
+Duration middle(std::uint8_t bucket) {
+  return Duration(std::llround(first_bound_ns * std::exp2((bucket - 0.5) / per_doubling)));
+}
+
+}  // namespace
+
+void LatencyHistogram::add(std::uint8_t index, std::uint64_t count) {
+  const auto place = std::lower_bound(buckets_.begin(), buckets_.end(), index,
+                                      [](const Bucket& bucket, std::uint8_t wanted) { return bucket.index < wanted; });
+  if (place != buckets_.end() && place->index == index) {
+    place->count += count;
+  } else {
+    buckets_.insert(place, {index, count});
+  }
+}
+
+void LatencyHistogram::add(Duration took) {
+  add(bucket_of(took), 1);
+}
+
+void LatencyHistogram::add(const LatencyHistogram& other) {
+  for (const Bucket& bucket : other.buckets_) add(bucket.index, bucket.count);
+}
+
+std::uint64_t LatencyHistogram::count() const {
+  std::uint64_t all = 0;
+  for (const Bucket& bucket : buckets_) all += bucket.count;
+  return all;
+}
+
+std::optional<Duration> LatencyHistogram::quantile(double part) const {
+  const std::uint64_t all = count();
+  if (all == 0) return std::nullopt;
+  const auto rank = static_cast<std::uint64_t>(std::ceil(part * static_cast<double>(all)));
+  std::uint64_t below = 0;
+  for (const Bucket& bucket : buckets_) {
+    below += bucket.count;
+    if (below >= rank) return middle(bucket.index);
+  }
+  return middle(buckets_.back().index);
+}
+
+}  // namespace trireme

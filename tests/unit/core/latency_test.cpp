@@ -1,0 +1,27 @@
+#include "core/latency.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace trireme;
+
+TEST_CASE("percentiles are within 10 % of the truth, from microseconds to minutes") {
+  for (const double scale : {2e3, 1e6, 1e9, 6e10}) {
+    CAPTURE(scale);
+    LatencyHistogram all;
+    for (int i = 1; i <= 1000; ++i) all.add(Duration(static_cast<std::int64_t>(scale * i / 100)));
+    CHECK(static_cast<double>(all.quantile(0.5)->count()) == doctest::Approx(scale * 5).epsilon(0.1));
+    CHECK(static_cast<double>(all.quantile(0.99)->count()) == doctest::Approx(scale * 9.9).epsilon(0.1));
+  }
+}
+
+TEST_CASE("histograms of two replicas are added, and what is beyond the bounds is kept in the last bucket") {
+  LatencyHistogram one;
+  CHECK(!one.quantile(0.5));
+  one.add(Duration(0));
+  LatencyHistogram other;
+  other.add(std::chrono::hours(100));
+  other.add(one);
+  CHECK(other.count() == 2);
+  CHECK(*other.quantile(0.5) <= std::chrono::microseconds(1));
+  CHECK(*other.quantile(1) > std::chrono::minutes(20));
+}
