@@ -44,6 +44,7 @@ void add_stop(CLI::App& app, Context& context);
 void add_submit(CLI::App& app, Context& context);
 void add_wait(CLI::App& app, Context& context);
 void add_cancel(CLI::App& app, Context& context);
+void add_restart(CLI::App& app, Context& context);
 void add_request(CLI::App& app, Context& context);
 
 }  // namespace trireme::cli

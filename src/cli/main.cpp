@@ -52,6 +52,7 @@ int main(int argc, char** argv) {
   cli::add_submit(app, context);
   cli::add_wait(app, context);
   cli::add_cancel(app, context);
+  cli::add_restart(app, context);
   cli::add_request(app, context);
   try {
     app.parse(argc, argv);

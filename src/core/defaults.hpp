@@ -27,6 +27,8 @@ constexpr std::uint32_t restart_max = 3;
 constexpr auto restart_backoff = 1s;  ///< doubles with each restart, up to restart_backoff_max
 constexpr auto restart_backoff_max = 1min;
 constexpr auto drain = 30s;
+constexpr auto scale_up_after = 1s;    ///< of requests waiting, before replicas are added; and between two additions
+constexpr auto scale_cooldown = 1min;  ///< of fewer replicas needed, before some are ended
 
 // Proxy.
 constexpr std::size_t max_request_held = 32u << 20;  ///< bytes of a body held to find its model; beyond: 413

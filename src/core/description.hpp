@@ -150,7 +150,12 @@ struct ServiceDescription {
   EnvironmentVariables env;
   std::string environment;
   Template cwd;
-  std::uint32_t replicas = 1;
+  std::uint32_t replicas = 1;      ///< at the beginning, and at least
+  std::uint32_t replicas_max = 0;  ///< that its load may ask for; 0: always `replicas`
+  Duration cooldown = defaults::scale_cooldown;
+  Duration uptime{0};              ///< from its first ready replica to its end; 0: until the run ends
+  std::int32_t priority = 0;       ///< higher first, among services and tasks
+  std::vector<std::string> after;  ///< services that are ready before it is started
   Resources per_replica{.cores = defaults::service_cores};
   Probe ready;
   std::optional<Liveness> live;
@@ -168,11 +173,13 @@ struct ServiceDescription {
   std::vector<std::string> uses;  ///< services that this one calls: it is given their addresses
 
   bool has_replicas() const { return !command.empty() || !script.empty(); }
+  bool is_scaled() const { return has_replicas() && replicas_max > replicas; }
   bool operator==(const ServiceDescription&) const = default;
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(name, command, script, env, environment, cwd, replicas, per_replica, ready, live, restart_max,
-            restart_backoff, api, models, concurrency, queue, policy, retry, drain, remote, prefer, uses);
+    archive(name, command, script, env, environment, cwd, replicas, replicas_max, cooldown, uptime, priority, after,
+            per_replica, ready, live, restart_max, restart_backoff, api, models, concurrency, queue, policy, retry,
+            drain, remote, prefer, uses);
   }
 };
 

@@ -34,6 +34,7 @@ Pilot::Pilot(Options options, Output& output)
 Status Pilot::submit_all(WorkflowDescription workflow, std::vector<TaskFamily> families) {
   if (phase_ != Phase::loading) return too_late();
   options_.stop_on_failure = options_.stop_on_failure || workflow.stop_on_failure;
+  serves_only_ = workflow.tasks.empty() && families.empty() && !workflow.services.empty();
   const std::uint32_t first = services_.size();
   if (Status status = services_.declare(std::move(workflow.services)); !status) return status;
   for (std::uint32_t i = first; i < services_.size(); ++i) record_declared({i});
@@ -57,7 +58,9 @@ Result<TaskIndex> Pilot::submit(std::vector<TaskDescription> tasks, MonoTime now
   for (TaskDescription& task : tasks) {
     if (phase_ == Phase::running) {
       const Shape shape = tasks_.shape_of(task);
-      if (!scheduler_.possible(scheduler_.shape_index(shape))) return task_does_not_fit({task.id, shape}, scheduler_);
+      const ShapeIndex index = scheduler_.shape_index(shape);
+      if (!scheduler_.possible(index)) services_.shrink_to_min();
+      if (!scheduler_.possible(index)) return task_does_not_fit({task.id, shape}, scheduler_);
     }
     families.emplace_back(std::move(task));
   }
@@ -75,7 +78,10 @@ Result<ServiceIndex> Pilot::declare(ServiceDescription service, MonoTime now) {
   const ServiceIndex index{services_.size() - 1};
   if (phase_ == Phase::running) {
     std::optional<Error> misfit;
-    if (Status seated = services_.take_seats(index); !seated) misfit = seated.error();
+    Status seated = services_.take_seats(index);
+    if (!seated && services_.shrink_to_min()) seated = services_.take_seats(index);
+    if (!seated) misfit = seated.error();
+    if (!misfit) make_room();
     for (const TaskNeed& need : tasks_.needs()) {
       if (misfit) break;
       if (!scheduler_.possible(scheduler_.shape_index(need.shape))) misfit = task_does_not_fit(need, scheduler_);
@@ -97,9 +103,32 @@ Status Pilot::stop_service(std::string_view name, MonoTime now) {
   if (!index) {
     return Error{.what = "there is no service " + std::string(name), .where = "", .hint = "", .code = ExitCode::usage};
   }
-  services_.stop(*index);
+  services_.stop(*index, "it was stopped");
   settle(now);
   return {};
+}
+
+Status Pilot::restart_service(std::string_view name, MonoTime now) {
+  if (phase_ != Phase::running) return too_late();
+  const auto index = services_.find(name);
+  if (!index) {
+    return Error{.what = "there is no service " + std::string(name), .where = "", .hint = "", .code = ExitCode::usage};
+  }
+  Status status = services_.restart(*index);
+  settle(now);
+  return status;
+}
+
+/// Whether each task that is not final fits beside the seats.
+bool Pilot::tasks_fit() {
+  const std::vector<TaskNeed> needs = tasks_.needs();
+  return std::all_of(needs.begin(), needs.end(),
+                     [this](const TaskNeed& need) { return scheduler_.possible(scheduler_.shape_index(need.shape)); });
+}
+
+/// The same, if need be once replicas that only the load had asked for have given up their seats.
+bool Pilot::make_room() {
+  return tasks_fit() || (services_.shrink_to_min() && tasks_fit());
 }
 
 void Pilot::record_declared(ServiceIndex index) {
@@ -151,7 +180,7 @@ Status Pilot::start(MonoTime now) {
     enter_shutdown(now);
   } else {
     phase_ = Phase::running;
-    for (std::uint32_t i = 0; i < services_.size(); ++i) services_.start({i}, now);
+    for (ServiceIndex service : services_.start_order()) services_.start(service, now);
   }
   settle(now);
   return status;
@@ -214,7 +243,10 @@ void Pilot::enter_shutdown(MonoTime now) {
 
 void Pilot::on_time(MonoTime now) {
   give_up_lost_nodes(now);
-  if (phase_ == Phase::running) services_.on_time(now);
+  if (phase_ == Phase::running) {
+    services_.on_time(now);
+    services_.scale([this] { return tasks_fit(); }, now);
+  }
   if (deadline_ && *deadline_ <= now) {
     if (phase_ == Phase::draining && !stop_asked_) {
       stop_running(early_end_->reason, now);
@@ -271,7 +303,8 @@ void Pilot::settle(MonoTime now) {
 }
 
 void Pilot::advance(MonoTime now) {
-  if (phase_ == Phase::running && closed_ && tasks_.counts().unfinished() == 0) enter_stopping(now);
+  const bool is_over = closed_ && tasks_.counts().unfinished() == 0 && !services_.keeps_up(serves_only_);
+  if (phase_ == Phase::running && is_over) enter_stopping(now);
   if (phase_ == Phase::draining && tasks_.counts().running == 0) enter_stopping(now);
   if (phase_ == Phase::stopping_services && services_.all_ended()) enter_shutdown(now);
   services_.publish_changes();
@@ -335,6 +368,7 @@ void Pilot::on_node_lost(Rank rank, const std::string& reason, MonoTime now, Mon
   output_.record(events::NodeLost{.rank = rank, .reason = reason});
   scheduler_.remove_node(rank);
   agents_.erase(rank);
+  if (phase_ == Phase::running) make_room();
   if (agents_.empty() && (phase_ == Phase::running || phase_ == Phase::draining)) {
     early_end_.reset();
     end_early(RunState::failed, ExitCode::runtime_failed, "every node was lost; the last: " + reason);
@@ -381,8 +415,13 @@ void Pilot::on_replica_ended(Rank rank, const ReplicaEnded& ended, MonoTime now)
   settle(now);
 }
 
-void Pilot::on_service_sample(Rank rank, const ServiceSample& sample, MonoTime) {
-  if (phase_ != Phase::finished) output_.record(events::RequestsCounted{.rank = rank, .sample = sample});
+void Pilot::on_service_sample(Rank rank, const ServiceSample& sample, MonoTime now) {
+  if (phase_ == Phase::finished) return;
+  output_.record(events::RequestsCounted{.rank = rank, .sample = sample});
+  services_.on_sample(rank, sample);
+  if (phase_ != Phase::running) return;
+  services_.scale([this] { return tasks_fit(); }, now);
+  settle(now);
 }
 
 void Pilot::on_agent_done(Rank rank, MonoTime now) {

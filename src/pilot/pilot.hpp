@@ -77,6 +77,8 @@ class Pilot {
   Result<ServiceIndex> declare(ServiceDescription service, MonoTime now);
   /// Ends a service before the run does: its replicas drain, and tasks that need it and have not started are skipped.
   Status stop_service(std::string_view name, MonoTime now);
+  /// Starts the replicas of a service anew, one after the other.
+  Status restart_service(std::string_view name, MonoTime now);
   /// Before `start`: a former run has done this task. False if there is no such task.
   bool mark_done(std::string_view task_id);
   /// Before `start`: a former run has made that many attempts at a task that is not done.
@@ -139,6 +141,8 @@ class Pilot {
   enum class Phase : std::uint8_t { loading, running, draining, stopping_services, shutting_down, finished };
 
   void settle(MonoTime now);
+  bool tasks_fit();
+  bool make_room();
   void give_up_lost_nodes(MonoTime now);
   void advance(MonoTime now);
   void record_declared(ServiceIndex service);
@@ -158,7 +162,8 @@ class Pilot {
   Services services_;
   Phase phase_ = Phase::loading;
   bool closed_ = false;
-  bool stop_asked_ = false;  ///< running tasks have been asked to end
+  bool serves_only_ = false;  ///< a workflow of services alone: it stays up until it is told to end
+  bool stop_asked_ = false;   ///< running tasks have been asked to end
   std::uint32_t joined_ = 0;
   std::set<Rank> known_;   ///< ranks that ever joined or were lost
   std::set<Rank> agents_;  ///< that live and have not said AgentDone

@@ -73,6 +73,7 @@ struct Placement {
 struct Seat {
   Rank rank = 0;
   bool occupied = false;  ///< its resources are out of what is free: it may start
+  bool leaving = false;   ///< the place no longer counts as a seat: whoever is there ends, as a task does
   Grant beside;
   Grant free;
 };
@@ -112,6 +113,10 @@ class Scheduler {
   /// The next task that can start now; false if none can. `out` is filled anew.
   bool next(Placement& out);
   void release(ShapeIndex shape, const Part& part);
+  /// Of the queued task that comes first; none where no task waits for resources.
+  std::optional<std::int32_t> highest_priority() const {
+    return order_.empty() ? std::nullopt : std::optional(order_.front().head.priority);
+  }
   /// Whether the shape fits beside all seats once no task runs.
   bool possible(ShapeIndex shape);
   /// How many ranks of the shape there is room for once no task runs.
@@ -126,6 +131,8 @@ class Scheduler {
   std::optional<Seat> assign(const Resources& per_replica, std::span<const Rank> siblings);
   /// Takes the seat's resources once they are free; false until then.
   bool occupy(Seat& seat, const Resources& per_replica);
+  /// Whoever has the seat will end: what comes later need not fit beside it.
+  void leave(Seat& seat, const Resources& per_replica);
   void vacate(const Seat& seat, const Resources& per_replica);
 
  private:

@@ -52,11 +52,24 @@ bool Scheduler::occupy(Seat& seat, const Resources& per_replica) {
   return true;
 }
 
+void Scheduler::leave(Seat& seat, const Resources& per_replica) {
+  assert(seat.occupied && !seat.leaving);
+  seat.leaving = true;
+  if (!alive(seat.rank)) return;
+  change_standing(seat.rank, [&](Node& node) {
+    node.beside.give_back(per_replica, seat.beside);
+    --node.seats;
+  });
+  capacity_changed();
+}
+
 void Scheduler::vacate(const Seat& seat, const Resources& per_replica) {
   if (!alive(seat.rank)) return;
   change_free(seat.rank, [&](Node& node) {
-    node.beside.give_back(per_replica, seat.beside);
-    --node.seats;
+    if (!seat.leaving) {
+      node.beside.give_back(per_replica, seat.beside);
+      --node.seats;
+    }
     if (seat.occupied) {
       node.free.give_back(per_replica, seat.free);
       --node.taken;

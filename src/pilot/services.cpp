@@ -30,6 +30,20 @@ std::string why_ended(const AttemptEnd& end) {
   return "it ended with exit code " + std::to_string(end.exit_code);
 }
 
+/// A service that would wait for itself by way of others; null if there is none.
+const ServiceDescription* circular(const std::vector<ServiceDescription>& services) {
+  std::vector<const ServiceDescription*> open;
+  for (const ServiceDescription& service : services) open.push_back(&service);
+  const auto is_open = [&](const std::string& name) {
+    return std::any_of(open.begin(), open.end(), [&](const auto* service) { return service->name == name; });
+  };
+  while (std::erase_if(open, [&](const auto* service) {
+           return std::none_of(service->after.begin(), service->after.end(), is_open);
+         }) > 0) {
+  }
+  return open.empty() ? nullptr : open.front();
+}
+
 ServiceNeed need_of(const ServiceDescription& service) {
   return {service.name, service.per_replica, service.has_replicas() ? service.replicas : 0};
 }
@@ -59,6 +73,14 @@ Status Services::declare(std::vector<ServiceDescription> services) {
         return service_error("it uses service " + used + ", but there is no such service", service.name);
       }
     }
+    for (const std::string& first : service.after) {
+      if (first == service.name || (!names.contains(first) && !by_name_.contains(first))) {
+        return service_error("it starts after service " + first + ", but there is no such other service", service.name);
+      }
+    }
+  }
+  if (const ServiceDescription* service = circular(services)) {
+    return service_error("it starts after services that start after it", service->name);
   }
   for (ServiceDescription& service : services) {
     by_name_.emplace(service.name, ServiceIndex{size()});
@@ -134,16 +156,19 @@ void Services::start(ServiceIndex index, MonoTime now) {
   output_.publish(endpoint_of(index));
   for (std::uint32_t i = 0; i < service.replicas.size(); ++i) waiting_.emplace_back(index, i);
   if (!service.description->remote.empty()) {
-    service.ready = true;
+    service.ready = service.was_ready = true;
     changes_.push_back({index, Change::Kind::ready, ""});
   }
   start_waiting(now);
 }
 
 void Services::start_waiting(MonoTime now) {
-  if (frozen_ || waiting_.empty()) return;
+  if (frozen_) return;
+  for (std::uint32_t s = 0; s < size(); ++s) roll({s});
   std::erase_if(waiting_, [&](ReplicaRef ref) {
-    if (!scheduler_.occupy(*at(ref).seat, description(ref.first).per_replica)) return false;
+    Seat& seat = *at(ref).seat;
+    if (!seat.occupied && !scheduler_.occupy(seat, description(ref.first).per_replica)) return false;
+    if (!may_start(ref.first)) return false;
     launch(ref, now);
     return true;
   });
@@ -212,6 +237,11 @@ void Services::on_ready(Rank rank, const ReplicaReady& ready, MonoTime now) {
                                         .endpoint = address(ready.endpoint),
                                         .reason = "",
                                         .took = Duration(took)});
+  Service& service = at(ref->first);
+  service.was_ready = true;
+  if (const Duration uptime = service.description->uptime; uptime > Duration::zero() && !service.expires) {
+    service.expires = now + uptime.count();
+  }
   changed(ref->first);
 }
 
@@ -220,9 +250,16 @@ void Services::on_ended(Rank rank, const ReplicaEnded& ended, MonoTime now) {
   if (!ref) return;
   Replica& replica = at(*ref);
   const ServiceDescription& service = description(ref->first);
+  const std::string by_itself = ended.end.outcome == Outcome::cancelled ? "" : why_ended(ended.end);
+  if (!frozen_ && std::exchange(replica.returning, false)) {
+    note(*ref, ReplicaState::ended, by_itself);
+    ++replica.attempt;
+    replica.restarts = 0;
+    launch(*ref, now);
+    return changed(ref->first);
+  }
   if (frozen_ || replica.state == ReplicaState::draining) {
-    life_over(*ref, ReplicaState::ended, ended.end.outcome == Outcome::cancelled ? "" : why_ended(ended.end));
-    return;
+    return life_over(*ref, ReplicaState::ended, by_itself);
   }
   const Duration pause = std::max<Duration>(backoff(service, replica.restarts), defaults::restart_backoff);
   const bool was_stable =
@@ -245,11 +282,27 @@ void Services::on_time(MonoTime now) {
     at(ref).restart_at.reset();
     launch(ref, now);
   }
+  for (std::uint32_t s = 0; s < size() && !frozen_; ++s) {
+    const std::optional<MonoTime> expires = services_[s].expires;
+    if (expires && *expires <= now) {
+      stop({s}, "its uptime of " + format_duration(services_[s].description->uptime) + " is over");
+    }
+  }
 }
 
 std::optional<MonoTime> Services::next_deadline() const {
-  if (frozen_ || restarts_.empty()) return std::nullopt;
-  return restarts_.begin()->first;
+  if (frozen_) return std::nullopt;
+  std::optional<MonoTime> next;
+  const auto sooner = [&next](std::optional<MonoTime> other) {
+    if (other) next = std::min(next.value_or(*other), *other);
+  };
+  if (!restarts_.empty()) sooner(restarts_.begin()->first);
+  for (const Service& service : services_) {
+    if (service.stopped) continue;
+    sooner(service.expires);
+    sooner(service.scale_at);
+  }
+  return next;
 }
 
 /// A replica that waits is not started after all.
@@ -266,6 +319,7 @@ void Services::life_over(ReplicaRef ref, ReplicaState state, const std::string& 
   Replica& replica = at(ref);
   if (replica.seat) scheduler_.vacate(*replica.seat, description(ref.first).per_replica);
   replica.seat.reset();
+  replica.outdated = replica.returning = false;
   --living_;
   changed(ref.first);
 }
@@ -273,6 +327,7 @@ void Services::life_over(ReplicaRef ref, ReplicaState state, const std::string& 
 /// A replica is given up.
 void Services::fail(ReplicaRef ref, const std::string& reason) {
   life_over(ref, ReplicaState::failed, reason);
+  end_roll(ref.first);
   const Service& service = at(ref.first);
   const std::string who = "service " + service.description->name;
   const auto left = std::count_if(service.replicas.begin(), service.replicas.end(),
@@ -287,6 +342,20 @@ void Services::fail(ReplicaRef ref, const std::string& reason) {
   }
   if (first_failure_.empty()) first_failure_ = who + " failed: " + reason;
   changes_.push_back({ref.first, Change::Kind::failed, reason});
+  if (!service.was_ready) fail_followers(ref.first);
+}
+
+/// Services that were to start after one that will never be ready fail with it.
+void Services::fail_followers(ServiceIndex index) {
+  const std::string& name = description(index).name;
+  for (std::uint32_t s = 0; s < size(); ++s) {
+    const std::vector<std::string>& after = services_[s].description->after;
+    if (std::find(after.begin(), after.end(), name) == after.end()) continue;
+    for (std::uint32_t i = 0; i < services_[s].replicas.size(); ++i) {
+      const bool never_began = services_[s].replicas[i].state == ReplicaState::waiting;
+      if (never_began) fail({ServiceIndex{s}, i}, "it was to start after service " + name + ", which never got ready");
+    }
+  }
 }
 
 void Services::on_node_lost(Rank rank, const std::string& reason) {
@@ -297,20 +366,26 @@ void Services::on_node_lost(Rank rank, const std::string& reason) {
       service.home = home_of({s});
       changed({s});
     }
+    service.loads.erase(rank);
     for (std::uint32_t i = 0; i < service.replicas.size(); ++i) {
       Replica& replica = service.replicas[i];
       if (!replica.seat || replica.seat->rank != rank) continue;
       const ReplicaRef ref{ServiceIndex{s}, i};
       const bool was_live = is_live(replica.state);
-      if (frozen_ || replica.state == ReplicaState::draining) {
+      if (frozen_ || (replica.state == ReplicaState::draining && !replica.returning)) {
         life_over(ref, ReplicaState::ended, text);
         continue;
       }
+      replica.outdated = replica.returning = false;
       forget_plans(ref);
       if (was_live) note(ref, ReplicaState::ended, text);
       replica.state = ReplicaState::waiting;
       replica.seat.reset();
       if (!take_seat(ref)) {
+        if (seated({s}) >= service.description->replicas) {
+          life_over(ref, ReplicaState::ended, text);
+          continue;
+        }
         fail(ref, text + "; no other node has room for it");
         continue;
       }
@@ -326,11 +401,21 @@ void Services::stop() {
   for (std::uint32_t s = 0; s < size(); ++s) stop_replicas({s});
 }
 
-void Services::stop(ServiceIndex index) {
+void Services::stop(ServiceIndex index, const std::string& reason) {
   if (std::exchange(at(index).stopped, true)) return;
+  at(index).expires.reset();
   stop_replicas(index);
   changed(index);
-  changes_.push_back({index, Change::Kind::failed, "it was stopped"});
+  changes_.push_back({index, Change::Kind::failed, reason});
+  if (!at(index).was_ready) fail_followers(index);
+}
+
+bool Services::keeps_up(bool any) const {
+  return std::any_of(services_.begin(), services_.end(), [any](const Service& service) {
+    if (service.stopped || (!any && service.description->uptime == Duration::zero())) return false;
+    return !service.description->remote.empty() ||
+           !std::all_of(service.replicas.begin(), service.replicas.end(), is_over);
+  });
 }
 
 void Services::stop_replicas(ServiceIndex index) {
@@ -340,11 +425,18 @@ void Services::stop_replicas(ServiceIndex index) {
     if (replica.state == ReplicaState::waiting) {
       life_over(ref, ReplicaState::ended, "");
     } else if (replica.state == ReplicaState::starting || replica.state == ReplicaState::ready) {
-      note(ref, ReplicaState::draining, "");
-      output_.send(replica.seat->rank, StopReplica{{ref.first, ref.second, replica.attempt}});
-      changed(ref.first);
+      drain(ref);
+    } else {
+      replica.returning = false;
     }
   }
+}
+
+void Services::drain(ReplicaRef ref) {
+  const Replica& replica = at(ref);
+  note(ref, ReplicaState::draining, "");
+  output_.send(replica.seat->rank, StopReplica{{ref.first, ref.second, replica.attempt}});
+  changed(ref.first);
 }
 
 std::optional<ServiceIndex> Services::find(std::string_view name) const {

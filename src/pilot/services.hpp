@@ -5,8 +5,11 @@
 //      |                               +-----------+--> ended, and waiting again after a backoff, or failed
 //      +------------------(elsewhere, when its node was lost)
 //
-// All replicas are started at the beginning of the run and live until `stop`. A replica keeps its seat while it waits to
-// be restarted. Restarts are counted per replica, their backoff doubles; one that was ready for long
+// The first replicas of each service (`min`) are started at the beginning of the run, in order of priority and of `after`,
+// and live until `stop` or the end of their service's `uptime`. More are started and ended as the load asks for it
+// (pilot/autoscaler.hpp): they take seats like the first ones, but only where no task of higher priority waits and all tasks
+// fit beside them; what drains is no longer reckoned with. A replica keeps its seat while it waits to be restarted, also in
+// a rolling restart, which takes one replica at a time and the next when that is ready again. Restarts are counted per replica, their backoff doubles; one that was ready for long
 // (defaults::stable_backoffs of its backoffs) counts anew. The loss of a node is no restart: the replica moves, if there
 // is room.
 //
@@ -16,6 +19,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -31,6 +36,7 @@
 #include "core/messages.hpp"
 #include "core/states.hpp"
 #include "core/units.hpp"
+#include "pilot/autoscaler.hpp"
 #include "pilot/fit.hpp"
 #include "pilot/output.hpp"
 #include "pilot/scheduler.hpp"
@@ -64,7 +70,9 @@ class Services {
   Status take_all_seats();
   /// Announces a service whose replicas have seats, and starts them.
   void start(ServiceIndex service, MonoTime now);
-  /// Starts replicas whose seats have become free.
+  /// In this order, those that are declared are to be started.
+  std::vector<ServiceIndex> start_order() const;
+  /// Starts replicas whose seats have become free, and whose services' `after` are ready.
   void start_waiting(MonoTime now);
 
   void on_started(Rank rank, const ReplicaStarted& started, MonoTime now);
@@ -72,6 +80,11 @@ class Services {
   void on_ended(Rank rank, const ReplicaEnded& ended, MonoTime now);
   /// The scheduler no longer knows the node.
   void on_node_lost(Rank rank, const std::string& reason);
+  void on_sample(Rank rank, const ServiceSample& sample);
+  /// Adds and ends replicas as the load asks for it. `tasks_fit` says whether all tasks fit beside the seats.
+  void scale(const std::function<bool()>& tasks_fit, MonoTime now);
+  /// Ends all replicas that only the load had asked for; false if there are none.
+  bool shrink_to_min();
   void on_time(MonoTime now);
   std::optional<MonoTime> next_deadline() const;
 
@@ -80,7 +93,9 @@ class Services {
   /// Asks all replicas to end.
   void stop();
   /// Asks the replicas of one service to end, for good: it failed as far as tasks can tell, and nothing went wrong.
-  void stop(ServiceIndex service);
+  void stop(ServiceIndex service, const std::string& reason);
+  /// Starts each replica anew, one after the other.
+  Status restart(ServiceIndex service);
   /// Goes on without the answers of an agent, or of all: its replicas count as ended.
   void abandon(std::optional<Rank> rank, const std::string& reason);
 
@@ -88,6 +103,8 @@ class Services {
   void publish_changes();
   std::vector<Change> take_changes() { return std::exchange(changes_, {}); }
   bool all_ended() const { return living_ == 0; }
+  /// Whether a service is still there (one with an `uptime`, where not `any`).
+  bool keeps_up(bool any) const;
   Duration longest_drain() const;
   /// "service llama failed: …", of the first that failed for good; empty if none did.
   const std::string& first_failure() const { return first_failure_; }
@@ -106,6 +123,8 @@ class Services {
     MonoTime ready_since = 0;
     WallTime spawned = 0;  ///< by its node's clock
     std::optional<MonoTime> restart_at;
+    bool outdated = false;   ///< to be started anew, when its turn comes
+    bool returning = false;  ///< it drains to be started anew
     ReplicaEndpoint endpoint;
   };
   struct Service {
@@ -114,9 +133,15 @@ class Services {
     std::vector<Replica> replicas;
     Rank home = pilot_rank;
     bool started = false;
-    bool unpublished = false;  ///< it has changed since it was published
-    bool ready = false;        ///< as the last Change said
-    bool stopped = false;      ///< before the run's end
+    bool unpublished = false;           ///< it has changed since it was published
+    bool ready = false;                 ///< as the last Change said
+    bool stopped = false;               ///< before the run's end
+    bool was_ready = false;             ///< once
+    bool rolling = false;               ///< its replicas are being started anew, one after the other
+    std::optional<MonoTime> expires;    ///< the end of its uptime
+    std::map<Rank, ServiceLoad> loads;  ///< `queued` and `active`, as each rank said last
+    ScalingHistory scaling;
+    std::optional<MonoTime> scale_at;  ///< when to look again
   };
   using ReplicaRef = std::pair<ServiceIndex, std::uint32_t>;
 
@@ -131,7 +156,16 @@ class Services {
   void note(ReplicaRef ref, ReplicaState state, const std::string& reason);
   void life_over(ReplicaRef ref, ReplicaState state, const std::string& reason);
   void fail(ReplicaRef ref, const std::string& reason);
+  void fail_followers(ServiceIndex service);
   void stop_replicas(ServiceIndex service);
+  void drain(ReplicaRef ref);
+  bool may_start(ServiceIndex service) const;
+  std::uint32_t seated(ServiceIndex service) const;
+  ServiceLoad load_of(ServiceIndex service) const;
+  bool grow(ServiceIndex service, const std::function<bool()>& tasks_fit);
+  void shrink(ServiceIndex service);
+  void roll(ServiceIndex service);
+  void end_roll(ServiceIndex service);
   void changed(ServiceIndex service);
   void forget_plans(ReplicaRef ref);
   Rank home_of(ServiceIndex service) const;

@@ -55,11 +55,16 @@ void Steering::on_request(Rank from, const RuntimeRequest& request, MonoTime now
     respond(caller, 405, dump(error_json(405, std::string("this path is only for ") + allowed)));
   };
   if (closed_) return refuse(caller, {"the run is over", "", "", ExitCode::runtime_failed}, 503);
-  if (path.size() < 2 || path.size() > 3 || path[0] != "runtime") {
+  if (path.size() < 2 || path.size() > 4 || path[0] != "runtime") {
     return refuse(caller, usage("there is nothing at this path"), 404);
   }
   const std::string& method = request.method;
   const bool whole = path.size() == 2;
+  if (path.size() == 4) {
+    if (path[1] != "services" || path[3] != "restart")
+      return refuse(caller, usage("there is nothing at this path"), 404);
+    return method == "POST" ? restart_service(caller, path[2], now) : wrong_method("POST");
+  }
   if (path[1] == "tasks" && whole) {
     if (method == "POST") return submit(caller, request.body, now);
     return method == "GET" ? list_tasks(caller, target) : wrong_method("GET and POST");
@@ -390,6 +395,12 @@ void Steering::show_service(const Caller& caller, const std::string& name) {
 void Steering::stop_service(const Caller& caller, const std::string& name, MonoTime now) {
   if (!pilot_.find_service(name)) return refuse(caller, usage("there is no service " + name), 404);
   if (const Status status = pilot_.stop_service(name, now); !status) return refuse(caller, status.error());
+  show_service(caller, name);
+}
+
+void Steering::restart_service(const Caller& caller, const std::string& name, MonoTime now) {
+  if (!pilot_.find_service(name)) return refuse(caller, usage("there is no service " + name), 404);
+  if (const Status status = pilot_.restart_service(name, now); !status) return refuse(caller, status.error());
   show_service(caller, name);
 }
 

@@ -87,6 +87,7 @@ class Steering {
   void declare(const Caller& caller, const std::string& body, MonoTime now);
   void list_services(const Caller& caller);
   void show_service(const Caller& caller, const std::string& name);
+  void restart_service(const Caller& caller, const std::string& name, MonoTime now);
   void stop_service(const Caller& caller, const std::string& name, MonoTime now);
 
   Submission load(const std::string& body) const;

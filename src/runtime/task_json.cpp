@@ -31,6 +31,7 @@ Json service_json(const observe::ServiceRecord& service) {
     const observe::ReplicaRecord* life = service.newest(i);
     Json one{{"replica", i}, {"state", life != nullptr ? to_string(life->state) : to_string(ReplicaState::waiting)}};
     if (life != nullptr) {
+      one["attempt"] = life->attempt;
       one["rank"] = life->rank;
       if (!life->reason.empty()) one["reason"] = life->reason;
     }

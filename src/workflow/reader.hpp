@@ -23,6 +23,8 @@
 
 namespace trireme::workflow {
 
+constexpr std::int64_t highest_priority = 1'000'000;  ///< of tasks and services
+
 /// A key path, "tasks.train.after[0]", as a chain on the stack: it costs nothing until a message needs its text.
 class Path {
  public:

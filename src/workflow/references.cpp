@@ -183,6 +183,15 @@ void check_references(const Names& names, const Tasks& tasks, const Services& se
         known_services.check(service.uses[item], at, path, diagnostics);
       }
     }
+    for (std::size_t item = 0; item < service.after.size(); ++item) {
+      const Position at = item_at(*origin.after, item);
+      const std::string path = item_path("services", service.name, "after", *origin.after, item);
+      if (service.after[item] == service.name) {
+        diagnostics.error(at, path, "the service starts after itself");
+      } else {
+        known_services.check(service.after[item], at, path, diagnostics);
+      }
+    }
     if (!service.environment.empty()) {
       known_environments.check(service.environment, origin.environment->at, "services." + service.name + ".environment",
                                diagnostics);

@@ -82,6 +82,8 @@ class ServiceReader {
     fields_.text("environment", service_.environment);
     origin.uses = node_of(fields_.take("uses"));
     fields_.texts("uses", service_.uses);
+    origin.after = node_of(fields_.take("after"));
+    fields_.texts("after", service_.after);
     fields_.variables("env", service_.env);
     fields_.text("cwd", service_.cwd);
     fields_.finish();
@@ -99,6 +101,7 @@ class ServiceReader {
       range.integer("min", least, 1);
       const bool has_most = range.has("max");
       range.integer("max", most, 1);
+      range.duration("cooldown", service_.cooldown, Zero::allowed);
       range.finish();
       if (!has_most) {
         reader_.error(*value, "max is missing", "a map with min and max, or a number");
@@ -106,12 +109,19 @@ class ServiceReader {
         reader_.error(*value, "max is less than min", "max: " + std::to_string(least) + " or more");
       }
       service_.replicas = least;
+      if (most > least) service_.replicas_max = most;
     } else {
       fields_.integer("replicas", service_.replicas, 1);
     }
     fields_.integer("cores", service_.per_replica.cores, 0);
     fields_.gpus("gpus", service_.per_replica.gpus);
     fields_.memory("memory", service_.per_replica.memory);
+    fields_.duration("uptime", service_.uptime, Zero::allowed);
+    if (const auto priority = fields_.take("priority")) {
+      if (const auto read = reader_.integer(*priority, -highest_priority, highest_priority)) {
+        service_.priority = static_cast<std::int32_t>(*read);
+      }
+    }
   }
 
   /// Reads which of the probes stands in the map: exactly one, or none where `optional`.
@@ -314,7 +324,7 @@ class ServiceReader {
     }
     if (!has_program) {
       for (std::string_view key : {"replicas", "cores", "gpus", "memory", "ready", "live", "restart", "drain", "env",
-                                   "environment", "cwd", "uses", "prefer"}) {
+                                   "environment", "cwd", "uses", "prefer", "uptime", "priority", "after"}) {
         if (!fields_.has(key)) continue;
         reader_.warning(*fields_.take(key), "this has no effect: the service has no command");
       }

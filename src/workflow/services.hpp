@@ -13,6 +13,7 @@ struct ServiceOrigin {
   Position at;
   const Node* environment = nullptr;
   const Node* uses = nullptr;
+  const Node* after = nullptr;
 };
 
 struct Services {

@@ -9,8 +9,6 @@
 namespace trireme::workflow {
 namespace {
 
-constexpr std::int64_t highest_priority = 1'000'000;
-
 bool is_url(std::string_view text) {
   return text.find("://") != std::string_view::npos;
 }

@@ -72,6 +72,11 @@ class Dump {
     heading("service " + d.name);
     program(d);
     number("replicas", d.replicas, usual.replicas);
+    number("replicas max", d.replicas_max, usual.replicas_max);
+    duration("cooldown", d.cooldown, usual.cooldown);
+    duration("uptime", d.uptime, usual.uptime);
+    number("priority", d.priority, usual.priority);
+    list("after", d.after);
     if (d.per_replica != usual.per_replica) line("per replica", to_string(d.per_replica));
     constexpr std::array probes{"tcp", "http", "stdout", "file"};
     word("ready", d.ready.kind, usual.ready.kind, probes);
