@@ -79,6 +79,7 @@ constexpr auto upstream_stale = 1s;          ///< a reused connection that ends 
 
 // Fabric.
 constexpr std::size_t frame_bytes = 60u << 10;  ///< one MPI message at most; eager over Open MPI's TCP (64 KiB)
+constexpr std::size_t eager_bytes = 4000;       ///< an MPI message up to this needs nothing more of its sender
 constexpr std::uint32_t frame_credits = 32;     ///< frames per peer and class that may be unacknowledged
 constexpr auto heartbeat_every = 1s;
 constexpr auto heartbeat_lost = 30s;  ///< silence after which a rank is lost
@@ -95,6 +96,8 @@ constexpr auto spin = 50us;                          ///< after activity, before
 constexpr auto spin_contended = 100ms;               ///< no spinning for so long on a core that others want
 constexpr auto sleep_min = 20us;
 constexpr auto sleep_max = 3ms;
+constexpr auto sleep_min_rung = 1ms;  ///< of a rank that all others can wake
+constexpr auto sleep_max_rung = 50ms;
 constexpr std::uint32_t sleep_part = 4;  ///< a sleep is this part of the time that nothing has happened
 constexpr auto finalize_deadline = 5s;   ///< for MPI_Finalize; then the process ends without it
 

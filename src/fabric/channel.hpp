@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/defaults.hpp"
 #include "core/ids.hpp"
 #include "fabric/frame.hpp"
 
@@ -64,6 +65,13 @@ class FrameChannel {
   /// `failed`. Returns how many have finished.
   std::size_t reap(std::vector<Rank>& failed);
   std::size_t sends_pending() const { return send_requests_.size(); }
+  /// Those to which a send is under way that MPI moves on only while this rank looks.
+  template <typename Each>
+  void each_owed(Each&& each) const {
+    for (const Send& send : sends_) {
+      if (send.length > defaults::eager_bytes) each(send.to);
+    }
+  }
 
   /// Leaves alone what is on its way to `rank`.
   void abandon(Rank rank);
@@ -82,6 +90,7 @@ class FrameChannel {
   struct Send {
     Rank to = 0;
     Buffer buffer;
+    std::size_t length = 0;
   };
   void open(std::size_t slot);
   std::span<const std::size_t> test_receives();

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "fabric/bells.hpp"
 #include "fabric/broadcast.hpp"
 #include "fabric/channel.hpp"
 #include "fabric/closing.hpp"
@@ -72,7 +73,8 @@ std::uint64_t draw_incarnation() {
 
 class Fabric::Impl {
  public:
-  Impl(MPI_Comm frames, MPI_Comm epochs, Rank rank, Rank size, std::uint64_t incarnation, const FabricConfig& config)
+  Impl(MPI_Comm frames, MPI_Comm epochs, Rank rank, Rank size, std::uint64_t incarnation, Bells bells,
+       const FabricConfig& config)
       : config_(config),
         frames_comm_(frames),
         epochs_comm_(epochs),
@@ -84,6 +86,7 @@ class Fabric::Impl {
         heard_by_pilot_(now_),
         peers_(static_cast<std::size_t>(size)),
         lost_(static_cast<std::size_t>(size), false),
+        bells_(std::move(bells)),
         closing_(rank == pilot_rank),
         watch_(config.heartbeat_every, config.heartbeat_lost, now_),
         log_(size),
@@ -139,6 +142,14 @@ class Fabric::Impl {
 
   bool poll(TransportHandler& handler);
 
+  Doorbell* doorbell() { return bells_.own.get(); }
+  bool will_be_rung() const {
+    bool owes = !to_flush_.empty() || !own_messages_.empty() || !own_epochs_.empty() || closing_.begun() ||
+                (is_pilot() && lossless() && !broadcast_.ready());
+    channel_.each_owed([&](Rank) { owes = true; });
+    return bells_.everywhere && !owes;
+  }
+
   void begin_close(Duration deadline) {
     if (closing_.begun()) return;
     closing_.begin(std::chrono::steady_clock::now() + deadline);
@@ -160,8 +171,9 @@ class Fabric::Impl {
           in{InLane(config.frame_credits, config.max_message), InLane(config.frame_credits, config.max_message)} {}
     std::array<OutLane, message_classes> out;
     std::array<InLane, message_classes> in;
-    bool listed = false;  ///< in to_flush_
-    bool broken = false;  ///< about to be lost
+    bool listed = false;   ///< in to_flush_
+    bool to_ring = false;  ///< something was sent that it should see at once
+    bool broken = false;   ///< about to be lost
     bool said_goodbye = false;
     SteadyTime::rep stamp = 0;  ///< on rank 0: of its last heartbeat, by its own clock
   };
@@ -238,6 +250,8 @@ class Fabric::Impl {
   void lose(Loss loss);
   bool work_off_losses(TransportHandler& handler);
   void flush();
+  void reap_sends();
+  void ring(Rank rank);
   bool send_frame(Rank to, MessageClass message_class);
   void send_credit(Rank to);
   void start_frame(Rank to, FrameWriter& frame, FrameChannel::Buffer buffer, FrameHeader header);
@@ -257,10 +271,12 @@ class Fabric::Impl {
 
   std::vector<std::unique_ptr<Peer>> peers_;  ///< made when first used
   std::vector<bool> lost_;
+  Bells bells_;
   std::uint32_t view_ = 0;
   std::vector<Rank> to_flush_;
   std::vector<Loss> losses_;
   std::vector<Rank> failed_sends_;
+  std::vector<Rank> owed_;
 
   std::deque<OwnMessage> own_messages_;
   std::array<std::size_t, message_classes> own_backlog_{};
@@ -291,10 +307,11 @@ bool Fabric::Impl::poll(TransportHandler& handler) {
   channel_.receive([&](const FrameChannel::Arrival& arrival) { take_frame(arrival, handler); });
   active |= move_epochs(handler);
   tick();
-  channel_.reap(failed_sends_);
-  for (const Rank rank : std::exchange(failed_sends_, {})) {
-    break_with(rank, "MPI cannot send to it");
-  }
+  // Those that take what was not sent yet have to look again, however far this look brought it.
+  owed_.clear();
+  channel_.each_owed([this](Rank to) { owed_.push_back(to); });
+  reap_sends();
+  for (const Rank rank : owed_) ring(rank);
   active |= work_off_losses(handler);
   flush();
   if (closing_.begun()) close_step();
@@ -423,6 +440,7 @@ bool Fabric::Impl::move_epochs(TransportHandler& handler) {
       // Half the limit leaves room for what append_epoch adds.
       if (std::string batch = log_.take_batch(config_.max_message / 2); !batch.empty()) {
         broadcast_.start(std::move(batch), false);
+        for_each_living([this](Rank to) { ring(to); });
         ++stats_.broadcasts;
         active = true;
       }
@@ -532,6 +550,17 @@ void Fabric::Impl::flush() {
     }
   }
   if (credit_sent) channel_.progress();
+  for (const Rank rank : ranks) {
+    if (std::exchange(peer(rank).to_ring, false)) ring(rank);
+  }
+  reap_sends();
+}
+
+void Fabric::Impl::reap_sends() {
+  channel_.reap(failed_sends_);
+  for (const Rank rank : std::exchange(failed_sends_, {})) {
+    break_with(rank, "MPI cannot send to it");
+  }
 }
 
 bool Fabric::Impl::send_frame(Rank to, MessageClass message_class) {
@@ -540,7 +569,7 @@ bool Fabric::Impl::send_frame(Rank to, MessageClass message_class) {
   FrameChannel::Buffer buffer = channel_.buffer();
   FrameWriter frame({buffer.get(), channel_.frame_bytes()});
   const std::uint32_t sequence = lane.fill(frame, rank_, to);
-  news_ |= !only_heartbeats(frame.records());
+  if (!only_heartbeats(frame.records())) news_ = peer(to).to_ring = true;
   start_frame(to, frame, std::move(buffer),
               {.message_class = message_class, .flags = FrameHeader::credited, .sequence = sequence});
   return true;
@@ -551,6 +580,7 @@ void Fabric::Impl::send_credit(Rank to) {
   FrameChannel::Buffer buffer = channel_.buffer();
   FrameWriter frame({buffer.get(), channel_.frame_bytes()});
   ++stats_.credit_frames;
+  peer(to).to_ring = true;
   start_frame(to, frame, std::move(buffer), {});
 }
 
@@ -569,6 +599,10 @@ void Fabric::Impl::start_frame(Rank to, FrameWriter& frame, FrameChannel::Buffer
   if (!channel_.send(to, header.message_class, std::move(buffer), length)) {
     break_with(to, "MPI cannot send to it");
   }
+}
+
+void Fabric::Impl::ring(Rank rank) {
+  if (auto& bell = bells_.of[index(rank)]) bell->ring();
 }
 
 bool Fabric::Impl::drained() {
@@ -594,7 +628,10 @@ void Fabric::Impl::close_step() {
     const auto goodbye = [this](Rank to) { enqueue(to, MessageClass::control, MessageKind::goodbye, {}); };
     if (!is_pilot()) return goodbye(pilot_rank);
     for_each_living(goodbye);
-    if (size_ > 1 && lossless()) broadcast_.start({}, true);
+    if (size_ > 1 && lossless()) {
+      broadcast_.start({}, true);
+      for_each_living([this](Rank to) { ring(to); });
+    }
   } else if (step == Closing::Step::finish && clean()) {
     channel_.cancel();
     MPI_Comm_free(&frames_comm_);
@@ -624,7 +661,8 @@ Result<std::unique_ptr<Fabric>> Fabric::create(MPI_Comm comm, const FabricConfig
   if (const int rc = MPI_Bcast(&incarnation, 1, MPI_UINT64_T, pilot_rank, frames); rc != MPI_SUCCESS) {
     return Error{.what = "cannot agree with the other ranks: " + mpi_text(rc), .where = "the fabric", .hint = {}};
   }
-  return std::unique_ptr<Fabric>(new Fabric(std::make_unique<Impl>(frames, epochs, rank, size, incarnation, config)));
+  return std::unique_ptr<Fabric>(new Fabric(
+      std::make_unique<Impl>(frames, epochs, rank, size, incarnation, hang_bells(frames, rank, size), config)));
 }
 
 Fabric::Fabric(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -665,6 +703,12 @@ SteadyTime Fabric::last_heard(Rank rank) const {
 }
 SteadyTime Fabric::heard_by_pilot() const {
   return impl_->heard_by_pilot();
+}
+Doorbell* Fabric::doorbell() {
+  return impl_->doorbell();
+}
+bool Fabric::will_be_rung() const {
+  return impl_->will_be_rung();
 }
 FabricStats Fabric::stats() const {
   return impl_->stats();

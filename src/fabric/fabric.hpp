@@ -6,7 +6,7 @@
 // docs/spec/messages.md is the contract.
 //
 // The parts: frame (layout), outbox and inbox (order, credit, chunks), epochs, liveness, closing are pure;
-// channel and broadcast are the edge to MPI; fabric.cpp ties them together.
+// channel and broadcast are the edge to MPI, doorbell wakes ranks of this host; fabric.cpp ties them together.
 #pragma once
 
 #include <mpi.h>
@@ -19,6 +19,7 @@
 #include "core/defaults.hpp"
 #include "core/result.hpp"
 #include "core/units.hpp"
+#include "fabric/doorbell.hpp"
 #include "fabric/transport.hpp"
 
 namespace trireme {
@@ -71,6 +72,11 @@ class Fabric final : public Transport {
   /// Moves everything on and tells the handler what has happened. Never blocks. Returns whether
   /// anything happened that more may follow on: heartbeats alone are nothing.
   bool poll(TransportHandler& handler);
+
+  /// What ends a sleep when a rank of this host sends; null where there is none. answer() it, then poll().
+  fabric::Doorbell* doorbell();
+  /// Whatever may come now comes with a ring: all ranks are on one host, and MPI owes this rank nothing.
+  bool will_be_rung() const;
 
   /// This rank has nothing more to send. To be called on every rank, followed by poll() until
   /// closed().

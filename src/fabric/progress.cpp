@@ -4,8 +4,10 @@
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <memory>
+#include <utility>
 
 #include "fabric/fabric.hpp"
 
@@ -35,20 +37,57 @@ class Sleeper {
   }
 
  private:
-  static constexpr Duration coarse = std::chrono::milliseconds(2);
+  static constexpr Duration coarse = std::chrono::milliseconds(1);
 
   boost::asio::io_context& io_;
   boost::asio::steady_timer timer_;
 };
 
+/// Waits for the doorbell's descriptor inside the io_context, always.
+class Listener {
+ public:
+  Listener(boost::asio::io_context& io, fabric::Doorbell* doorbell) : state_(std::make_shared<State>(io, doorbell)) {
+    if (doorbell == nullptr) return;
+    state_->pipe.assign(doorbell->descriptor());
+    listen(state_);
+  }
+  ~Listener() {
+    if (state_->pipe.is_open()) state_->pipe.release();  // what still waits for it ends, and sees that nobody listens
+    state_->doorbell = nullptr;
+  }
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+
+  /// Somebody has rung since the last call.
+  bool rung() { return std::exchange(state_->rung, false); }
+
+ private:
+  struct State {
+    State(boost::asio::io_context& io, fabric::Doorbell* bell) : pipe(io), doorbell(bell) {}
+    boost::asio::posix::stream_descriptor pipe;
+    fabric::Doorbell* doorbell;
+    bool rung = false;
+  };
+  static void listen(const std::shared_ptr<State>& state) {
+    state->pipe.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                           [state](const boost::system::error_code& error) {
+                             if (error || state->doorbell == nullptr) return;
+                             state->rung |= state->doorbell->answer();
+                             listen(state);
+                           });
+  }
+  std::shared_ptr<State> state_;
+};
+
 }  // namespace
 
 void run_until(boost::asio::io_context& io, const std::function<bool()>& poll, const std::function<bool()>& stop,
-               const Backoff::Limits& limits) {
+               const Backoff::Limits& limits, const Wakeable& wakeable) {
   using Clock = std::chrono::steady_clock;
   const auto work = boost::asio::make_work_guard(io);
   io.restart();  // it stops by itself when it runs out of work
   Sleeper sleeper(io);
+  Listener listener(io, wakeable.doorbell);
   Backoff backoff(limits, Clock::now());
   std::uint32_t looks = 1;
   while (!stop()) {
@@ -56,10 +95,21 @@ void run_until(boost::asio::io_context& io, const std::function<bool()>& poll, c
     for (std::uint32_t i = 1; i < looks && !active; ++i) active = poll();
     looks = 1;
     const auto now = Clock::now();
-    if (active) backoff.active(now);
-    const Duration pause = backoff.idle(now);
+    if (active && stop()) break;
+    if (active || listener.rung()) backoff.active(now);
+    const bool rung = wakeable.doorbell != nullptr && wakeable.will_be_rung();
+    const Duration pause = backoff.idle(now, rung);
     if (pause > Duration::zero()) {
+      if (rung) {
+        wakeable.doorbell->lie_down();
+        if (poll()) {
+          wakeable.doorbell->get_up();
+          backoff.active(now);
+          continue;
+        }
+      }
       if (sleeper.sleep(pause)) backoff.worked(Clock::now());
+      if (rung) wakeable.doorbell->get_up();
       looks = defaults::polls_per_wake;
     } else if (io.poll_one() > 0) {
       backoff.worked(now);
@@ -72,8 +122,8 @@ void run_until(boost::asio::io_context& io, const std::function<bool()>& poll, c
 
 void run_until(boost::asio::io_context& io, Fabric& fabric, TransportHandler& handler,
                const std::function<bool()>& stop, const Backoff::Limits& limits) {
-  run_until(
-      io, [&] { return fabric.poll(handler); }, stop, limits);
+  run_until(io, [&] { return fabric.poll(handler); }, stop, limits,
+            {.doorbell = fabric.doorbell(), .will_be_rung = [&] { return fabric.will_be_rung(); }});
 }
 
 }  // namespace trireme

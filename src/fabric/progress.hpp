@@ -7,6 +7,9 @@
 // shorter: whatever concerns the io_context ends a sleep at once (boost::asio::post from any thread, a socket, a timer). So a
 // rank whose requests stay on its node sets no timers between them. On a core that others want the loop does not spin.
 //
+// Where all others can ring the rank's doorbell (doorbell.hpp), a message ends the sleep by itself: sleeps are then from 1 to
+// 50 ms long, which MPI's own business needs, and an idle rank costs next to nothing.
+//
 // MPI is looked at after every handler, and twice when a sleep ends, because over TCP one look may only bring half of a
 // message. (Two, five and ten looks gave the same cold round trip; each look more costs an idle rank.) A long sleep waits in
 // the reactor itself, without a timer: one system call. Use `stop` to end the loop; io_context::stop() would make it spin.
@@ -19,6 +22,7 @@
 
 #include "core/defaults.hpp"
 #include "core/units.hpp"
+#include "fabric/doorbell.hpp"
 
 namespace boost::asio {
 class io_context;
@@ -37,6 +41,8 @@ class Backoff {
     Duration spin = defaults::spin;
     Duration sleep_min = defaults::sleep_min;
     Duration sleep_max = defaults::sleep_max;
+    Duration sleep_min_rung = defaults::sleep_min_rung;
+    Duration sleep_max_rung = defaults::sleep_max_rung;
     std::uint32_t sleep_part = defaults::sleep_part;
     Duration contended = defaults::spin_contended;
   };
@@ -56,10 +62,12 @@ class Backoff {
     contended_until_ = now + limits_.contended;
     spin_until_ = now;
   }
-  /// Nothing happened: zero means to yield and look again, else to sleep that long.
-  Duration idle(Time now) const {
+  /// Nothing happened: zero means to yield and look again, else to sleep that long. `rung`: a message ends the sleep.
+  Duration idle(Time now, bool rung = false) const {
     if (now < spin_until_) return Duration::zero();
-    return std::clamp(Duration(now - active_at_) / limits_.sleep_part, limits_.sleep_min, limits_.sleep_max);
+    return std::clamp(Duration(now - active_at_) / limits_.sleep_part,
+                      rung ? limits_.sleep_min_rung : limits_.sleep_min,
+                      rung ? limits_.sleep_max_rung : limits_.sleep_max);
   }
 
  private:
@@ -71,10 +79,16 @@ class Backoff {
   Time contended_until_{};
 };
 
+/// How a sleep is ended by those who send: `will_be_rung` says whether all of them ring now.
+struct Wakeable {
+  fabric::Doorbell* doorbell = nullptr;
+  std::function<bool()> will_be_rung;
+};
+
 /// Runs handlers of `io` and calls `poll` until `stop` says so; both are looked at after every
 /// wake. `poll` returns whether anything happened.
 void run_until(boost::asio::io_context& io, const std::function<bool()>& poll, const std::function<bool()>& stop,
-               const Backoff::Limits& limits = {});
+               const Backoff::Limits& limits = {}, const Wakeable& wakeable = {});
 
 /// The same with the fabric's poll.
 void run_until(boost::asio::io_context& io, Fabric& fabric, TransportHandler& handler,

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <functional>
@@ -62,6 +63,36 @@ TEST_CASE("another thread's post ends a sleep") {
       io, [] { return false; }, [&] { return posted; }, limits);
   other.join();
   CHECK(posted);
+}
+
+TEST_CASE("a ring ends a sleep and is a reason to look, and what came before the sleep is not slept over") {
+  boost::asio::io_context io;
+  const auto bell = fabric::Doorbell::make();
+  REQUIRE(bell);
+  auto pull = fabric::BellPull::open(bell->address());
+  REQUIRE(pull);
+  std::atomic<int> sent = 0;
+  int seen = 0;
+  // So long that the test would run into its time limit if the rings did not end it.
+  const Backoff::Limits limits{.spin = 0s, .sleep_min_rung = 1h, .sleep_max_rung = 1h};
+  std::thread other([&] {
+    for (int i = 0; i < 2000; ++i) {
+      ++sent;
+      pull->ring();
+      while (sent > 0) std::this_thread::yield();
+    }
+  });
+  run_until(
+      io,
+      [&] {
+        if (sent == 0) return false;
+        ++seen;
+        --sent;
+        return true;
+      },
+      [&] { return seen == 2000; }, limits, {.doorbell = bell.get(), .will_be_rung = [] { return true; }});
+  other.join();
+  CHECK(seen == 2000);
 }
 
 TEST_CASE("the loop can be run again, and a flood of events does not keep it from polling") {
