@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import unittest
 
 import harness
@@ -134,6 +135,46 @@ class ForeignPrograms(MpiTest):
         self.assertEqual(float(result["MPIRandomAccess_ErrorsFraction"]), 0)
         self.assertLess(float(result["MPIFFT_maxErr"]), 1e-12)
         self.assertIn("hpcc is linked to libmpi.so.40", self.launches(run)["hpcc"])
+
+
+# ScaLAPACK's own test of its LU factorisation: sizes, blocks, right-hand sides and process grids, and the limit of scaled residuals.
+LU = """'SCALAPACK, LU factorization input file'
+'MPI Machine'
+'LU.out' output file name
+6 device out
+2 number of problem sizes
+24 41 values of M
+24 41 values of N
+1 number of NB's
+8 values of NB
+1 number of NRHS's
+3 values of NRHS
+1 number of NBRHS's
+4 values of NBRHS
+2 number of process grids
+1 2 values of P
+2 1 values of Q
+1.0 threshold
+T test condition estimation and iterative refinement
+"""
+
+
+class Scalapack(MpiTest):
+    """A library's own tests as tasks, built by Debian with each MPI."""
+
+    def test_linear_systems_are_solved(self):
+        with open(os.path.join(self.folder, "LU.dat"), "w") as file:
+            file.write(LU)
+        inputs = "[{from: %s/LU.dat, to: LU.dat}]" % self.folder
+        programs = "/usr/lib/x86_64-linux-gnu/scalapack"
+        tasks = [task(kind, [f"{programs}/{kind}-tests/xdlu"], 2, inputs=inputs) for kind in KINDS]
+        run = self.run_tasks(tasks, 2, 1)
+        for kind in KINDS:
+            out = run.stdout_of(kind)
+            self.assertEqual(len(re.findall(r"^WALL .* PASSED\s*$", out, re.M)), 4, out)
+            self.assertRegex(out, "4 tests completed and passed residual checks", out)
+            self.assertRegex(out, " 0 tests completed and failed residual checks", out)
+            self.assertTrue(self.launches(run)[kind].startswith(METHOD[kind] + ": "), self.launches(run))
 
 
 class Fails(MpiTest):
