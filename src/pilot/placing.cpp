@@ -127,6 +127,7 @@ std::optional<Rank> Scheduler::find_node(const Queue& queue, bool reserved_too) 
 }
 
 void Scheduler::put(const Shape& shape, Rank rank, std::uint32_t ranks, std::vector<Part>& parts) {
+  ++running_;
   parts.push_back({.rank = rank, .first_rank = 0, .local_ranks = ranks, .grant = {}});
   change_free(rank, [&](Node& node) {
     ++node.taken;
@@ -187,6 +188,11 @@ bool Scheduler::place_over_nodes(const Shape& shape, bool reserved_too, std::vec
 
 // --- the reservation -----------------------------------------------------------------------------
 
+bool Scheduler::may_use_reserved(const Turn& turn) const {
+  return !holder_.valid() || turn.shape == holder_ ||
+         turn.head.priority > shapes_[holder_.value].tasks.front().priority;
+}
+
 void Scheduler::reserve(ShapeIndex index) {
   const Shape& shape = shapes_[index.value].shape;
   const Measure measure = measure_of(shape.per_rank);
@@ -210,25 +216,42 @@ void Scheduler::reserve(ShapeIndex index) {
   std::uint64_t ranks = 0;
   for (const Candidate& candidate : candidates) {
     if (ranks >= shape.ranks) break;
-    change_standing(candidate.rank, [](Node& node) { node.reserved = true; });
+    keep(candidate.rank);
     ranks += candidate.ranks;
   }
   holder_ = index;
+  heir_ = false;
+}
+
+void Scheduler::keep(Rank rank) {
+  if (!at(rank).reserved) change_standing(rank, [](Node& node) { node.reserved = true; });
+}
+
+/// Whether the next of a shape, one of which has just ended, keeps its nodes: no more urgent task waits, and it is ahead of
+/// the first in line by no more tasks than run now. Without this, nodes would go back to small tasks whenever wide ones are a
+/// little early, and to empty them again takes minutes in which they idle.
+bool Scheduler::may_inherit(ShapeIndex index) const {
+  const Queue& queue = shapes_[index.value];
+  if (queue.shape.ranks == 1 || queue.tasks.empty()) return false;
+  const Entry first = order_.front().head;
+  const Entry head = queue.tasks.front();
+  return head.priority == first.priority && head.task.value - first.task.value <= running_;
 }
 
 /// A node that has all the room for the holder that it can ever have is kept for it, too: so the nodes of a wide task whose
-/// parts end one after the other go to the next wide one, and nobody has to wait for others to be emptied.
+/// parts end one after the other go to the next wide one, and nobody has to wait for others to be emptied. An heir keeps all
+/// nodes of its predecessor: there is room for it on them once the last part has ended.
 void Scheduler::capture(Rank rank) {
   if (at(rank).reserved) return;
   const Shape& shape = shapes_[holder_.value].shape;
   const std::uint32_t ranks = ranks_on(shape, rank, true);
-  if (ranks == 0 || ranks < ranks_on(shape, rank, false)) return;
-  change_standing(rank, [](Node& node) { node.reserved = true; });
+  if (ranks > 0 && (heir_ || ranks == ranks_on(shape, rank, false))) keep(rank);
 }
 
 void Scheduler::lift_reservation() {
   if (!holder_.valid()) return;
   holder_ = {};
+  heir_ = false;
   for (Rank rank = 0; rank < static_cast<Rank>(nodes_.size()); ++rank) {
     if (!at(rank).reserved) continue;
     change_standing(rank, [](Node& node) { node.reserved = false; });

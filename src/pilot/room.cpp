@@ -14,18 +14,16 @@ std::uint32_t whole_gpus(MilliGpus wanted) {
 }  // namespace
 
 Room::Room(const Resources& total) : cores_(total.cores), memory_(total.memory), gpu_sum_(total.gpus) {
-  gpus_.assign(total.gpus / whole_gpu, whole_gpu);
+  whole_free_ = total.gpus / whole_gpu;
+  gpus_.assign(whole_free_, whole_gpu);
   if (total.gpus % whole_gpu != 0) gpus_.push_back(total.gpus % whole_gpu);
 }
 
 std::uint32_t Room::gpu_ranks(MilliGpus per_rank) const {
+  if (per_rank >= whole_gpu) return whole_free_ / whole_gpus(per_rank);
   std::uint32_t ranks = 0;
-  if (per_rank < whole_gpu) {
-    for (MilliGpus free : gpus_) ranks += free / per_rank;
-    return ranks;
-  }
-  for (MilliGpus free : gpus_) ranks += free == whole_gpu ? 1 : 0;
-  return ranks / whole_gpus(per_rank);
+  for (MilliGpus free : gpus_) ranks += free / per_rank;
+  return ranks;
 }
 
 std::uint32_t Room::ranks_that_fit(const Resources& per_rank) const {
@@ -51,6 +49,7 @@ Grant Room::take(const Resources& per_rank, std::uint32_t ranks) {
     for (auto gpu = gpus_.begin(); gpu != gpus_.end(); ++gpu) {
       if (*gpu >= piece && (best == gpus_.end() || *gpu < *best)) best = gpu;
     }
+    if (*best == whole_gpu) --whole_free_;
     *best -= piece;
     gpu_sum_ -= piece;
     grant.gpus.push_back(static_cast<std::uint16_t>(best - gpus_.begin()));
@@ -65,6 +64,7 @@ void Room::give_back(const Resources& per_rank, const Grant& grant) {
   const MilliGpus piece = std::min(per_rank.gpus, whole_gpu);
   for (std::uint16_t gpu : grant.gpus) {
     gpus_[gpu] += piece;
+    if (gpus_[gpu] == whole_gpu) ++whole_free_;
     gpu_sum_ += piece;
   }
 }

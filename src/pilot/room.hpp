@@ -46,7 +46,8 @@ class Room {
   std::uint32_t coreless_ = defaults::coreless_per_node;
   std::uint64_t memory_ = 0;
   MilliGpus gpu_sum_ = 0;
-  std::vector<MilliGpus> gpus_;  ///< free thousandths of each
+  std::vector<MilliGpus> gpus_;   ///< free thousandths of each
+  std::uint32_t whole_free_ = 0;  ///< GPUs that nobody uses
 };
 
 }  // namespace trireme::pilot

@@ -46,6 +46,7 @@ void Scheduler::remove_node(Rank rank) {
   for (std::size_t m = 0; m < measures; ++m) {
     by_amount_[m].erase(amount(at(rank).free, static_cast<Measure>(m)), rank);
   }
+  running_ -= at(rank).taken;
   at(rank) = {};
   for (Colocation& colocation : colocations_) {
     if (std::erase(colocation.nodes, rank) == 0) continue;
@@ -146,8 +147,8 @@ TaskIndex Scheduler::pop(ShapeIndex shape) {
   do {
     queue.tasks.pop();
   } while (!queue.tasks.empty() && !queued_[queue.tasks.front().task.value]);
-  // Who comes next in this queue was overtaken as well, unless it has only just come.
-  if (queue.tasks.empty()) queue.overtaken = 0;
+  // Who comes next in this queue was overtaken as well, if it was before the other in order.
+  if (queue.tasks.empty() || !queue.tasks.front().before(queue.passer)) queue.overtaken = 0;
   move_turn(shape, head);
   if (holder_ == shape) lift_reservation();
   return head.task;
@@ -163,14 +164,17 @@ void Scheduler::remove(TaskIndex task, ShapeIndex shape) {
 }
 
 bool Scheduler::next(Placement& out) {
-  bool behind_holder = false;
   for (std::size_t turn = 0; turn < order_.size(); ++turn) {
     const ShapeIndex shape = order_[turn].shape;
     Queue& queue = shapes_[shape.value];
     const std::uint64_t now = freed_before_ + freed_.size();
     if (queue.blocked_at != now) {
-      if (place(shape, !behind_holder, out.parts)) {
-        for (std::size_t passed = 0; passed < turn; ++passed) ++shapes_[order_[passed].shape.value].overtaken;
+      if (place(shape, may_use_reserved(order_[turn]), out.parts)) {
+        for (std::size_t passed = 0; passed < turn; ++passed) {
+          Queue& other = shapes_[order_[passed].shape.value];
+          ++other.overtaken;
+          other.passer = order_[turn].head;
+        }
         out.task = pop(shape);
         return true;
       }
@@ -180,8 +184,11 @@ bool Scheduler::next(Placement& out) {
         continue;
       }
     }
-    if (!holder_.valid() && queue.overtaken >= defaults::overtakes && possible(shape)) reserve(shape);
-    if (holder_ == shape) behind_holder = true;
+    if ((holder_.valid() && !heir_) || queue.overtaken < defaults::overtakes || !possible(shape)) continue;
+    const bool others_are_freed = holder_.valid() && holder_ != shape;
+    if (others_are_freed) lift_reservation();
+    reserve(shape);
+    if (others_are_freed) return next(out);
   }
   return false;
 }
@@ -189,12 +196,17 @@ bool Scheduler::next(Placement& out) {
 void Scheduler::release(ShapeIndex index, const Part& part) {
   if (!alive(part.rank)) return;
   const Shape& shape = shapes_[index.value].shape;
+  --running_;
   change_free(part.rank, [&](Node& node) {
     --node.taken;
     node.free.give_back(shape.exclusive ? whole(node) : shape.per_rank, part.grant);
     if (shape.exclusive) node.exclusive = false;
   });
-  if (holder_.valid()) capture(part.rank);
+  if (!holder_.valid() && may_inherit(index)) {
+    holder_ = index;
+    heir_ = true;
+  }
+  if (holder_.valid() && (!heir_ || holder_ == index)) capture(part.rank);
   freed(part.rank);
 }
 

@@ -14,9 +14,12 @@
 // got something back since, and one with several ranks keeps count of how many of them there is
 // room for.
 //
-// Nothing starves: a queue that was overtaken defaults::overtakes times reserves the nodes where its
-// head will fit first, and nodes that come free as a whole; what comes after it in order is kept off
-// these until it is placed. One shape at a time holds a reservation.
+// Nothing starves: a queue whose head was overtaken defaults::overtakes times reserves the nodes where
+// it will fit first, and nodes that come free as a whole. Only the holder and what has a higher
+// priority is put there until the holder is placed. One shape at a time holds a reservation.
+//
+// Nodes emptied together are worth keeping together: those that a task of several ranks leaves go to
+// the next of its shape (its heir), unless that is ahead of its turn by more than is running now.
 //
 // Shapes that are to be colocated go where the first of them went. An exclusive one goes to empty
 // nodes, which nothing else enters while it is there.
@@ -143,7 +146,8 @@ class Scheduler {
     std::uint64_t blocked_at = 0;         ///< nodes freed when the head fitted nowhere; 0: not known
     std::uint64_t checked_at = 0;         ///< the capacity for which `possible` holds
     std::array<std::uint64_t, 2> room{};  ///< ranks that fit now, if there are several: on nodes not reserved, on all
-    std::uint32_t overtaken = 0;          ///< times, since something waits here
+    std::uint32_t overtaken = 0;          ///< times that the head was, as far as it is known
+    Entry passer;                         ///< who overtook last
     bool possible = true;
   };
   struct Turn {
@@ -187,8 +191,11 @@ class Scheduler {
   bool place_over_nodes(const Shape& shape, bool reserved_too, std::vector<Part>& parts);
   void put(const Shape& shape, Rank rank, std::uint32_t ranks, std::vector<Part>& parts);
   void settle_colocation(const Shape& shape, const std::vector<Part>& parts);
+  bool may_use_reserved(const Turn& turn) const;
   void reserve(ShapeIndex shape);
+  bool may_inherit(ShapeIndex shape) const;
   void capture(Rank rank);
+  void keep(Rank rank);
   void lift_reservation();
 
   std::vector<Node> nodes_;
@@ -200,7 +207,9 @@ class Scheduler {
   std::vector<Colocation> colocations_;
   std::vector<bool> queued_;  ///< by task
   std::vector<ShapeIndex> stranded_;
-  ShapeIndex holder_;  ///< of the reservation
+  ShapeIndex holder_;          ///< of the reservation
+  bool heir_ = false;          ///< it holds only what others of its shape left
+  std::uint64_t running_ = 0;  ///< parts and replicas, on all nodes
   SeatPolicy seat_policy_ = SeatPolicy::spread;
   std::vector<Rank> freed_;         ///< nodes that may hold more than before, in the order in which they came to
   std::uint64_t freed_before_ = 1;  ///< how many there were before those in freed_

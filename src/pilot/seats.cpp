@@ -48,6 +48,7 @@ bool Scheduler::occupy(Seat& seat, const Resources& per_replica) {
     --here.unoccupied;
   });
   seat.occupied = true;
+  ++running_;
   freed(seat.rank);
   return true;
 }
@@ -73,6 +74,7 @@ void Scheduler::vacate(const Seat& seat, const Resources& per_replica) {
     if (seat.occupied) {
       node.free.give_back(per_replica, seat.free);
       --node.taken;
+      --running_;
     } else {
       --node.unoccupied;
     }

@@ -2,8 +2,8 @@
 //
 // The nodes do what agents do, and take no time for it but a task's own duration: a task ends when that is over, a replica is
 // ready at once. The pilot looks at what the nodes report once per tick, as its inbox is emptied in a real run, so a freed core
-// waits for half a tick on average. Time jumps from event to event; only the time that the pilot itself takes is real, and is
-// measured. Nothing here decides anything.
+// waits for half a tick on average. Time jumps from event to event; only the processor time that the pilot itself takes is real,
+// and is measured. Nothing here decides anything.
 #pragma once
 
 #include <algorithm>
@@ -39,7 +39,7 @@ struct ShapeReport {
 struct Report {
   pilot::TaskCounts tasks;
   std::uint64_t decisions = 0;   ///< attempts that were placed
-  double pilot_s = 0;            ///< real time in the pilot, while tasks ran
+  double pilot_s = 0;            ///< processor time in the pilot, while tasks ran
   double load_s = 0;             ///< real time in the pilot for submitting
   double wall_s = 0;             ///< real time of the whole simulation
   std::uint64_t bytes_held = 0;  ///< by what the process grew while the tasks were submitted
