@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <limits>
 
 namespace trireme::simulate {
 namespace {
@@ -66,23 +67,26 @@ std::vector<TaskFamily> make_workload(const std::vector<Kind>& kinds, std::uint3
   std::vector<TaskFamily> families;
   double all = 0;
   for (const Kind& kind : kinds) all += kind.weight;
-  // The kind that is furthest behind its part of the whole is a good mixture already; the seed shakes it a little.
+  // A kind of which there are few comes one at a time, so that it comes all the while.
+  const auto run_of = [&](std::size_t k) {
+    const double share = kinds[k].weight / all * count;
+    return std::min(run_length, std::max(1u, static_cast<std::uint32_t>(share / 1000)));
+  };
+  // The kind that is the most runs behind its part of the whole is a good mixture already; the seed shakes it a little.
   std::vector<double> made(kinds.size(), 0);
   std::uint32_t left = count;
   for (std::uint32_t run = 0; left > 0; ++run) {
     std::size_t chosen = 0;
-    double most = -1;
+    double most = std::numeric_limits<double>::lowest();
     for (std::size_t k = 0; k < kinds.size(); ++k) {
       const double due = kinds[k].weight / all * static_cast<double>(count - left + run_length) - made[k];
-      const double shaken = due + chance_of(seed, run, static_cast<std::uint32_t>(k), 0) * run_length * 0.5;
+      const double shaken = due / run_of(k) + chance_of(seed, run, static_cast<std::uint32_t>(k), 0) * 0.5;
       if (shaken > most) {
         most = shaken;
         chosen = k;
       }
     }
-    // A kind of which there are few comes one at a time, so that it comes all the while.
-    const double share = kinds[chosen].weight / all * count;
-    const std::uint32_t length = std::min({left, run_length, std::max(1u, static_cast<std::uint32_t>(share / 1000))});
+    const std::uint32_t length = std::min(left, run_of(chosen));
     TaskDescription task = kinds[chosen].task;
     task.name =
         (kinds[chosen].name.empty() ? "kind" + std::to_string(chosen) : kinds[chosen].name) + "-" + std::to_string(run);

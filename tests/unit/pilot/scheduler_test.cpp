@@ -327,4 +327,60 @@ TEST_SUITE("scheduler") {
     m.running.erase(first);
     CHECK(m.running.contains(second));
   }
+
+  TEST_CASE("nodes that a wide task leaves go to the next of its shape, a little ahead of its turn") {
+    Machine m(Nodes{{.cores = 2}, {.cores = 2}});
+    const Shape wide{.per_rank = {.cores = 2}, .ranks = 2};
+    const auto first = m.queue_shape(wide);
+    CHECK(m.start() == Ids{first});
+    const std::vector<Part> parts = m.running.at(first).parts;
+
+    SUBCASE("as parts end one by one, nobody comes in between") {
+      const auto small = m.queue({.cores = 1});
+      const auto second = m.queue_shape(wide);
+      m.release(m.shapes[first], parts[0]);
+      CHECK(m.start().empty());
+      m.release(m.shapes[first], parts[1]);
+      CHECK(m.start() == Ids{second});
+      m.end(second);
+      CHECK(m.start() == Ids{small});  // nobody inherits, so nothing is kept
+    }
+    SUBCASE("not if it is further ahead than what runs") {
+      Ids small;
+      for (int i = 0; i < 4; ++i) small.push_back(m.queue({.cores = 1}));
+      const auto second = m.queue_shape(wide);
+      m.end(first);
+      CHECK(m.start() == small);
+      for (std::uint32_t t : small) m.end(t);
+      CHECK(m.start() == Ids{second});
+    }
+    SUBCASE("not past what is more urgent") {
+      const auto second = m.queue_shape(wide);
+      const auto urgent = m.queue({.cores = 1}, 1, 10);
+      m.end(first);
+      CHECK(m.start() == Ids{urgent});
+      m.end(urgent);
+      CHECK(m.start() == Ids{second});
+    }
+    SUBCASE("what gets more urgent later takes the nodes that were kept") {
+      m.queue({.cores = 1});
+      const auto second = m.queue_shape(wide);
+      m.release(m.shapes[first], parts[0]);
+      CHECK(m.start().empty());
+      const auto urgent = m.queue({.cores = 1}, 1, 10);
+      CHECK(m.start() == Ids{urgent});
+      m.release(m.shapes[first], parts[1]);
+      CHECK(m.start().empty());
+      m.end(urgent);
+      CHECK(m.start() == Ids{second});
+    }
+    SUBCASE("an heir that is taken back frees the nodes") {
+      const auto small = m.queue({.cores = 1});
+      const auto second = m.queue_shape(wide);
+      m.release(m.shapes[first], parts[0]);
+      CHECK(m.start().empty());
+      m.remove({second}, m.shapes[second]);
+      CHECK(m.start() == Ids{small});
+    }
+  }
 }

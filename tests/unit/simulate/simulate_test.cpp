@@ -73,6 +73,19 @@ TEST_SUITE("simulate") {
                                       << " % until the tail");
   }
 
+  TEST_CASE("a made-up workload has its mixture from the first task to the last") {
+    const std::vector<Kind> kinds{kind("cores=1,weight=0.8"), kind("cores=7,weight=0.199"),
+                                  kind("ranks=8,weight=0.001")};
+    std::uint32_t made = 0;
+    std::uint32_t wide = 0;
+    for (const TaskFamily& family : make_workload(kinds, 100'000, 100, 1)) {
+      made += family.size();
+      wide += family.shared().ranks > 1 ? family.size() : 0;
+      REQUIRE(std::abs(wide - 0.001 * made) <= 3);
+    }
+    CHECK(made == 100'000);
+  }
+
   TEST_CASE("the same seed gives the same run, another one another") {
     Options options = machine(4, {.cores = 4});
     options.duration = *Distribution::parse("lognormal:60:0.5");
