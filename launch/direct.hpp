@@ -11,7 +11,7 @@ class DirectLaunch final : public LaunchMethod {
  public:
   std::string_view name() const override { return "direct"; }
   bool fits(MpiKind kind) const override { return kind == MpiKind::none; }
-  void prepare(const StartTask& part, LaunchEvents events) override;
+  void prepare(const StartTask& part, MpiKind kind, LaunchEvents events) override;
 };
 
 }  // namespace trireme

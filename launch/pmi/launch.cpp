@@ -176,7 +176,7 @@ PmiLaunch::~PmiLaunch() {
   for (const auto& [id, attempt] : attempts_) attempt->end();
 }
 
-void PmiLaunch::prepare(const StartTask& part, LaunchEvents events) {
+void PmiLaunch::prepare(const StartTask& part, MpiKind /*kind*/, LaunchEvents events) {
   auto attempt = std::make_shared<Attempt>(context_, part, std::move(events));
   attempts_.insert_or_assign(part.id, attempt);
   attempt->start();

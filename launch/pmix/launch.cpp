@@ -6,7 +6,7 @@
 #include "core/defaults.hpp"
 
 namespace trireme::pmix {
-void PmixLaunch::prepare(const StartTask& part, LaunchEvents events) {
+void PmixLaunch::prepare(const StartTask& part, MpiKind /*kind*/, LaunchEvents events) {
   Attempt attempt;
   attempt.host = context_.hosts.leader_of(context_.self);
   attempt.events = std::move(events);

@@ -18,7 +18,7 @@ class PmixLaunch final : public LaunchMethod {
 
   std::string_view name() const override { return "pmix"; }
   bool fits(MpiKind kind) const override { return kind == MpiKind::openmpi || kind == MpiKind::pmix; }
-  void prepare(const StartTask& part, LaunchEvents events) override;
+  void prepare(const StartTask& part, MpiKind kind, LaunchEvents events) override;
   void rank_left(AttemptId attempt, std::uint32_t rank) override;
   void release(AttemptId attempt) override;
   void on_message(Rank from, wireup::Message& message) override;

@@ -138,6 +138,7 @@ constexpr std::size_t spawner_backlog = 16u << 20;  ///< bytes of requests waiti
 constexpr std::size_t wireup_fanout = 8;         ///< nodes below a node in the tree of an allgather
 constexpr auto wireup_unclaimed = 30min;         ///< what others gave to an allgather that this node never joins
 constexpr auto wireup_timeout = 60s;             ///< for a PMIx server to start and to open a namespace
+constexpr auto step_timeout = 120s;               ///< for the site's launcher to start a rank of a task
 constexpr std::uint32_t pmix_namespaces = 1000;  ///< that a PMIx server opens before another takes its place
 constexpr std::size_t pmix_frame = 256u << 20;   ///< bytes of one message between an agent and its PMIx server
 constexpr std::size_t pmi_keys = 1u << 20;       ///< that an MPICH task may put

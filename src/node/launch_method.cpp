@@ -5,6 +5,7 @@
 
 #include "launch/direct.hpp"
 #include "launch/pmi/launch.hpp"
+#include "launch/step/launch.hpp"
 #ifdef TRIREME_HAVE_PMIX
 #include "launch/pmix/launch.hpp"
 #endif
@@ -34,14 +35,16 @@ LaunchMethods built_launch_methods(const LaunchContext& context) {
   methods.push_back(std::make_unique<pmix::PmixLaunch>(context));
 #endif
   methods.push_back(std::make_unique<pmi::PmiLaunch>(context));
+  methods.push_back(std::make_unique<step::StepLaunch>(context, step::Launcher::srun));
+  methods.push_back(std::make_unique<step::StepLaunch>(context, step::Launcher::mpiexec));
   return methods;
 }
 
 std::vector<std::string_view> built_launch_method_names() {
 #ifdef TRIREME_HAVE_PMIX
-  return {"direct", "pmix", "pmi"};
+  return {"direct", "pmix", "pmi", "srun", "mpiexec"};
 #else
-  return {"direct", "pmi"};
+  return {"direct", "pmi", "srun", "mpiexec"};
 #endif
 }
 
@@ -51,12 +54,8 @@ Result<ChosenMethod> choose_method(const LaunchMethods& methods, std::string_vie
     const auto found = std::find_if(methods.begin(), methods.end(), fits);
     return found == methods.end() ? nullptr : found->get();
   };
-  if (kind == MpiKind::none) return ChosenMethod{first([](const auto& one) { return one->fits(MpiKind::none); }), ""};
-  if (launcher != "auto") {
-    LaunchMethod* method = first([&](const auto& one) { return one->name() == launcher; });
-    if (method != nullptr) return ChosenMethod{method, std::string(launcher) + ": asked for by --launcher"};
-    return Error{"this build has no launch method " + std::string(launcher), "", "see `trireme plan` for those it has",
-                 ExitCode::usage};
+  if (kind == MpiKind::none) {
+    return ChosenMethod{first([](const auto& one) { return one->fits(MpiKind::none); }), kind, ""};
   }
   std::string why = "the task says " + std::string(words_for(kind));
   if (kind == MpiKind::automatic) {
@@ -66,8 +65,15 @@ Result<ChosenMethod> choose_method(const LaunchMethods& methods, std::string_vie
       why = "nothing tells which MPI it uses, so Open MPI; `mpi:` can say it";
     }
   }
+  if (launcher != "auto") {
+    LaunchMethod* method = first([&](const auto& one) { return one->name() == launcher; });
+    if (method != nullptr)
+      return ChosenMethod{method, kind, std::string(launcher) + ": asked for by --launcher; " + why};
+    return Error{"this build has no launch method " + std::string(launcher), "", "see `trireme plan` for those it has",
+                 ExitCode::usage};
+  }
   LaunchMethod* method = first([kind](const auto& one) { return one->fits(kind); });
-  if (method != nullptr) return ChosenMethod{method, std::string(method->name()) + ": " + why};
+  if (method != nullptr) return ChosenMethod{method, kind, std::string(method->name()) + ": " + why};
   return Error{"this build has no launch method for " + std::string(words_for(kind)) + " tasks (" + why + ")", "",
                "build it where PMIx is installed (TRIREME_PMIX)", ExitCode::usage};
 }

@@ -47,6 +47,7 @@ struct RankWiring {
   Variables defaults;        ///< where the user has not set them
   std::string connect_path;  ///< as in spawner::Spawn
   std::string connect_greeting;
+  std::vector<std::string> wrapper;  ///< a command that the rank's own is the argument of; empty: none
 };
 
 /// Why the ranks of an attempt cannot go on.
@@ -62,6 +63,8 @@ struct LaunchEvents {
   std::function<void(Result<std::vector<RankWiring>>)> ready;
   /// The attempt cannot go on: its processes are to be ended. Not called before `ready`.
   std::function<void(const LaunchTrouble&)> broken;
+  /// A rank here has used this, beyond what its process has: of a rank that another launcher started.
+  std::function<void(const Usage&)> used;
 };
 
 /// What methods find around them. Outlives them.
@@ -85,7 +88,8 @@ class LaunchMethod {
   virtual ~LaunchMethod() = default;
   virtual std::string_view name() const = 0;
   virtual bool fits(MpiKind kind) const = 0;
-  virtual void prepare(const StartTask& part, LaunchEvents events) = 0;
+  /// `kind` is never automatic.
+  virtual void prepare(const StartTask& part, MpiKind kind, LaunchEvents events) = 0;
   /// A rank has ended well, one of several.
   virtual void rank_left(AttemptId /*attempt*/, std::uint32_t /*rank*/) {}
   /// All ranks here are gone, or will never run. Also for an attempt that prepare() has not answered yet.
@@ -105,7 +109,8 @@ std::vector<std::string_view> built_launch_method_names();
 
 struct ChosenMethod {
   LaunchMethod* method = nullptr;
-  std::string why;  ///< "pmix: ./train is linked to libmpi.so.40"; empty where there was nothing to choose
+  MpiKind kind = MpiKind::none;  ///< what the task uses, found out
+  std::string why;               ///< "pmix: ./train is linked to libmpi.so.40"; empty where there was nothing to choose
 };
 
 /// The method for a task: the one named by `launcher` for MPI tasks, else (auto) by its kind of MPI. `find_kind` looks at

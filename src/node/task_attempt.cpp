@@ -184,17 +184,23 @@ void TaskAttempt::plan() {
 void TaskAttempt::wire() {
   phase_ = Phase::wiring;
   const auto weak = weak_from_this();
-  method_.method->prepare(part_, {.ready =
-                                      [weak](Result<std::vector<RankWiring>> wiring) {
-                                        const auto self = weak.lock();
-                                        if (!self || self->phase_ != Phase::wiring) return;
-                                        if (!wiring) return self->fail(wiring.error());
-                                        self->run(std::move(*wiring));
-                                      },
-                                  .broken =
-                                      [weak](const LaunchTrouble& trouble) {
-                                        if (const auto self = weak.lock()) self->broken(trouble);
-                                      }});
+  method_.method->prepare(part_, method_.kind,
+                          {.ready =
+                               [weak](Result<std::vector<RankWiring>> wiring) {
+                                 const auto self = weak.lock();
+                                 if (!self || self->phase_ != Phase::wiring) return;
+                                 if (!wiring) return self->fail(wiring.error());
+                                 self->run(std::move(*wiring));
+                               },
+                           .broken =
+                               [weak](const LaunchTrouble& trouble) {
+                                 if (const auto self = weak.lock()) self->broken(trouble);
+                               },
+                           .used =
+                               [weak](const Usage& usage) {
+                                 const auto self = weak.lock();
+                                 if (self) self->add_usage(usage);
+                               }});
 }
 
 void TaskAttempt::run(std::vector<RankWiring> wiring) {
@@ -205,6 +211,8 @@ void TaskAttempt::run(std::vector<RankWiring> wiring) {
     for (auto& [name, value] : wiring[i].variables) process.variables.insert_or_assign(name, std::move(value));
     process.variables.merge(wiring[i].defaults);
     process.spawn.env = to_entries(process.variables);
+    auto& argv = process.spawn.argv;
+    argv.insert(argv.begin(), wiring[i].wrapper.begin(), wiring[i].wrapper.end());
     process.spawn.connect_path = std::move(wiring[i].connect_path);
     process.spawn.connect_greeting = std::move(wiring[i].connect_greeting);
     Running running{process.rank, process.spawn.stderr_path};
@@ -251,9 +259,7 @@ void TaskAttempt::on_process_ended(ProcessId id, const spawner::Ended& report) {
 void TaskAttempt::process_over(ProcessId id, AttemptEnd end) {
   const Running process = std::move(running_.at(id));
   running_.erase(id);
-  end_.usage.max_rss = std::max(end_.usage.max_rss, end.usage.max_rss);
-  end_.usage.user += end.usage.user;
-  end_.usage.system += end.usage.system;
+  add_usage(end.usage);
   end_.ended = std::max(end_.ended, end.ended);
   if (end.outcome == Outcome::done) {
     if (part_.task.ranks > 1) method_.method->rank_left(part_.id, process.rank);
@@ -262,6 +268,12 @@ void TaskAttempt::process_over(ProcessId id, AttemptEnd end) {
     end_badly(std::move(end), process.rank);
   }
   if (running_.empty()) all_processes_over();
+}
+
+void TaskAttempt::add_usage(const Usage& usage) {
+  end_.usage.max_rss = std::max(end_.usage.max_rss, usage.max_rss);
+  end_.usage.user += usage.user;
+  end_.usage.system += usage.system;
 }
 
 void TaskAttempt::broken(const LaunchTrouble& trouble) {

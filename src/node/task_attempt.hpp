@@ -52,6 +52,7 @@ class TaskAttempt final : public ProcessOwner, public std::enable_shared_from_th
   void wire();
   void run(std::vector<RankWiring> wiring);
   void process_over(ProcessId id, AttemptEnd end);
+  void add_usage(const Usage& usage);
   void broken(const LaunchTrouble& trouble);
   void end_badly(AttemptEnd end, std::optional<std::uint32_t> culprit);
   void tell_last_words();

@@ -81,6 +81,16 @@ class InSlurm(TestCase):
         self.check(run.finish(DEADLINE))
         self.assert_nothing_left()
 
+    def test_tasks_as_steps_of_srun(self):
+        srun = ["srun", f"--mpi={PLUGIN}", f"-N{NODES}", "--ntasks-per-node=1", "--cpus-per-task=2", "--cpu-bind=none"]
+        environment = self.slurm.environment(self.environment())
+        run = self.start(FLOW, "--launcher", "srun", ranks=NODES, launcher=self.slurm.on_head(srun), environment=environment)
+        self.check(run.finish(DEADLINE))
+        started = {e["task"]: e.get("launch", "") for e in run.events() if e["event"] == "attempt_started"}
+        for name in ("openmpi", "mpich[i=1]"):
+            self.assertTrue(started[name].startswith("srun: asked for by --launcher"), started)
+        self.assert_nothing_left()
+
     def test_sbatch_with_the_template(self):
         template = os.path.join(SOURCE, "launch", "sites", "slurm.sh")
         flow = self.workflow(FLOW)

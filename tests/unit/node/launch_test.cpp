@@ -19,7 +19,7 @@ class FakeMethod final : public LaunchMethod {
   FakeMethod(std::string_view name, std::vector<MpiKind> kinds) : name_(name), kinds_(std::move(kinds)) {}
   std::string_view name() const override { return name_; }
   bool fits(MpiKind kind) const override { return std::find(kinds_.begin(), kinds_.end(), kind) != kinds_.end(); }
-  void prepare(const StartTask&, LaunchEvents) override {}
+  void prepare(const StartTask&, MpiKind, LaunchEvents) override {}
 
  private:
   std::string_view name_;
