@@ -7,9 +7,9 @@ target_compile_options(trireme_options INTERFACE -Wall -Wextra -Wpedantic -Wshad
                        -Wno-restrict)  # g++ 12 sees overlaps in std::string that are not there
 if(TRIREME_WERROR)
   target_compile_options(trireme_options INTERFACE -Werror)
-  if(CMAKE_UNITY_BUILD)
-    target_compile_options(trireme_options INTERFACE -Wno-subobject-linkage)  # takes an included .cpp file for a header
-  endif()
+endif()
+if(CMAKE_UNITY_BUILD)
+  target_compile_options(trireme_options INTERFACE -Wno-subobject-linkage)  # takes an included .cpp file for a header
 endif()
 if(TRIREME_SANITIZE MATCHES thread)
   target_compile_options(trireme_options INTERFACE -Wno-tsan)  # Asio's fences are not instrumented
