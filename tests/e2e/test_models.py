@@ -83,7 +83,7 @@ class Models(harness.TestCase):
             self.skipTest(missing)
         run = self.run_on_both_ranks(f"command: [node, {folder}/client.mjs]")
         for i in range(2):
-            self.assertIn("both clients were answered", run.stdout_of(f"client%5Bi={i}%5D"))
+            self.assertIn("both clients were answered", run.stdout_of(f"client[i={i}]"))
 
 
 if __name__ == "__main__":
