@@ -2,12 +2,20 @@
 
 #include <utility>
 
-#include "proxy/http/server.hpp"
-
 namespace trireme::proxy::http {
 
-Exchange::Exchange(ServerConnection& connection, RequestHead head, Peer peer)
-    : connection_(&connection), head_(std::move(head)), peer_(peer) {}
+ExchangeObserver* ExchangeCarrier::observer_of(const Exchange& exchange) {
+  return exchange.observer_;
+}
+void ExchangeCarrier::note_head_sent(Exchange& exchange) {
+  exchange.head_sent_ = true;
+}
+void ExchangeCarrier::release(Exchange& exchange) {
+  exchange.connection_ = nullptr;
+}
+
+Exchange::Exchange(ExchangeCarrier& carrier, RequestHead head, Peer peer)
+    : connection_(&carrier), head_(std::move(head)), peer_(peer) {}
 
 Exchange::~Exchange() {
   abort();
@@ -18,7 +26,7 @@ std::string_view Exchange::body() {
 }
 
 bool Exchange::body_complete() const {
-  return live() && connection_->decoder_.done();
+  return live() && connection_->body_complete();
 }
 
 void Exchange::take(std::size_t bytes) {

@@ -26,6 +26,7 @@
 
 namespace trireme::proxy::http {
 
+class Exchange;
 class ServerConnection;
 
 /// What happens to an Exchange without its owner's doing.
@@ -42,9 +43,29 @@ class ExchangeObserver {
   ~ExchangeObserver() = default;
 };
 
+/// What carries an Exchange: the connection of an HTTP client, or one request on a native connection. The functions are those
+/// of the Exchange, which calls them while it is live.
+class ExchangeCarrier {
+ public:
+  virtual std::string_view body() = 0;
+  virtual bool body_complete() const = 0;
+  virtual void take(std::size_t bytes) = 0;
+  virtual void respond_head(ResponseHead head) = 0;
+  virtual std::size_t respond_body(std::string_view data) = 0;
+  virtual void respond_end() = 0;
+  virtual void abort() = 0;
+
+ protected:
+  ~ExchangeCarrier() = default;
+  static ExchangeObserver* observer_of(const Exchange& exchange);
+  static void note_head_sent(Exchange& exchange);
+  /// The Exchange is inert from now on.
+  static void release(Exchange& exchange);
+};
+
 class Exchange {
  public:
-  Exchange(ServerConnection& connection, RequestHead head, Peer peer);
+  Exchange(ExchangeCarrier& carrier, RequestHead head, Peer peer);
   ~Exchange();
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
@@ -79,9 +100,10 @@ class Exchange {
   void abort();
 
  private:
+  friend class ExchangeCarrier;
   friend class ServerConnection;
 
-  ServerConnection* connection_;  ///< nullptr: inert
+  ExchangeCarrier* connection_;  ///< nullptr: inert
   ExchangeObserver* observer_ = nullptr;
   RequestHead head_;
   Peer peer_;

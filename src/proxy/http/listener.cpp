@@ -157,6 +157,12 @@ void Listener::handle(std::unique_ptr<Exchange> exchange) {
   handler_(std::move(exchange));
 }
 
+bool Listener::take_native(Descriptor& socket, std::string_view received, Peer peer) {
+  if (!options_.native) return false;
+  options_.native(std::move(socket), received, peer);
+  return true;
+}
+
 void Listener::closed(ServerConnection& connection) {
   const std::size_t slot = connection.slot;
   loop().bury(std::move(connections_[slot]));

@@ -21,6 +21,8 @@ namespace trireme::proxy::http {
 struct ListenerOptions {
   /// Asked for each accepted connection; Peer::other is refused. Without it everybody is Peer::unknown and may come in.
   std::function<Peer(int descriptor)> identify;
+  /// Given the connections that begin with a zero byte, which the native protocol does; without it they are refused.
+  std::function<void(Descriptor socket, std::string_view received, Peer peer)> native;
   std::size_t max_connections;
   ServerLimits limits;
   ListenerOptions();  ///< the runtime's defaults
@@ -58,6 +60,7 @@ class Listener final : private Resident, private ConnectionOwner {
   void handle(std::unique_ptr<Exchange> exchange) override;
   const ServerLimits& limits() const override { return options_.limits; }
   bool stopping() const override { return !socket_; }
+  bool take_native(Descriptor& socket, std::string_view received, Peer peer) override;
   void closed(ServerConnection& connection) override;
 
   Descriptor socket_;

@@ -1,5 +1,7 @@
 #include "proxy/http/server.hpp"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <cassert>
 #include <string>
@@ -131,6 +133,8 @@ bool ServerConnection::step_head() {
     return false;
   }
   if (!in_.empty()) {
+    // No head of HTTP begins with a zero byte.
+    if (in_.view().front() == '\0' && hand_over()) return false;
     if (!head_begun_) {
       head_begun_ = true;
       set_deadline(owner_.limits().head_timeout);
@@ -159,6 +163,14 @@ bool ServerConnection::step_head() {
       return false;
   }
   return false;
+}
+
+/// The native protocol goes on with a descriptor of its own; this connection ends.
+bool ServerConnection::hand_over() {
+  Descriptor socket(::fcntl(stream_.descriptor(), F_DUPFD_CLOEXEC, 0));
+  if (!socket || !owner_.take_native(socket, in_.view(), peer_)) return false;
+  close();
+  return true;
 }
 
 void ServerConnection::begin_exchange() {

@@ -39,6 +39,8 @@ class ConnectionOwner {
   virtual const ServerLimits& limits() const = 0;
   /// No request shall follow on any connection.
   virtual bool stopping() const = 0;
+  /// The client speaks the native protocol: takes the socket and what has been read from it. False where nobody does.
+  virtual bool take_native(Descriptor& socket, std::string_view received, Peer peer) = 0;
   /// The connection is closed and is to be buried.
   virtual void closed(ServerConnection& connection) = 0;
 
@@ -46,7 +48,7 @@ class ConnectionOwner {
   ~ConnectionOwner() = default;
 };
 
-class ServerConnection final : public Resident {
+class ServerConnection final : public Resident, public ExchangeCarrier {
  public:
   ServerConnection(Loop& loop, Descriptor socket, Peer peer, ConnectionOwner& owner);
   ~ServerConnection() override;
@@ -61,7 +63,6 @@ class ServerConnection final : public Resident {
   std::size_t slot = 0;  ///< where the owner keeps it
 
  private:
-  friend class Exchange;
   enum class State { head, exchange, finishing, draining, lingering, closed };
 
   void on_ready(Ready ready) override;
@@ -74,6 +75,7 @@ class ServerConnection final : public Resident {
   bool step_finishing();
   bool step_draining();
   bool step_lingering();
+  bool hand_over();
   void begin_exchange();
   void next_request();
   void linger();
@@ -84,13 +86,14 @@ class ServerConnection final : public Resident {
   void await_client();
   Exchange* detach();
 
-  // For the Exchange.
-  std::string_view body();
-  void take(std::size_t bytes);
-  void respond_head(ResponseHead head);
-  std::size_t respond_body(std::string_view data);
-  void respond_end();
-  void abort();
+  // ExchangeCarrier
+  std::string_view body() override;
+  bool body_complete() const override { return decoder_.done(); }
+  void take(std::size_t bytes) override;
+  void respond_head(ResponseHead head) override;
+  std::size_t respond_body(std::string_view data) override;
+  void respond_end() override;
+  void abort() override;
 
   ConnectionOwner& owner_;
   Stream stream_;
