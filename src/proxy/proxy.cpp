@@ -14,6 +14,7 @@
 #include "proxy/http/listener.hpp"
 #include "proxy/http/loop.hpp"
 #include "proxy/metrics.hpp"
+#include "proxy/native/door.hpp"
 #include "proxy/remote/curl_loop.hpp"
 #include "proxy/request.hpp"
 #include "proxy/runtime_calls.hpp"
@@ -49,7 +50,10 @@ class Proxy::Impl final : private http::Resident,
                }),
         server_(loop.io(), transport, *this),
         runtime_(loop, transport),
-        front_(loop, run_, static_cast<FrontHost&>(*this)) {}
+        front_(loop, run_, static_cast<FrontHost&>(*this)),
+        native_(
+            loop, [this](std::unique_ptr<http::Exchange> exchange) { front_.handle(std::move(exchange)); },
+            [this](http::Peer peer, std::string_view token) { return deny_connection(peer, token, run_); }) {}
 
   Status listen(const ProxyOptions& options) {
     http::ListenerOptions limits;
@@ -62,6 +66,9 @@ class Proxy::Impl final : private http::Resident,
     if (!port) return port.error();
     listeners_.push_back(*std::move(port));
     if (options.socket.empty()) return {};
+    limits.native = [this](http::Descriptor socket, std::string_view received, http::Peer peer) {
+      native_.take(std::move(socket), received, peer);
+    };
     auto socket = http::Listener::on_path(loop(), options.socket, handler, limits);
     if (!socket) return socket.error();
     listeners_.push_back(*std::move(socket));
@@ -129,6 +136,7 @@ class Proxy::Impl final : private http::Resident,
   void close() {
     tick_.disarm();
     front_.close();
+    native_.close();
     requests_.clear();
     server_.clear();
     runtime_.clear();
@@ -299,6 +307,7 @@ class Proxy::Impl final : private http::Resident,
   RuntimeCalls runtime_;
   Metrics metrics_;
   FrontDoor front_;
+  native::Door native_;
   std::map<ServiceIndex, RetryBudget> retry_budgets_;
   std::vector<AdmissionMessage> to_self_;
   std::unordered_map<Request*, std::unique_ptr<Request>> requests_;

@@ -5,6 +5,7 @@
 
 #include "core/defaults.hpp"
 #include "proxy/http/client.hpp"
+#include "proxy/native/upstream.hpp"
 #include "proxy/remote/remote_upstream.hpp"
 
 namespace trireme::proxy {
@@ -14,8 +15,7 @@ namespace {
 /// A replica on this node, with the key that it asks for.
 class ReplicaUpstream final : public Upstream {
  public:
-  ReplicaUpstream(http::Loop& loop, const ReplicaEndpoint& endpoint, const std::string& name,
-                  std::size_t concurrency)
+  ReplicaUpstream(http::Loop& loop, const ReplicaEndpoint& endpoint, const std::string& name, std::size_t concurrency)
       : server_(loop, {.port = endpoint.port, .path = endpoint.socket}, options(name, concurrency)),
         authorization_(endpoint.key.empty() ? "" : "Bearer " + endpoint.key) {}
 
@@ -59,8 +59,14 @@ void Upstreams::apply(const EndpointTable& table, const Service& service) {
       Way& way = ways_[site.id];
       if (way.upstream && way.local == *local) continue;
       way.local = *local;
-      way.upstream = std::make_unique<ReplicaUpstream>(loop_, *local, table.name(site.id),
-                                                       service.endpoint.concurrency);
+      if (service.endpoint.api == ServiceApi::native) {
+        way.upstream = std::make_unique<native::NativeUpstream>(
+            loop_, http::LocalAddress{.port = local->port, .path = local->socket}, local->key,
+            "replica " + table.name(site.id));
+        continue;
+      }
+      way.upstream =
+          std::make_unique<ReplicaUpstream>(loop_, *local, table.name(site.id), service.endpoint.concurrency);
     }
   }
 }

@@ -118,6 +118,13 @@ std::optional<Denial> deny(const http::RequestHead& head, http::Peer peer, bool 
                 "whose request this is cannot be told, so it needs a token: Authorization: Bearer $OPENAI_API_KEY"};
 }
 
+std::string_view deny_connection(http::Peer peer, std::string_view token, const RunInfo& run) {
+  if (peer == http::Peer::ours) return {};
+  if (peer == http::Peer::other) return "this run belongs to another user";
+  if (http::equal_secret(token, run.inference_token) || http::equal_secret(token, run.control_token)) return {};
+  return "whose connection this is cannot be told, so its hello needs a token: $OPENAI_API_KEY or $TRIREME_TOKEN";
+}
+
 Result<Wishes> wishes_of(const http::Headers& headers) {
   Wishes wishes;
   if (const auto value = http::find(headers, "X-Trireme-Priority")) {

@@ -58,6 +58,9 @@ struct Denial {
 /// is under /runtime needs the control token, a Host that is this node's loopback and no Origin but that.
 std::optional<Denial> deny(const http::RequestHead& head, http::Peer peer, bool control, const RunInfo& run);
 
+/// The same for a connection of the native protocol, by the token of its hello: words, or nothing if it may.
+std::string_view deny_connection(http::Peer peer, std::string_view token, const RunInfo& run);
+
 /// What the client asks of us in headers.
 struct Wishes {
   Priority priority = Priority::normal;

@@ -1,0 +1,428 @@
+#include "proxy/native/door.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <unordered_map>
+#include <utility>
+
+#include "core/defaults.hpp"
+#include "proxy/native/frame.hpp"
+
+namespace trireme::proxy::native {
+
+namespace {
+
+// Reads of one connection before the others get their turn.
+constexpr int reads_per_turn = 8;
+
+}  // namespace
+
+/// One request of a connection.
+class Carried final : public http::ExchangeCarrier {
+ public:
+  Carried(ClientConnection& connection, std::uint64_t id, http::Body body, bool head_only)
+      : connection_(connection), id_(id), declared_(body), head_only_(head_only) {}
+
+  std::unique_ptr<http::Exchange> make_exchange(http::RequestHead head, http::Peer peer) {
+    auto exchange = std::make_unique<http::Exchange>(*this, std::move(head), peer);
+    exchange_ = exchange.get();
+    return exchange;
+  }
+
+  // From the client. False: it has broken the rules.
+  bool receive(std::string_view bytes, bool end);
+  void grant(std::uint64_t bytes) { credit_ += bytes; }
+  void tell_body() {
+    if (auto* observer = this->observer()) observer->on_body();
+  }
+  /// Sends what waits, as far as the client takes it.
+  void flush();
+  void gone();
+
+  bool over() const { return exchange_ == nullptr && out_.empty() && !end_due_; }
+
+ private:
+  std::string_view body() override { return std::string_view(in_).substr(taken_); }
+  bool body_complete() const override { return complete_; }
+  void take(std::size_t bytes) override;
+  void respond_head(http::ResponseHead head) override;
+  std::size_t respond_body(std::string_view data) override;
+  void respond_end() override;
+  void abort() override;
+
+  http::ExchangeObserver* observer() const { return exchange_ == nullptr ? nullptr : observer_of(*exchange_); }
+  std::size_t send(std::string_view data);
+  void let_go();
+
+  ClientConnection& connection_;
+  const std::uint64_t id_;
+  const http::Body declared_;
+  const bool head_only_;  ///< of HEAD: the answer has no body
+  http::Exchange* exchange_ = nullptr;
+  std::string in_;  ///< of the body, what is here
+  std::size_t taken_ = 0;
+  std::uint64_t received_ = 0;
+  std::size_t untold_ = 0;  ///< taken, and the client has not been told that it may send as much again
+  bool complete_ = false;
+  std::string head_;  ///< of the answer, until its first bytes or its end
+  http::ResponseHead answer_;
+  bool head_due_ = false;
+  std::string out_;  ///< of the answer, what the client's window has no room for
+  std::uint64_t credit_ = defaults::stream_window;
+  bool end_due_ = false;
+};
+
+class ClientConnection final : public http::Resident {
+ public:
+  ClientConnection(http::Loop& loop, http::Descriptor socket, std::string_view received, http::Peer peer, Door& door)
+      : Resident(loop), door_(door), stream_(std::move(socket)), peer_(peer) {
+    const auto [room, size] = in_.room(max_frame);
+    const std::size_t held = std::min(size, received.size());
+    std::memcpy(room, received.data(), held);
+    in_.commit(held);
+  }
+  ~ClientConnection() override = default;
+
+  bool start() {
+    if (!watch(stream_.descriptor())) return false;
+    set_deadline(defaults::http_head_timeout);
+    at_tail();
+    return true;
+  }
+  void close();
+
+  std::string& out() {
+    at_tail();
+    return stream_.pending();
+  }
+  bool has_room() const { return !closed_ && stream_.unsent() < max_unsent; }
+  /// Requests that have ended are forgotten at the end of the turn.
+  void note_over(std::uint64_t id) {
+    ended_.push_back(id);
+    if (!closed_) at_tail();
+  }
+  bool closed() const { return closed_; }
+
+ private:
+  void on_ready(http::Ready ready) override {
+    stream_.note(ready);
+    serve();
+  }
+  void on_tail() override { serve(); }
+  void on_deadline() override { fail(408, "no hello came"); }
+
+  void serve();
+  bool step();
+  bool receive(const Frame& frame);
+  bool greet(const Frame& frame);
+  void begin(const Frame& frame, Request request);
+  void forget_ended();
+  void fail(std::uint16_t status, std::string_view words);
+
+  Door& door_;
+  http::Stream stream_;
+  const http::Peer peer_;
+  http::InputBuffer in_;
+  bool prefaced_ = false;
+  bool greeted_ = false;
+  bool closed_ = false;
+  bool serving_ = false;
+  std::uint64_t last_ = 0;
+  std::unordered_map<std::uint64_t, std::unique_ptr<Carried>> requests_;
+  std::vector<std::uint64_t> ended_;
+  std::vector<std::uint64_t> flushing_;
+};
+
+// ---- A request ----------------------------------------------------------------------------------
+
+bool Carried::receive(std::string_view bytes, bool end) {
+  if (complete_) return false;
+  received_ += bytes.size();
+  const bool known = declared_.kind == http::Body::Kind::length;
+  if (known && (received_ > declared_.length || (end && received_ != declared_.length))) return false;
+  if (in_.size() - taken_ + untold_ + bytes.size() > defaults::stream_window) return false;
+  if (taken_ > 0) {
+    in_.erase(0, taken_);
+    taken_ = 0;
+  }
+  if (exchange_ != nullptr) in_.append(bytes);
+  complete_ = end;
+  return true;
+}
+
+void Carried::take(std::size_t bytes) {
+  taken_ += bytes;
+  untold_ += bytes;
+  if (taken_ == in_.size()) {
+    in_.clear();
+    taken_ = 0;
+  }
+  if (complete_ || untold_ < defaults::stream_window / 2) return;
+  append_window(connection_.out(), id_, untold_);
+  untold_ = 0;
+}
+
+void Carried::respond_head(http::ResponseHead head) {
+  note_head_sent(*exchange_);
+  if (head_only_ || head.status == 204 || head.status == 304) head.body = {};
+  answer_ = std::move(head);
+  head_due_ = true;
+  connection_.note_over(id_);  // goes out at the tail, unless bytes come before
+}
+
+std::size_t Carried::send(std::string_view data) {
+  const std::size_t sent = connection_.has_room() ? std::min<std::uint64_t>(data.size(), credit_) : 0;
+  if (sent == 0) return 0;
+  credit_ -= sent;
+  append_data(connection_.out(), id_, data.substr(0, sent), false);
+  return sent;
+}
+
+std::size_t Carried::respond_body(std::string_view data) {
+  if (head_only_) return data.size();
+  std::size_t sent = 0;
+  if (!head_due_ && out_.empty()) sent = send(data);
+  out_.append(data.substr(sent));
+  return sent;
+}
+
+void Carried::flush() {
+  if (std::exchange(head_due_, false)) {
+    // Where the answer is complete and short, all of it is one frame.
+    const bool whole = end_due_ && out_.size() <= credit_ && out_.size() <= max_payload / 2;
+    if (!append_response(connection_.out(), id_, answer_, whole ? std::string_view(out_) : std::string_view(), whole)) {
+      append_failure(connection_.out(), id_, 502, "the head of the answer is too long");
+      out_.clear();
+      end_due_ = false;
+      return;
+    }
+    if (whole) {
+      out_.clear();
+      end_due_ = false;
+      return;
+    }
+  }
+  if (!out_.empty()) {
+    const std::size_t sent = send(out_);
+    out_.erase(0, sent);
+    if (sent > 0) {
+      if (auto* observer = this->observer()) observer->on_written(sent);
+    }
+  }
+  if (out_.empty() && std::exchange(end_due_, false)) append_data(connection_.out(), id_, {}, true);
+}
+
+void Carried::respond_end() {
+  let_go();
+  end_due_ = true;
+  connection_.note_over(id_);
+}
+
+void Carried::abort() {
+  let_go();
+  out_.clear();
+  head_due_ = end_due_ = false;
+  append_failure(connection_.out(), id_, 502, "the answer broke off");
+  connection_.note_over(id_);
+}
+
+void Carried::let_go() {
+  release(*exchange_);
+  exchange_ = nullptr;
+}
+
+void Carried::gone() {
+  out_.clear();
+  head_due_ = end_due_ = false;
+  if (exchange_ == nullptr) return;
+  auto* const observer = this->observer();
+  let_go();
+  if (observer != nullptr) observer->on_gone();
+}
+
+// ---- The connection -----------------------------------------------------------------------------
+
+void ClientConnection::serve() {
+  if (closed_ || serving_) return;
+  serving_ = true;
+  for (int i = 0;; ++i) {
+    if (stream_.unsent() > 0) stream_.write();
+    forget_ended();
+    if (closed_) break;
+    if (stream_.unsent() > 0) stream_.write();
+    if (stream_.error() != 0) {
+      serving_ = false;
+      return close();
+    }
+    if (!step()) break;
+    if (i == reads_per_turn) {
+      at_tail();
+      break;
+    }
+  }
+  serving_ = false;
+  if (!closed_ && !ended_.empty() && has_room()) at_tail();
+}
+
+/// Takes what is here and reads once. False when there is nothing to do before the next edge, or it has ended.
+bool ClientConnection::step() {
+  if (closed_) return false;
+  if (!prefaced_ && in_.size() >= preface.size()) {
+    if (!in_.view().starts_with(preface)) return fail(400, "this is no beginning of the native protocol"), false;
+    in_.consume(preface.size());
+    prefaced_ = true;
+  }
+  bool moved = false;
+  while (prefaced_ && has_room()) {
+    Frame frame;
+    std::size_t consumed = 0;
+    const Parsed parsed = parse(in_.view(), frame, consumed);
+    if (parsed == Parsed::more) break;
+    const bool good = parsed == Parsed::done && receive(frame);
+    if (closed_) return false;
+    if (!good) return fail(400, "a frame that has no place here"), false;
+    in_.consume(consumed);
+    moved = true;
+  }
+  if (!has_room()) return moved;
+  switch (stream_.read(in_, max_frame)) {
+    case http::Stream::Io::progress:
+      return true;
+    case http::Stream::Io::eof:
+    case http::Stream::Io::failed:
+      close();
+      return false;
+    default:
+      return moved;
+  }
+}
+
+bool ClientConnection::greet(const Frame& frame) {
+  const auto hello = read_hello(frame.payload);
+  if (frame.type != Type::hello || !hello) return false;
+  if (hello->version < version) return fail(426, "this proxy speaks version 1 of the native protocol"), true;
+  if (const std::string_view denial = door_.check_(peer_, hello->token); !denial.empty()) {
+    return fail(401, denial), true;
+  }
+  greeted_ = true;
+  clear_deadline();
+  append_welcome(out(), {.version = version,
+                         .window = static_cast<std::uint32_t>(defaults::stream_window),
+                         .requests = static_cast<std::uint32_t>(max_requests)});
+  return true;
+}
+
+/// False: the client has broken the rules.
+bool ClientConnection::receive(const Frame& frame) {
+  if (!greeted_) return greet(frame);
+  if (frame.type == Type::request) {
+    if (frame.id <= last_ || requests_.size() >= max_requests) return false;
+    auto request = read_request(frame.payload);
+    if (!request) return false;
+    begin(frame, *std::move(request));
+    return true;
+  }
+  // Of a request that is over, frames may still be under way.
+  if (frame.id == 0 || frame.id > last_) return false;
+  const auto found = requests_.find(frame.id);
+  Carried* const carried = found == requests_.end() ? nullptr : found->second.get();
+  switch (frame.type) {
+    case Type::data:
+      if (carried == nullptr) return true;
+      if (!carried->receive(frame.payload, frame.end)) return false;
+      carried->tell_body();
+      return true;
+    case Type::window: {
+      const auto bytes = read_window(frame.payload);
+      if (!bytes) return false;
+      if (carried == nullptr) return true;
+      carried->grant(*bytes);
+      note_over(frame.id);
+      return true;
+    }
+    case Type::cancel:
+      if (carried == nullptr) return true;
+      carried->gone();
+      note_over(frame.id);
+      return true;
+    default:
+      return false;
+  }
+}
+
+void ClientConnection::begin(const Frame& frame, Request request) {
+  last_ = frame.id;
+  auto owned = std::make_unique<Carried>(*this, frame.id, request.head.body, request.head.method == "HEAD");
+  Carried& carried = *owned;
+  if (!carried.receive({}, false)) return;
+  auto exchange = carried.make_exchange(std::move(request.head), http::Peer::ours);
+  const bool good = carried.receive(request.body, frame.end);
+  requests_.emplace(frame.id, std::move(owned));
+  if (!good) {
+    exchange->respond(400, "text/plain; charset=utf-8", "the body is not as long as it says\n");
+    return;
+  }
+  door_.handler_(std::move(exchange));
+}
+
+/// Sends what requests have to send, and forgets those that are over.
+void ClientConnection::forget_ended() {
+  flushing_.swap(ended_);
+  for (const std::uint64_t id : flushing_) {
+    const auto found = requests_.find(id);
+    if (found == requests_.end()) continue;
+    Carried& carried = *found->second;
+    carried.flush();
+    if (closed_) break;
+    if (carried.over()) {
+      requests_.erase(id);
+    } else if (!has_room()) {
+      ended_.push_back(id);
+    }
+  }
+  flushing_.clear();
+}
+
+void ClientConnection::fail(std::uint16_t status, std::string_view words) {
+  append_failure(stream_.pending(), 0, status, words);
+  stream_.write();
+  close();
+}
+
+void ClientConnection::close() {
+  if (closed_) return;
+  closed_ = true;
+  clear_deadline();
+  unwatch(stream_.descriptor());
+  stream_.close();
+  for (auto& [id, carried] : requests_) carried->gone();
+  door_.closed(*this);
+}
+
+// ---- The door -----------------------------------------------------------------------------------
+
+Door::Door(http::Loop& loop, http::Handler handler, Check check)
+    : loop_(loop), handler_(std::move(handler)), check_(std::move(check)) {}
+Door::~Door() {
+  close();
+}
+
+void Door::take(http::Descriptor socket, std::string_view received, http::Peer peer) {
+  if (connections_.size() >= defaults::http_connections) return;
+  auto connection = std::make_unique<ClientConnection>(loop_, std::move(socket), received, peer, *this);
+  if (connection->start()) connections_.push_back(std::move(connection));
+}
+
+void Door::close() {
+  while (!connections_.empty()) connections_.back()->close();
+}
+
+void Door::closed(ClientConnection& connection) {
+  const auto found = std::find_if(connections_.begin(), connections_.end(),
+                                  [&](const auto& other) { return other.get() == &connection; });
+  if (found == connections_.end()) return;
+  loop_.bury(std::move(*found));
+  connections_.erase(found);
+}
+
+}  // namespace trireme::proxy::native

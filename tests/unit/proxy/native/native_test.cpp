@@ -1,0 +1,383 @@
+// Real proxies and sockets; the client and the replica are written here in frames, so each can break the rules.
+#include <doctest/doctest.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <future>
+#include <map>
+#include <string>
+
+#include "../client.hpp"
+#include "../cluster.hpp"
+#include "../support.hpp"
+#include "proxy/native/frame.hpp"
+
+using namespace trireme;
+using namespace trireme::proxy;
+using namespace trireme::proxy::test;
+namespace native = trireme::proxy::native;
+using native::Type;
+
+namespace {
+
+sockaddr_un address_of(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  return address;
+}
+
+struct Got {
+  Type type = Type::data;
+  bool end = false;
+  std::uint64_t id = 0;
+  std::string payload;
+};
+
+/// One end of a connection, blocking; reads fail the test after 20 s.
+class End {
+ public:
+  explicit End(int descriptor) : descriptor_(descriptor) {}
+  ~End() { close(); }
+  End(const End&) = delete;
+  End& operator=(const End&) = delete;
+
+  void close() {
+    if (descriptor_ >= 0) ::close(std::exchange(descriptor_, -1));
+  }
+  void write(const std::string& bytes) {
+    std::size_t at = 0;
+    while (at < bytes.size()) {
+      const ssize_t n = ::send(descriptor_, bytes.data() + at, bytes.size() - at, MSG_NOSIGNAL);
+      if (n <= 0) return;
+      at += static_cast<std::size_t>(n);
+    }
+  }
+  void expect_preface() {
+    while (held_.size() < native::preface.size()) REQUIRE(more());
+    REQUIRE(held_.starts_with(native::preface));
+    held_.erase(0, native::preface.size());
+  }
+  /// The next frame; none at the end of the connection.
+  std::optional<Got> next() {
+    for (;;) {
+      native::Frame frame;
+      std::size_t consumed = 0;
+      const auto parsed = native::parse(held_, frame, consumed);
+      REQUIRE(parsed != native::Parsed::bad);
+      if (parsed == native::Parsed::done) {
+        Got got{frame.type, frame.end, frame.id, std::string(frame.payload)};
+        held_.erase(0, consumed);
+        return got;
+      }
+      if (!more()) return std::nullopt;
+    }
+  }
+  Got expect(Type type) {
+    const auto got = next();
+    REQUIRE(got);
+    REQUIRE(got->type == type);
+    return *got;
+  }
+
+ private:
+  bool more() {
+    pollfd wait{descriptor_, POLLIN, 0};
+    REQUIRE(::poll(&wait, 1, 20'000) == 1);
+    char bytes[65536];
+    const ssize_t n = ::recv(descriptor_, bytes, sizeof bytes, 0);
+    if (n <= 0) return false;
+    held_.append(bytes, static_cast<std::size_t>(n));
+    return true;
+  }
+  int descriptor_;
+  std::string held_;
+};
+
+std::string request(std::uint64_t id, const std::string& target, const std::string& body,
+                    const http::Headers& headers = {}) {
+  http::RequestHead head;
+  head.method = "POST";
+  head.target = target;
+  head.headers = headers;
+  head.body = {http::Body::Kind::length, body.size()};
+  std::string out;
+  native::append_request(out, id, head, body, true);
+  return out;
+}
+
+std::string answer(std::uint64_t id, const std::string& body) {
+  http::ResponseHead head;
+  head.body = {http::Body::Kind::length, body.size()};
+  std::string out;
+  native::append_response(out, id, head, body, true);
+  return out;
+}
+
+/// Two ranks, with a replica of `llama` on one of them: a listening socket that the test answers at.
+struct Stage {
+  explicit Stage(Rank replica_on, http::Peer peer = http::Peer::ours, std::uint32_t concurrency = 16)
+      : folder(make_folder()), cluster(2, options(folder, peer)) {
+    listener = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    const auto address = address_of(folder + "/replica");
+    REQUIRE(::bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+    REQUIRE(::listen(listener, 8) == 0);
+    ServiceEndpoint service = service_on({}, concurrency);
+    service.api = ServiceApi::native;
+    service.replicas = {replica_at(0, replica_on, 0)};
+    service.replicas[0].socket = folder + "/replica";
+    cluster.publish({service});
+  }
+  ~Stage() {
+    ::close(listener);
+    std::filesystem::remove_all(folder);
+  }
+  static std::string make_folder() {
+    char name[] = "/tmp/trireme-test-XXXXXX";
+    REQUIRE(::mkdtemp(name) != nullptr);
+    return name;
+  }
+  static ProxyOptions options(const std::string& folder, http::Peer peer) {
+    ProxyOptions options;
+    options.socket = folder + "/proxy";
+    options.identify = [peer](int) { return peer; };
+    return options;
+  }
+  int dial() const {
+    const int descriptor = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    const auto address = address_of(folder + "/proxy");
+    REQUIRE(::connect(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+    return descriptor;
+  }
+  /// What a client says first, with the frames after it.
+  static std::string hello(const std::string& more = {}, const std::string& token = {}) {
+    std::string out(native::preface);
+    native::append_hello(out, {.version = native::version, .token = token});
+    return out + more;
+  }
+  /// The proxy's connection to the replica, greeted.
+  int accept() const {
+    pollfd wait{listener, POLLIN, 0};
+    REQUIRE(::poll(&wait, 1, 20'000) == 1);
+    return ::accept(listener, nullptr, nullptr);
+  }
+  static void greet(End& proxy) {
+    proxy.expect_preface();
+    proxy.expect(Type::hello);
+    std::string out;
+    native::append_welcome(out, {.version = native::version, .window = 256 << 10, .requests = 1024});
+    proxy.write(out);
+  }
+
+  const std::string folder;
+  Cluster cluster;
+  int listener = -1;
+};
+
+}  // namespace
+
+TEST_CASE("native: pipelined requests reach a replica on this rank or another and are answered in its order") {
+  for (const Rank where : {0, 1}) {
+    CAPTURE(where);
+    Stage stage(where);
+    End client(stage.dial());
+    client.write(Stage::hello(request(1, "/services/llama/a?b", "first") + request(2, "/services/llama/", "second")));
+    client.expect(Type::welcome);
+    End replica(stage.accept());
+    Stage::greet(replica);
+    std::map<std::string, std::uint64_t> ids;
+    for (int i = 0; i < 2; ++i) {
+      const Got got = replica.expect(Type::request);
+      CHECK(got.end);
+      const auto read = native::read_request(got.payload);
+      REQUIRE(read);
+      if (read->body == "first") CHECK(read->head.target == "/a?b");
+      ids[std::string(read->body)] = got.id;
+    }
+    REQUIRE(ids.size() == 2);
+    replica.write(answer(ids["second"], "two"));
+    const Got second = client.expect(Type::response);
+    CHECK(second.id == 2);
+    CHECK(second.end);
+    CHECK(native::read_response(second.payload)->body == "two");
+    replica.write(answer(ids["first"], "one"));
+    const Got first = client.expect(Type::response);
+    CHECK(first.id == 1);
+    CHECK(native::read_response(first.payload)->body == "one");
+  }
+}
+
+TEST_CASE("native: an HTTP client is answered by a native replica") {
+  Stage stage(1);
+  auto asked = std::async(std::launch::async, [url = stage.cluster.url(0, "/services/llama/x")] {
+    return ask(url, {.method = "POST", .body = "question"});
+  });
+  End replica(stage.accept());
+  Stage::greet(replica);
+  const Got got = replica.expect(Type::request);
+  const auto read = native::read_request(got.payload);
+  REQUIRE(read);
+  CHECK(read->head.target == "/x");
+  CHECK(read->body == "question");
+  replica.write(answer(got.id, "reply"));
+  const Answer said = asked.get();
+  CHECK(said.status == 200);
+  CHECK(said.body == "reply");
+}
+
+TEST_CASE("native: what is wrong has the statuses of HTTP, and ends nothing but its request") {
+  Stage stage(0);
+  End client(stage.dial());
+  client.write(Stage::hello(
+      request(1, "/services/nobody/", "") + request(2, "/services/llama/", "", {{"X-Trireme-Priority", "urgent"}}) +
+      request(3, "/runtime/tasks", "") + request(4, "/services/llama/", "", {{"X-Trireme-Deadline", "0.05"}})));
+  client.expect(Type::welcome);
+  for (int i = 0; i < 4; ++i) {
+    const Got got = client.expect(Type::response);
+    CHECK(native::read_response(got.payload)->head.status ==
+          std::map<std::uint64_t, int>{{1, 404}, {2, 400}, {3, 403}, {4, 504}}[got.id]);
+  }
+}
+
+TEST_CASE("native: a cancelled request, and one whose client goes away, is cancelled at the replica") {
+  for (const bool leaves : {false, true}) {
+    CAPTURE(leaves);
+    Stage stage(1);
+    End client(stage.dial());
+    client.write(Stage::hello(request(1, "/services/llama/", "x")));
+    client.expect(Type::welcome);
+    End replica(stage.accept());
+    Stage::greet(replica);
+    const Got got = replica.expect(Type::request);
+    if (leaves) {
+      client.close();
+    } else {
+      std::string out;
+      native::append(out, {.type = Type::cancel, .end = true, .id = 1, .payload = {}});
+      client.write(out);
+    }
+    CHECK(replica.expect(Type::cancel).id == got.id);
+  }
+}
+
+TEST_CASE("native: a replica that dies fails what it had, with 502") {
+  Stage stage(0);
+  End client(stage.dial());
+  client.write(Stage::hello(request(1, "/services/llama/", "x")));
+  client.expect(Type::welcome);
+  {
+    End replica(stage.accept());
+    Stage::greet(replica);
+    replica.expect(Type::request);
+  }
+  const Got got = client.expect(Type::response);
+  CHECK(native::read_response(got.payload)->head.status == 502);
+}
+
+TEST_CASE("native: a replica that breaks the rules fails its requests, not the proxy") {
+  Stage stage(0);
+  End client(stage.dial());
+  client.write(Stage::hello(request(1, "/services/llama/", "x")));
+  client.expect(Type::welcome);
+  End replica(stage.accept());
+  replica.write(std::string(64, '\xff'));
+  const Got got = client.expect(Type::response);
+  CHECK(native::read_response(got.payload)->head.status == 502);
+}
+
+TEST_CASE("native: whoever breaks the rules is told and cut off") {
+  std::string twice = request(5, "/services/nobody/", "") + request(5, "/services/nobody/", "");
+  std::string early;
+  native::append_window(early, 9, 1);
+  std::string welcome;
+  native::append_welcome(welcome, {});
+  for (const std::string& bad : {twice, early, welcome, std::string(16, '\xff')}) {
+    Stage stage(0);
+    End client(stage.dial());
+    client.write(Stage::hello(bad));
+    client.expect(Type::welcome);
+    std::optional<Got> got = client.next();
+    while (got && got->type == Type::response) got = client.next();
+    REQUIRE(got);
+    CHECK(got->type == Type::failure);
+    CHECK(got->id == 0);
+    CHECK_FALSE(client.next());
+  }
+}
+
+TEST_CASE("native: who cannot be told needs a token, and another user is refused") {
+  Stage stage(0, http::Peer::unknown);
+  {
+    End client(stage.dial());
+    client.write(Stage::hello({}, "wrong"));
+    const Got got = client.expect(Type::failure);
+    CHECK(native::read_failure(got.payload)->status == 401);
+    CHECK_FALSE(client.next());
+  }
+  End client(stage.dial());
+  client.write(Stage::hello({}, stage.cluster.run.inference_token));
+  client.expect(Type::welcome);
+}
+
+TEST_CASE("native: a large body passes in both directions, no further than its windows allow") {
+  Stage stage(1);
+  constexpr std::size_t size = 3u << 20;
+  End client(stage.dial());
+  http::RequestHead head;
+  head.method = "POST";
+  head.target = "/services/llama/";
+  head.body = {http::Body::Kind::length, size};
+  std::string out;
+  native::append_request(out, 1, head, {}, false);
+  client.write(Stage::hello(out));
+  client.expect(Type::welcome);
+  End replica(stage.accept());
+  Stage::greet(replica);
+  std::uint64_t id = 0;
+  std::size_t credit = 256 << 10;
+  std::size_t sent = 0;
+  std::size_t arrived = 0;
+  std::size_t granted = 256 << 10;
+  auto reader = std::async(std::launch::async, [&] {
+    for (bool end = false; !end;) {
+      const auto got = replica.next();
+      REQUIRE(got);
+      id = got->id;
+      end = got->end;
+      if (got->type != Type::data) continue;
+      arrived += got->payload.size();
+      CHECK(arrived <= granted);
+      std::string window;
+      native::append_window(window, id, got->payload.size());
+      granted += got->payload.size();
+      replica.write(window);
+    }
+  });
+  while (sent < size) {
+    const std::size_t part = std::min({credit, size - sent, std::size_t{64} << 10});
+    if (part == 0) {
+      credit += *native::read_window(client.expect(Type::window).payload);
+      continue;
+    }
+    credit -= part;
+    sent += part;
+    std::string data;
+    native::append_data(data, 1, std::string(part, 'x'), sent == size);
+    client.write(data);
+  }
+  reader.get();
+  CHECK(arrived == size);
+  replica.write(answer(id, "thanks"));
+  for (;;) {
+    const auto got = client.next();
+    REQUIRE(got);
+    if (got->type == Type::window) continue;
+    CHECK(got->type == Type::response);
+    break;
+  }
+}
