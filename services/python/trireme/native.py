@@ -1,0 +1,529 @@
+"""Both ends of Trireme's native protocol, for those who count microseconds.
+
+A client, in a task:
+
+    from trireme.native import Client
+
+    with Client() as client:
+        print(client.request("noop", b"hello").body)
+        answers = [client.submit("noop", bytes([i])) for i in range(100)]      # all under way at once
+        print([answer.result().body for answer in answers])
+
+A service (`api: native`, `command: [python3, service.py, "{socket}"]`):
+
+    from trireme.native import Service
+
+    class Double(Service):
+        def handle(self, request):
+            return request.body * 2
+
+    Double().serve(sys.argv[1])
+
+With `max_batch` above 1 a service defines handle_batch(requests) instead, which returns as many answers. The module needs
+nothing but Python 3.9. How frames look is in docs/spec/native.md.
+"""
+
+from __future__ import annotations
+
+import collections
+import os
+import select
+import socket
+import struct
+import threading
+import time
+from typing import Any, Dict, Iterable, List, Optional, Union
+
+from ._connection import TriremeError
+
+__all__ = ["Client", "Pending", "Request", "Response", "Service"]
+
+_PREFACE = b"\0TRIREME"
+_VERSION = 1
+_HEADER = struct.Struct("<IBBHQ")
+_MAX_PAYLOAD = 256 << 10
+_WINDOW = 256 << 10
+_UNKNOWN = (1 << 64) - 1
+_MAX_BODY = 1 << 30
+_HELLO, _WELCOME, _REQUEST, _RESPONSE, _DATA, _WINDOW_FRAME, _CANCEL, _FAILURE = range(1, 9)
+
+
+def _frame(kind: int, end: bool, number: int, payload: bytes = b"") -> bytes:
+    return _HEADER.pack(len(payload), kind, end, 0, number) + payload
+
+
+def _headers(headers: Optional[Dict[str, str]]) -> bytes:
+    if not headers:
+        return b"\0\0"
+    parts = [struct.pack("<H", len(headers))]
+    for name, value in headers.items():
+        raw_name, raw_value = name.encode("latin-1"), value.encode("latin-1")
+        parts.append(struct.pack("<B", len(raw_name)) + raw_name + struct.pack("<H", len(raw_value)) + raw_value)
+    return b"".join(parts)
+
+
+def _read_headers(payload: memoryview, at: int) -> tuple:
+    (count,) = struct.unpack_from("<H", payload, at)
+    at += 2
+    headers = {}
+    for _ in range(count):
+        size = payload[at]
+        name = bytes(payload[at + 1:at + 1 + size]).decode("latin-1").lower()
+        at += 1 + size
+        (size,) = struct.unpack_from("<H", payload, at)
+        headers[name] = bytes(payload[at + 2:at + 2 + size]).decode("latin-1")
+        at += 2 + size
+    if at > len(payload):
+        raise TriremeError("a head of the native protocol is cut short")
+    return headers, at
+
+
+class Response:
+    """An answer: `status` as HTTP's, `headers` with names in lower case, `body`."""
+
+    __slots__ = ("status", "headers", "body")
+
+    def __init__(self, body: Union[bytes, bytearray] = b"", status: int = 200, headers: Optional[Dict[str, str]] = None):
+        self.status = status
+        self.headers = headers or {}
+        self.body = body
+
+
+class Request:
+    """A request as a service sees it. `cancelled` becomes true when nobody wants its answer any more."""
+
+    __slots__ = ("number", "method", "target", "headers", "body", "cancelled", "_connection")
+
+    def __init__(self, number: int, method: str, target: str, headers: Dict[str, str], body: bytearray):
+        self.number = number
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.body = body
+        self.cancelled = False
+
+
+class _Frames:
+    """Cuts received bytes into frames."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    def feed(self, data: bytes) -> Iterable[tuple]:
+        self._held += data
+        at, size = 0, len(self._held)
+        held = bytes(self._held) if size < 4096 else memoryview(self._held)
+        found = []
+        while size - at >= _HEADER.size:
+            length, kind, flags, _, number = _HEADER.unpack_from(held, at)
+            if length > _MAX_PAYLOAD or not 1 <= kind <= 8:
+                raise TriremeError("what came is not the native protocol")
+            if size - at - _HEADER.size < length:
+                break
+            start = at + _HEADER.size
+            found.append((kind, flags & 1, number, bytes(held[start:start + length])))
+            at = start + length
+        if isinstance(held, memoryview):
+            held.release()
+        del self._held[:at]
+        return found
+
+
+class Pending:
+    """A request under way. result() waits for its answer; cancel() gives it up."""
+
+    def __init__(self, client: "Client", number: int):
+        self._client = client
+        self._number = number
+        self._response: Optional[Response] = None
+        self._error: Optional[TriremeError] = None
+        self._done = False
+        self._credit = 0
+        self._untold = 0
+
+    def done(self) -> bool:
+        return self._done
+
+    def result(self, timeout: Optional[float] = None) -> Response:
+        """The answer, whatever its status; TriremeError where it broke off, TimeoutError where it did not come in time."""
+        self._client._until(lambda: self._done, timeout)
+        if self._error is not None:
+            raise self._error
+        assert self._response is not None
+        return self._response
+
+    def cancel(self) -> None:
+        self._client._cancel(self)
+
+
+class Client:
+    """A connection to this node's proxy (TRIREME_SOCKET), for one thread at a time: threads have a Client each."""
+
+    def __init__(self, path: Optional[str] = None, token: Optional[str] = None):
+        path = path or os.environ.get("TRIREME_SOCKET", "")
+        if not path:
+            raise TriremeError("TRIREME_SOCKET is not set: this is no task of a Trireme run")
+        token = os.environ.get("TRIREME_TOKEN", "") if token is None else token
+        self._frames = _Frames()
+        self._out = bytearray()
+        self._pending: Dict[int, Pending] = {}
+        self._next = 1
+        self._limit = 0
+        self._welcome = False
+        self._failure: Optional[TriremeError] = None
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.connect(path)
+        self._socket.setblocking(False)
+        raw = token.encode()
+        self._send(_PREFACE + _frame(_HELLO, False, 0, struct.pack("<HH", _VERSION, len(raw)) + raw))
+        self._until(lambda: self._welcome, 30)
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *unused: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._fail(TriremeError("the connection was closed"))
+
+    def request(self, service: str, body: bytes = b"", path: str = "/", method: str = "POST",
+                headers: Optional[Dict[str, str]] = None, timeout: Optional[float] = None) -> Response:
+        """One request and its answer."""
+        pending = self.submit(service, body, path, method, headers)
+        try:
+            return pending.result(timeout)
+        except TimeoutError:
+            pending.cancel()
+            raise
+
+    def submit(self, service: str, body: bytes = b"", path: str = "/", method: str = "POST",
+               headers: Optional[Dict[str, str]] = None) -> Pending:
+        """Sends a request and does not wait for its answer. A large body is sent as fast as the service takes it."""
+        target = f"/services/{service}{path}".encode("latin-1")
+        raw_method = method.encode("latin-1")
+        self._until(lambda: len(self._pending) < self._limit, None)
+        number, self._next = self._next, self._next + 1
+        pending = Pending(self, number)
+        first = body if len(body) <= _WINDOW // 2 else b""
+        pending._credit = _WINDOW - len(first)
+        self._pending[number] = pending
+        head = struct.pack("<QB", len(body), len(raw_method)) + raw_method + struct.pack("<H", len(target)) + target + _headers(headers)
+        self._send(_frame(_REQUEST, len(first) == len(body), number, b"".join((head, first))))
+        at, view = len(first), memoryview(body)
+        while at < len(body) and not pending._done:
+            self._until(lambda: pending._credit > 0 or pending._done, None)
+            part = view[at:at + min(pending._credit, _MAX_PAYLOAD)]
+            if not len(part):
+                break
+            pending._credit -= len(part)
+            at += len(part)
+            self._send(_frame(_DATA, at == len(body), number, part.tobytes()))
+        return pending
+
+    def _cancel(self, pending: Pending) -> None:
+        if pending._done:
+            return
+        self._end(pending, TriremeError("the request was cancelled"))
+        self._send(_frame(_CANCEL, True, pending._number))
+
+    def _end(self, pending: Pending, error: Optional[TriremeError] = None) -> None:
+        pending._error = error
+        pending._done = True
+        self._pending.pop(pending._number, None)
+
+    def _fail(self, error: TriremeError) -> None:
+        if self._failure is None:
+            self._failure = error
+            self._socket.close()
+        for pending in list(self._pending.values()):
+            self._end(pending, self._failure)
+
+    def _send(self, data: bytes) -> None:
+        """Sends; while the proxy does not take it, reads what it has to say, so neither waits for the other."""
+        if self._failure is not None:
+            raise self._failure
+        self._out += data
+        self._flush()
+        while len(self._out) > 4 * _WINDOW and self._failure is None:
+            self._turn(None)
+
+    def _flush(self) -> None:
+        while self._out:
+            try:
+                sent = self._socket.send(self._out)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                return self._fail(TriremeError(f"the proxy of this node closed the connection: {error}"))
+            del self._out[:sent]
+
+    def _until(self, condition, timeout: Optional[float]) -> None:
+        end = None if timeout is None else time.monotonic() + timeout
+        while not condition():
+            if self._failure is not None:
+                raise self._failure
+            left = None if end is None else end - time.monotonic()
+            if left is not None and left <= 0:
+                raise TimeoutError("no answer came in time")
+            self._turn(left)
+
+    def _turn(self, timeout: Optional[float]) -> None:
+        wanted = select.POLLIN | (select.POLLOUT if self._out else 0)
+        poll = select.poll()
+        poll.register(self._socket, wanted)
+        if not poll.poll(None if timeout is None else timeout * 1000):
+            return
+        self._flush()
+        if self._failure is not None:
+            return
+        try:
+            data = self._socket.recv(1 << 20)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            return self._fail(TriremeError(f"the proxy of this node closed the connection: {error}"))
+        if not data:
+            return self._fail(TriremeError("the proxy of this node closed the connection"))
+        try:
+            for frame in self._frames.feed(data):
+                self._receive(*frame)
+        except (struct.error, IndexError, TriremeError) as error:
+            self._fail(TriremeError(f"the proxy of this node broke the native protocol: {error}"))
+
+    def _receive(self, kind: int, end: int, number: int, payload: bytes) -> None:
+        if kind == _WELCOME:
+            _, _, self._limit = struct.unpack("<HII", payload)
+            self._welcome = True
+            return
+        if kind == _FAILURE and number == 0:
+            return self._fail(TriremeError(payload[2:].decode("utf-8", "replace"), struct.unpack_from("<H", payload)[0]))
+        pending = self._pending.get(number)
+        if pending is None:
+            return
+        if kind == _WINDOW_FRAME:
+            pending._credit += struct.unpack("<Q", payload)[0]
+        elif kind == _FAILURE:
+            self._end(pending, TriremeError(payload[2:].decode("utf-8", "replace"), struct.unpack_from("<H", payload)[0]))
+        elif kind == _RESPONSE:
+            status = struct.unpack_from("<H", payload, 8)[0]
+            headers, at = _read_headers(memoryview(payload), 10)
+            pending._response = Response(bytearray(payload[at:]), status, headers)
+            self._took(pending, len(payload) - at, end)
+        elif kind == _DATA and pending._response is not None:
+            pending._response.body += payload
+            self._took(pending, len(payload), end)
+
+    def _took(self, pending: Pending, size: int, end: int) -> None:
+        if end:
+            return self._end(pending)
+        pending._untold += size
+        if pending._untold >= _WINDOW // 2:
+            self._out += _frame(_WINDOW_FRAME, False, pending._number, struct.pack("<Q", pending._untold))
+            pending._untold = 0
+            self._flush()
+
+
+class _Answering:
+    """A connection of a proxy: requests in, answers out, in any order."""
+
+    def __init__(self, service: "Service", connection: socket.socket):
+        self._service = service
+        self._socket = connection
+        self._frames = _Frames()
+        self._lock = threading.Lock()
+        self._requests: Dict[int, Request] = {}
+        self._untold: Dict[int, int] = {}
+        self._credit: Dict[int, int] = {}
+        self._waiting: Dict[int, memoryview] = {}
+        self._began = 0.0
+        self._gathered: Optional[List[bytes]] = None  # answers of requests that came together leave together
+
+    def run(self) -> None:
+        held = b""
+        try:
+            while len(held) < len(_PREFACE):
+                data = self._socket.recv(1 << 20)
+                if not data:
+                    return
+                held += data
+            if not held.startswith(_PREFACE):
+                return
+            data = held[len(_PREFACE):]
+            while True:
+                with self._lock:
+                    self._gathered, self._began = [], time.monotonic()
+                for frame in self._frames.feed(data):
+                    self._receive(*frame)
+                with self._lock:
+                    out, self._gathered = b"".join(self._gathered), None
+                    if out:
+                        self._socket.sendall(out)
+                data = self._socket.recv(1 << 20)
+                if not data:
+                    return
+        except (OSError, struct.error, IndexError, TriremeError):
+            return
+        finally:
+            for request in list(self._requests.values()):
+                request.cancelled = True
+            self._socket.close()
+
+    def _send(self, data: bytes) -> None:
+        if self._gathered is None:
+            return self._socket.sendall(data)
+        self._gathered.append(data)
+        if time.monotonic() - self._began > 0.001:  # whoever has his answer shall not wait for slow ones
+            self._socket.sendall(b"".join(self._gathered))
+            self._gathered = []
+
+    def _receive(self, kind: int, end: int, number: int, payload: bytes) -> None:
+        if kind == _HELLO:
+            version, size = struct.unpack_from("<HH", payload)
+            words = ""
+            if version < _VERSION:
+                words = "this service speaks version 1 of the native protocol"
+            elif self._service.key and payload[4:4 + size].decode() != self._service.key:
+                words = "the key is not this service's"
+            with self._lock:
+                if words:
+                    self._socket.sendall(_frame(_FAILURE, True, 0, struct.pack("<H", 401) + words.encode()))
+                    raise TriremeError(words)
+                self._send(_frame(_WELCOME, False, 0, struct.pack("<HII", _VERSION, _WINDOW, 1024)))
+            return
+        if kind == _REQUEST:
+            size = payload[8]
+            method = payload[9:9 + size].decode("latin-1")
+            at = 9 + size
+            (size,) = struct.unpack_from("<H", payload, at)
+            target = payload[at + 2:at + 2 + size].decode("latin-1")
+            headers, at = _read_headers(memoryview(payload), at + 2 + size)
+            request = Request(number, method, target, headers, bytearray(payload[at:]))
+            request._connection = self
+            self._requests[number] = request
+            self._credit[number] = _WINDOW
+            self._arrived(request, len(payload) - at, end)
+        elif kind == _DATA and number in self._requests:
+            request = self._requests[number]
+            request.body += payload
+            if len(request.body) > _MAX_BODY:
+                return self.answer(request, Response(b"the body is too long", 413))
+            self._arrived(request, len(payload), end)
+        elif kind == _WINDOW_FRAME:
+            with self._lock:
+                if number in self._credit:
+                    self._credit[number] += struct.unpack("<Q", payload)[0]
+                    self._go_on(number)
+        elif kind == _CANCEL:
+            with self._lock:
+                request = self._requests.pop(number, None)
+                self._credit.pop(number, None)
+                self._waiting.pop(number, None)
+                self._untold.pop(number, None)
+            if request is not None:
+                request.cancelled = True
+
+    def _arrived(self, request: Request, size: int, end: int) -> None:
+        if end:
+            self._untold.pop(request.number, None)
+            return self._service._take(request)
+        untold = self._untold.get(request.number, 0) + size
+        if untold >= _WINDOW // 2:
+            with self._lock:
+                self._send(_frame(_WINDOW_FRAME, False, request.number, struct.pack("<Q", untold)))
+            untold = 0
+        self._untold[request.number] = untold
+
+    def answer(self, request: Request, response: Any) -> None:
+        if not isinstance(response, Response):
+            response = Response(response or b"")
+        number, body = request.number, response.body
+        with self._lock:
+            if self._requests.pop(number, None) is None:
+                return  # it was cancelled
+            try:
+                head = struct.pack("<QH", len(body), response.status) + _headers(response.headers)
+                if len(body) <= _WINDOW // 2:
+                    del self._credit[number]
+                    return self._send(_frame(_RESPONSE, True, number, head + body))
+                self._send(_frame(_RESPONSE, False, number, head))
+                self._waiting[number] = memoryview(body)
+                self._go_on(number)
+            except OSError:
+                request.cancelled = True  # the proxy is gone, and so is whoever asked
+
+    def _go_on(self, number: int) -> None:
+        body = self._waiting.get(number)
+        while body is not None and self._credit[number] > 0:
+            part = body[:min(self._credit[number], _MAX_PAYLOAD)]
+            body = body[len(part):]
+            self._credit[number] -= len(part)
+            self._send(_frame(_DATA, not len(body), number, part.tobytes()))
+            self._waiting[number] = body
+            if not len(body):
+                del self._waiting[number], self._credit[number]
+                return
+
+
+class Service:
+    """A service of the native protocol. Define handle(request), which returns a Response or the bytes of one's body.
+
+    Requests are handled one at a time, on the thread that reads them. With `max_batch` above 1, define handle_batch(requests)
+    and give the longest time in seconds that the first of a batch waits for others as `max_delay`. An exception is answered
+    with 500 and its text.
+    """
+
+    max_batch = 1
+    max_delay = 0.0
+    key = ""  # {key}, where the command names it
+
+    def handle(self, request: Request) -> Any:
+        raise NotImplementedError
+
+    def handle_batch(self, requests: List[Request]) -> List[Any]:
+        return [self.handle(request) for request in requests]
+
+    def serve(self, path: str) -> None:
+        """Listens at the unix socket `path` ({socket} in the workflow file), for good."""
+        self._queue: collections.deque = collections.deque()
+        self._more = threading.Condition()
+        if self.max_batch > 1:
+            threading.Thread(target=self._batches, daemon=True).start()
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(path)
+        os.chmod(path, 0o600)
+        listener.listen(64)
+        while True:
+            connection, _ = listener.accept()
+            threading.Thread(target=_Answering(self, connection).run, daemon=True).start()
+
+    def _take(self, request: Request) -> None:
+        if self.max_batch <= 1:
+            return self._do([request])
+        with self._more:
+            self._queue.append(request)
+            if len(self._queue) == 1 or len(self._queue) >= self.max_batch:
+                self._more.notify()
+
+    def _do(self, batch: List[Request]) -> None:
+        try:
+            answers = [self.handle(batch[0])] if self.max_batch <= 1 else self.handle_batch(batch)
+            if len(answers) != len(batch):
+                raise ValueError(f"handle_batch answered {len(answers)} of {len(batch)} requests")
+        except Exception as error:  # noqa: BLE001: whatever a handler raises is an answer
+            answers = [Response(f"{type(error).__name__}: {error}\n".encode(), 500)] * len(batch)
+        for request, answer in zip(batch, answers):
+            request._connection.answer(request, answer)
+
+    def _batches(self) -> None:
+        while True:
+            with self._more:
+                self._more.wait_for(lambda: self._queue)
+                self._more.wait_for(lambda: len(self._queue) >= self.max_batch, self.max_delay)
+                batch = []
+                while self._queue and len(batch) < self.max_batch:
+                    request = self._queue.popleft()
+                    if not request.cancelled:
+                        batch.append(request)
+            if batch:
+                self._do(batch)

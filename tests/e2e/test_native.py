@@ -1,0 +1,51 @@
+"""The native protocol: its clients and services in Python, on the same rank and across ranks, and HTTP on either side."""
+
+import unittest
+
+import harness
+
+FLOW = f"""
+name: native
+services:
+  echo:
+    command: [/usr/bin/python3, {harness.HERE}/native.py, serve, "{{socket}}"]
+    env: {{TRIREME_BUILD: {harness.BUILD}}}
+    api: native
+    cores: 0
+    concurrency: 64
+    restart: {{max: 3, backoff: 10ms}}
+  web:
+    command: [/usr/bin/python3, {harness.HERE}/server.py, "{{port}}"]
+    cores: 0
+    ready: {{http: /}}
+tasks:
+  client:
+    foreach: {{i: INSTANCES}}
+    cores: 1
+    command: [/usr/bin/python3, {harness.HERE}/native.py, client, WHAT]
+    env: {{TRIREME_BUILD: {harness.BUILD}}}
+    services: [echo, web]
+"""
+
+
+class Native(harness.TestCase):
+    def clients(self, what, instances):
+        flow = FLOW.replace("WHAT", what).replace("INSTANCES", str(list(range(instances))))
+        run = self.run_workflow(flow, "--worker-cores", "1", ranks=2)
+        for i in range(instances):
+            self.assertEqual(run.stdout_of(f"client%5Bi={i}%5D").strip(), "well")
+        self.assert_nothing_left()
+        return run
+
+    def test_clients_on_both_ranks_are_answered_by_a_native_and_an_http_service(self):
+        run = self.clients("all", 2)
+        ranks = {event["rank"] for event in run.events() if event["event"] == "attempt_started"}
+        self.assertEqual(ranks, {0, 1}, "a client ran on each rank")
+
+    def test_a_replica_that_dies_fails_what_it_had_and_is_followed_by_another(self):
+        run = self.clients("die", 1)
+        self.assertGreaterEqual(run.summary()["services"]["echo"]["restarts"], 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
