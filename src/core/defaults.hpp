@@ -73,9 +73,11 @@ constexpr auto http_stall_timeout = 5min;        ///< a client that neither send
 constexpr auto http_linger = 2s;                 ///< for a client to read an answer that ends its connection
 constexpr auto http_accept_backoff = 100ms;      ///< after accept found no descriptor or memory
 constexpr auto upstream_connect_timeout = 5s;
-constexpr auto upstream_idle_timeout = 30s;  ///< of a pooled connection to a server
-constexpr std::size_t upstream_idle = 64;    ///< pooled connections per server
-constexpr auto upstream_stale = 1s;          ///< a reused connection that ends within this had been closed before
+constexpr auto upstream_idle_timeout = 30s;      ///< of a pooled connection to a server
+constexpr std::size_t upstream_idle = 64;        ///< pooled connections per server
+constexpr auto upstream_stale = 1s;              ///< a reused connection that ends within this had been closed before
+constexpr std::size_t native_requests = 1024;    ///< in progress on one connection of the native protocol
+constexpr std::size_t native_unsent = 1u << 20;  ///< bytes that wait for a client; beyond, nothing more is read from it
 
 // Fabric.
 constexpr std::size_t frame_bytes = 60u << 10;  ///< one MPI message at most; eager over Open MPI's TCP (64 KiB)
@@ -138,7 +140,7 @@ constexpr std::size_t spawner_backlog = 16u << 20;  ///< bytes of requests waiti
 constexpr std::size_t wireup_fanout = 8;         ///< nodes below a node in the tree of an allgather
 constexpr auto wireup_unclaimed = 30min;         ///< what others gave to an allgather that this node never joins
 constexpr auto wireup_timeout = 60s;             ///< for a PMIx server to start and to open a namespace
-constexpr auto step_timeout = 120s;               ///< for the site's launcher to start a rank of a task
+constexpr auto step_timeout = 120s;              ///< for the site's launcher to start a rank of a task
 constexpr std::uint32_t pmix_namespaces = 1000;  ///< that a PMIx server opens before another takes its place
 constexpr std::size_t pmix_frame = 256u << 20;   ///< bytes of one message between an agent and its PMIx server
 constexpr std::size_t pmi_keys = 1u << 20;       ///< that an MPICH task may put

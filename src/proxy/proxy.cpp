@@ -35,7 +35,7 @@ class Proxy::Impl final : private http::Resident,
                           private RequestHost,
                           private FrontHost {
  public:
-  Impl(http::Loop& loop, Transport& transport, const RunInfo& run)
+  Impl(http::Loop& loop, Transport& transport, const RunInfo& run, const ProxyOptions& options)
       : Resident(loop),
         transport_(transport),
         self_(transport.rank()),
@@ -53,10 +53,12 @@ class Proxy::Impl final : private http::Resident,
         front_(loop, run_, static_cast<FrontHost&>(*this)),
         native_(
             loop, [this](std::unique_ptr<http::Exchange> exchange) { front_.handle(std::move(exchange)); },
-            [this](http::Peer peer, std::string_view token) { return deny_connection(peer, token, run_); }) {}
+            [this](http::Peer peer, std::string_view token) { return deny_connection(peer, token, run_); },
+            options.client_limits) {}
 
   Status listen(const ProxyOptions& options) {
     http::ListenerOptions limits;
+    limits.limits = options.client_limits;
     limits.identify = options.identify;
     if (!limits.identify) {
       limits.identify = [check = std::make_shared<http::PeerCheck>()](int descriptor) { return (*check)(descriptor); };
@@ -323,7 +325,7 @@ Proxy::~Proxy() {
 Result<std::unique_ptr<Proxy>> Proxy::start(boost::asio::io_context& io, Transport& transport, const RunInfo& run,
                                             ProxyOptions options) {
   auto loop = std::make_unique<http::Loop>(io);
-  auto impl = std::make_unique<Impl>(*loop, transport, run);
+  auto impl = std::make_unique<Impl>(*loop, transport, run, options);
   if (const Status listening = impl->listen(options); !listening) return listening.error();
   return std::unique_ptr<Proxy>(new Proxy(std::move(loop), std::move(impl)));
 }

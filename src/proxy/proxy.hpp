@@ -18,6 +18,7 @@
 #include "core/run_info.hpp"
 #include "fabric/transport.hpp"
 #include "proxy/http/access.hpp"
+#include "proxy/http/server.hpp"
 
 namespace boost::asio {
 class io_context;
@@ -34,6 +35,7 @@ struct ProxyOptions {
   std::string socket;      ///< path of the unix socket, or empty for none
   /// Whose the other end of an accepted connection is; by default the kernel is asked.
   std::function<http::Peer(int descriptor)> identify;
+  http::ServerLimits client_limits;  ///< how long and how much clients are waited for
 };
 
 class Proxy {

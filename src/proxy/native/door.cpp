@@ -31,7 +31,15 @@ class Carried final : public http::ExchangeCarrier {
 
   // From the client. False: it has broken the rules.
   bool receive(std::string_view bytes, bool end);
-  void grant(std::uint64_t bytes) { credit_ += bytes; }
+  void grant(std::uint64_t bytes) {
+    credit_ += bytes;
+    moved_ = true;
+  }
+  /// Nothing has come from the client or gone to it since the last call, and this is what is waited for.
+  bool waits_in_vain() {
+    const bool waits = !out_.empty() || (!complete_ && exchange_ != nullptr && taken_ == in_.size());
+    return !std::exchange(moved_, false) && waits;
+  }
   void tell_body() {
     if (auto* observer = this->observer()) observer->on_body();
   }
@@ -70,6 +78,7 @@ class Carried final : public http::ExchangeCarrier {
   std::string out_;  ///< of the answer, what the client's window has no room for
   std::uint64_t credit_ = defaults::stream_window;
   bool end_due_ = false;
+  bool moved_ = true;  ///< for waits_in_vain()
 };
 
 class ClientConnection final : public http::Resident {
@@ -85,7 +94,7 @@ class ClientConnection final : public http::Resident {
 
   bool start() {
     if (!watch(stream_.descriptor())) return false;
-    set_deadline(defaults::http_head_timeout);
+    set_deadline(door_.limits_.head_timeout);
     at_tail();
     return true;
   }
@@ -95,7 +104,7 @@ class ClientConnection final : public http::Resident {
     at_tail();
     return stream_.pending();
   }
-  bool has_room() const { return !closed_ && stream_.unsent() < max_unsent; }
+  bool has_room() const { return !closed_ && stream_.unsent() < defaults::native_unsent; }
   /// Requests that have ended are forgotten at the end of the turn.
   void note_over(std::uint64_t id) {
     ended_.push_back(id);
@@ -109,7 +118,11 @@ class ClientConnection final : public http::Resident {
     serve();
   }
   void on_tail() override { serve(); }
-  void on_deadline() override { fail(408, "no hello came"); }
+  void on_deadline() override {
+    if (!greeted_) return fail(408, "no hello came");
+    end_stalled();
+    set_deadline(door_.limits_.stall_timeout);
+  }
 
   void serve();
   bool step();
@@ -117,6 +130,7 @@ class ClientConnection final : public http::Resident {
   bool greet(const Frame& frame);
   void begin(const Frame& frame, Request request);
   void forget_ended();
+  void end_stalled();
   void fail(std::uint16_t status, std::string_view words);
 
   Door& door_;
@@ -137,6 +151,7 @@ class ClientConnection final : public http::Resident {
 
 bool Carried::receive(std::string_view bytes, bool end) {
   if (complete_) return false;
+  moved_ = true;
   received_ += bytes.size();
   const bool known = declared_.kind == http::Body::Kind::length;
   if (known && (received_ > declared_.length || (end && received_ != declared_.length))) return false;
@@ -174,6 +189,7 @@ std::size_t Carried::send(std::string_view data) {
   const std::size_t sent = connection_.has_room() ? std::min<std::uint64_t>(data.size(), credit_) : 0;
   if (sent == 0) return 0;
   credit_ -= sent;
+  moved_ = true;
   append_data(connection_.out(), id_, data.substr(0, sent), false);
   return sent;
 }
@@ -305,10 +321,10 @@ bool ClientConnection::greet(const Frame& frame) {
     return fail(401, denial), true;
   }
   greeted_ = true;
-  clear_deadline();
+  set_deadline(door_.limits_.stall_timeout);
   append_welcome(out(), {.version = version,
                          .window = static_cast<std::uint32_t>(defaults::stream_window),
-                         .requests = static_cast<std::uint32_t>(max_requests)});
+                         .requests = static_cast<std::uint32_t>(defaults::native_requests)});
   return true;
 }
 
@@ -316,7 +332,7 @@ bool ClientConnection::greet(const Frame& frame) {
 bool ClientConnection::receive(const Frame& frame) {
   if (!greeted_) return greet(frame);
   if (frame.type == Type::request) {
-    if (frame.id <= last_ || requests_.size() >= max_requests) return false;
+    if (frame.id <= last_ || requests_.size() >= defaults::native_requests) return false;
     auto request = read_request(frame.payload);
     if (!request) return false;
     begin(frame, *std::move(request));
@@ -383,6 +399,17 @@ void ClientConnection::forget_ended() {
   flushing_.clear();
 }
 
+/// Ends requests that have waited for the client since the last look.
+void ClientConnection::end_stalled() {
+  for (auto& [id, carried] : requests_) {
+    if (carried->waits_in_vain()) {
+      append_failure(out(), id, 408, "the client neither sent what was awaited nor took its answer");
+      carried->gone();
+      note_over(id);
+    }
+  }
+}
+
 void ClientConnection::fail(std::uint16_t status, std::string_view words) {
   append_failure(stream_.pending(), 0, status, words);
   stream_.write();
@@ -401,8 +428,8 @@ void ClientConnection::close() {
 
 // ---- The door -----------------------------------------------------------------------------------
 
-Door::Door(http::Loop& loop, http::Handler handler, Check check)
-    : loop_(loop), handler_(std::move(handler)), check_(std::move(check)) {}
+Door::Door(http::Loop& loop, http::Handler handler, Check check, const http::ServerLimits& limits)
+    : loop_(loop), handler_(std::move(handler)), check_(std::move(check)), limits_(limits) {}
 Door::~Door() {
   close();
 }

@@ -1,9 +1,10 @@
 // Clients of the native protocol (docs/spec/native.md): each request that comes in frames becomes an Exchange, so it goes the
 // way that every request goes, and is answered in frames, in whatever order answers come.
 //
-// Bounded: at most max_requests of a connection are in progress, of each at most a window of body bytes is held
-// per direction, and a client that does not read its answers is not read from. What is written within a turn of the
-// loop leaves in one write, at its end. Belongs to the event loop.
+// Bounded: at most defaults::native_requests of a connection are in progress, of each at most a window of body bytes is held
+// per direction, and a client that does not read its answers is not read from. A request whose client neither sends what is
+// awaited nor takes its answer ends between one and two stall timeouts later, and gives its slot back. What is written within
+// a turn of the loop leaves in one write, at its end. Belongs to the event loop.
 #pragma once
 
 #include <functional>
@@ -14,6 +15,7 @@
 
 #include "proxy/http/exchange.hpp"
 #include "proxy/http/loop.hpp"
+#include "proxy/http/server.hpp"
 #include "proxy/http/stream.hpp"
 
 namespace trireme::proxy::native {
@@ -24,7 +26,7 @@ class Door {
  public:
   /// Whether a client may come in, by who it is and its token: words for it if not.
   using Check = std::function<std::string_view(http::Peer peer, std::string_view token)>;
-  Door(http::Loop& loop, http::Handler handler, Check check);
+  Door(http::Loop& loop, http::Handler handler, Check check, const http::ServerLimits& limits = {});
   /// Ends all connections.
   ~Door();
 
@@ -39,6 +41,7 @@ class Door {
   http::Loop& loop_;
   http::Handler handler_;
   Check check_;
+  http::ServerLimits limits_;
   std::vector<std::unique_ptr<ClientConnection>> connections_;
 };
 

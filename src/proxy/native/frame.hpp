@@ -19,10 +19,6 @@ constexpr std::uint16_t version = 1;
 constexpr std::size_t header_bytes = 16;
 constexpr std::size_t max_payload = 256u << 10;
 constexpr std::size_t max_frame = header_bytes + max_payload;
-/// In progress on one connection.
-constexpr std::size_t max_requests = 1024;
-/// Bytes that wait for a client, beyond which nothing more is read from it.
-constexpr std::size_t max_unsent = 1u << 20;
 /// A body whose length is not known beforehand.
 constexpr std::uint64_t unknown_length = ~std::uint64_t{0};
 

@@ -50,6 +50,7 @@ class Link final : public http::Resident {
     serve();
   }
   void on_tail() override { serve(); }
+  void on_deadline() override { fail(CallError::Blame::some, " did not say welcome in time"); }
 
   void serve();
   void flush();
@@ -129,6 +130,7 @@ void Link::connect(const std::string& path, const std::string& key) {
                 std::string(" cannot be reached: ") + std::strerror(errno));
   }
   stream_ = http::Stream(std::move(socket));
+  set_deadline(defaults::upstream_connect_timeout);
   stream_.pending().append(preface);
   append_hello(stream_.pending(), {.version = version, .token = key});
   at_tail();
@@ -230,7 +232,10 @@ bool Link::step() {
 
 /// False: the replica has broken the rules. Calls may go, and others come, from inside.
 bool Link::receive(const Frame& frame) {
-  if (frame.type == Type::welcome) return !std::exchange(welcomed_, true) && read_welcome(frame.payload).has_value();
+  if (frame.type == Type::welcome) {
+    clear_deadline();
+    return !std::exchange(welcomed_, true) && read_welcome(frame.payload).has_value();
+  }
   if (frame.type == Type::failure && frame.id == 0) {
     const auto failure = read_failure(frame.payload);
     if (!failure) return false;
@@ -290,6 +295,7 @@ bool Link::receive(const Frame& frame) {
 
 void Link::fail(CallError::Blame blame, const std::string& what) {
   failure_ = CallError{CallError::Kind::lost, name_ + what, blame};
+  clear_deadline();
   if (stream_.descriptor() >= 0) {
     unwatch(stream_.descriptor());
     stream_.close();

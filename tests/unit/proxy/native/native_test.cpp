@@ -121,8 +121,9 @@ std::string answer(std::uint64_t id, const std::string& body) {
 
 /// Two ranks, with a replica of `llama` on one of them: a listening socket that the test answers at.
 struct Stage {
-  explicit Stage(Rank replica_on, http::Peer peer = http::Peer::ours, std::uint32_t concurrency = 16)
-      : folder(make_folder()), cluster(2, options(folder, peer)) {
+  explicit Stage(Rank replica_on, http::Peer peer = http::Peer::ours, std::uint32_t concurrency = 16,
+                 const http::ServerLimits& limits = {})
+      : folder(make_folder()), cluster(2, options(folder, peer, limits)) {
     listener = ::socket(AF_UNIX, SOCK_STREAM, 0);
     const auto address = address_of(folder + "/replica");
     REQUIRE(::bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
@@ -142,8 +143,9 @@ struct Stage {
     REQUIRE(::mkdtemp(name) != nullptr);
     return name;
   }
-  static ProxyOptions options(const std::string& folder, http::Peer peer) {
+  static ProxyOptions options(const std::string& folder, http::Peer peer, const http::ServerLimits& limits) {
     ProxyOptions options;
+    options.client_limits = limits;
     options.socket = folder + "/proxy";
     options.identify = [peer](int) { return peer; };
     return options;
@@ -263,6 +265,43 @@ TEST_CASE("native: a cancelled request, and one whose client goes away, is cance
     }
     CHECK(replica.expect(Type::cancel).id == got.id);
   }
+}
+
+TEST_CASE("native: a client that does not take its answer loses it, and the replica's slot is free again") {
+  http::ServerLimits limits;
+  limits.stall_timeout = std::chrono::milliseconds(50);
+  Stage stage(0, http::Peer::ours, 1, limits);
+  End client(stage.dial());
+  client.write(Stage::hello(request(1, "/services/llama/", "")));
+  client.expect(Type::welcome);
+  End replica(stage.accept());
+  Stage::greet(replica);
+  const std::uint64_t id = replica.expect(Type::request).id;
+  http::ResponseHead head;
+  head.body = {http::Body::Kind::length, 1u << 20};
+  const std::string half_window(defaults::stream_window / 2, 'x');
+  std::string out;
+  native::append_response(out, id, head, half_window, false);
+  native::append_data(out, id, half_window, false);
+  replica.write(out);
+  replica.expect(Type::window);
+  out.clear();
+  native::append_data(out, id, "more than the client allows", false);
+  replica.write(out);
+  std::optional<Got> got = client.next();
+  while (got && got->type != Type::failure) got = client.next();
+  REQUIRE(got);
+  CHECK(got->id == 1);
+  CHECK(native::read_failure(got->payload)->status == 408);
+  client.write(request(2, "/services/llama/", "next"));
+  std::optional<Got> at_replica = replica.next();
+  bool cancelled = false;
+  while (at_replica && at_replica->type != Type::request) {
+    cancelled |= at_replica->type == Type::cancel && at_replica->id == id;
+    at_replica = replica.next();
+  }
+  CHECK(cancelled);
+  CHECK(at_replica);
 }
 
 TEST_CASE("native: a replica that dies fails what it had, with 502") {
