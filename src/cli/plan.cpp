@@ -1,6 +1,7 @@
 // trireme plan FILE: what would run where, by the real pilot over made-up nodes like this one.
 #include "pilot/plan.hpp"
 
+#include <array>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <ostream>
@@ -43,8 +44,32 @@ std::string ranks_text(const pilot::PlannedTask& task) {
   return out;
 }
 
-void print(const pilot::Plan& plan, const PlanOptions& options, const Resources& node, Context& context) {
+/// What a service is started with, as a person would type it.
+std::string command_text(const ServiceDescription& service) {
+  std::string out;
+  for (const Template& word : service.command) {
+    const std::string text = word.source();
+    const bool plain = text.find_first_of(" \t\n'\"") == std::string::npos && !text.empty();
+    out += (out.empty() ? "" : " ") + (plain ? text : "'" + text + "'");
+  }
+  for (const auto& [name, value] : service.env) out = name + "=" + value.source() + " " + out;
+  return out;
+}
+
+std::string ready_text(const Probe& ready) {
+  constexpr std::array kinds{"tcp", "http ", "stdout ", "file "};
+  return std::string(kinds.at(static_cast<std::size_t>(ready.kind))) + ready.argument.source() + " within " +
+         format_duration(ready.timeout);
+}
+
+void print(const pilot::Plan& plan, const WorkflowDescription& workflow, const PlanOptions& options,
+           const Resources& node, Context& context) {
   context.out << options.nodes << (options.nodes == 1 ? " node" : " nodes") << " of " << to_string(node) << '\n';
+  for (const ServiceDescription& service : workflow.services) {
+    if (service.command.empty()) continue;
+    context.out << "service  " << service.name << ": " << command_text(service) << " ("
+                << to_string(service.per_replica) << "; ready by " << ready_text(service.ready) << ")\n";
+  }
   for (const auto& replica : plan.replicas) {
     context.out << "service  " << replica.service << '/' << replica.replica << "  rank " << replica.rank << '\n';
   }
@@ -54,13 +79,20 @@ void print(const pilot::Plan& plan, const PlanOptions& options, const Resources&
   context.out << "launch methods of this build: " << methods_text() << '\n';
 }
 
-nlohmann::json to_json(const pilot::Plan& plan, const PlanOptions& options, const Resources& node) {
+nlohmann::json to_json(const pilot::Plan& plan, const WorkflowDescription& workflow, const PlanOptions& options,
+                       const Resources& node) {
   nlohmann::json out{{"nodes", options.nodes},
                      {"node", {{"cores", node.cores}, {"gpus", node.gpus / 1000.0}, {"memory", node.memory}}},
                      {"waves", plan.waves},
                      {"launch_methods", methods_text()},
+                     {"services", nlohmann::json::array()},
                      {"replicas", nlohmann::json::array()},
                      {"tasks", nlohmann::json::array()}};
+  for (const ServiceDescription& service : workflow.services) {
+    if (service.command.empty()) continue;
+    out["services"].push_back(
+        {{"service", service.name}, {"command", command_text(service)}, {"ready", ready_text(service.ready)}});
+  }
   for (const auto& replica : plan.replicas) {
     out["replicas"].push_back({{"service", replica.service}, {"replica", replica.replica}, {"rank", replica.rank}});
   }
@@ -98,9 +130,9 @@ void plan(PlanOptions& options, Context& context) {
   auto made = pilot::make_plan(*workflow, std::vector<Resources>(options.nodes, node));
   if (!made) return context.fail(made.error());
   if (options.json) {
-    context.out << to_json(*made, options, node).dump() << '\n';
+    context.out << to_json(*made, *workflow, options, node).dump() << '\n';
   } else {
-    print(*made, options, node, context);
+    print(*made, *workflow, options, node, context);
     if (!options.topology.empty()) context.out << draw_placement(*made, *workflow, each);
   }
 }

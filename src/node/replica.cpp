@@ -135,6 +135,7 @@ Result<spawner::Spawn> Replica::plan() {
                               std::to_string(request_.id.replica) + "/" + std::to_string(request_.id.attempt);
   Variables variables = make_variables(node_, changes_, allocations_.front(), attempt);
   // `ollama serve` binds to OLLAMA_HOST: only a service that calls others is told where they are.
+  add_python(node_.python, variables);
   if (!service_.uses.empty()) add_proxy(node_.proxy, service_.uses, variables);
   variables.insert_or_assign("PWD", spawn.cwd);
   if (auto added = add_user(service_.env, values, variables); !added.ok()) return added.error();

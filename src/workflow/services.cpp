@@ -4,6 +4,7 @@
 #include <regex>
 #include <unordered_map>
 
+#include "workflow/presets.hpp"
 #include "workflow/program.hpp"
 
 namespace trireme::workflow {
@@ -381,9 +382,16 @@ Services read_services(const Value& section, Parameters& parameters, std::string
                    "both would be " + variable->first);
     }
     ServiceOrigin origin;
-    ServiceDescription service = ServiceReader(reader, value, key).read(origin);
+    Variables preset_variables;
+    auto merged = with_preset(reader, value, preset_variables);
+    if (!merged) continue;
+    const Node& map = services.maps.emplace_back(std::move(*merged));
+    const Value whole{map, value.path, value.at};
+    const Scope own_scope(parameters, workflow_dir, service_names, &preset_variables);
+    const Reader own_reader(own_scope, diagnostics);
+    ServiceDescription service = ServiceReader(own_reader, whole, key).read(origin);
     service.name = entry.key;
-    const auto where = Fields(reader, value.node, value.path).take("models");
+    const auto where = Fields(reader, map, value.path).take("models");
     for (const Model& model : service.models) {
       const auto [first, is_new] = models.emplace(model.name, entry.key);
       if (is_new) continue;

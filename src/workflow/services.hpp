@@ -1,6 +1,7 @@
 // `services:` and `environments:` into descriptions.
 #pragma once
 
+#include <deque>
 #include <vector>
 
 #include "core/description.hpp"
@@ -19,6 +20,7 @@ struct ServiceOrigin {
 struct Services {
   std::vector<ServiceDescription> all;
   std::vector<ServiceOrigin> origins;  ///< of each
+  std::deque<Node> maps;               ///< of each, with what its preset gives; the origins refer to them
 };
 
 /// Reads all services and checks what concerns them alone: models named twice among them.

@@ -1,0 +1,71 @@
+"""Presets whose servers can be had here, run for real; and what `plan` shows of them."""
+
+import os
+import subprocess
+import unittest
+
+import harness
+
+TRAIN = """
+import joblib, sys
+from sklearn.linear_model import LinearRegression
+joblib.dump(LinearRegression().fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0]), sys.argv[1])
+"""
+
+ASK = """
+import json, os, urllib.error, urllib.request
+
+def ask(body):
+    url = os.environ["TRIREME_SERVICE_LINE_URL"].rstrip("/") + "/predict"
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode()), timeout=60) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+print([[round(value, 6) for value in ask({"inputs": [[10.0], [20.0]]})[1]["outputs"]], ask({"inputs": [[1.0, 2.0]]})[0], ask({})[0]])
+"""
+
+
+class Presets(harness.TestCase):
+    def file(self, name, text):
+        path = os.path.join(self.folder, name)
+        with open(path, "w") as file:
+            file.write(text)
+        return path
+
+    def test_a_scikit_learn_model_answers_on_two_ranks(self):
+        if subprocess.run(["/usr/bin/python3", "-c", "import sklearn"], capture_output=True).returncode != 0:
+            self.skipTest("python3-sklearn is not installed (tools/packages)")
+        model = os.path.join(self.folder, "line.joblib")
+        subprocess.run(["/usr/bin/python3", self.file("train.py", TRAIN), model], check=True, timeout=harness.DEADLINE)
+        run = self.run_workflow(
+            f"""
+services:
+  line:
+    preset: scikit-learn
+    model: {model}
+    replicas: 2
+    env: {{PATH: "/usr/bin:/bin"}}
+tasks:
+  ask:
+    command: [/usr/bin/python3, {self.file("ask.py", ASK)}]
+    services: [line]
+""",
+            "--worker-cores", "2", ranks=2)
+        self.assertEqual(run.stdout_of("ask").strip(), "[[21.0, 41.0], 400, 400]")
+        self.assert_nothing_left()
+
+    def test_plan_shows_what_a_preset_became(self):
+        flow = self.workflow("services:\n  llama: {preset: vllm, model: org/m}\n")
+        out = self.trireme("plan", flow, "--worker-gpus", "1", "--worker-cores", "4").stdout
+        self.assertIn("vllm serve org/m --host 127.0.0.1 --port {port} --tensor-parallel-size 1", out)
+        self.assertIn("ready by http /health within 30m", out)
+
+    def test_an_unknown_preset_is_said_with_the_one_that_was_meant(self):
+        flow = self.workflow("services:\n  llama: {preset: lama.cpp, model: m}\n")
+        self.assertIn('did you mean "llama.cpp"?', self.trireme("validate", flow, code=2).stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
