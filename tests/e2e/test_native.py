@@ -33,7 +33,7 @@ class Native(harness.TestCase):
         flow = FLOW.replace("WHAT", what).replace("INSTANCES", str(list(range(instances))))
         run = self.run_workflow(flow, "--worker-cores", "1", ranks=2)
         for i in range(instances):
-            self.assertEqual(run.stdout_of(f"client%5Bi={i}%5D").strip(), "well")
+            self.assertEqual(run.stdout_of(f"client[i={i}]").strip(), "well")
         self.assert_nothing_left()
         return run
 

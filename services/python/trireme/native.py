@@ -465,12 +465,16 @@ class _Answering:
                 return
 
 
+def _raised(error: Exception) -> Response:
+    return Response(f"{type(error).__name__}: {error}\n".encode(), 500)
+
+
 class Service:
     """A service of the native protocol. Define handle(request), which returns a Response or the bytes of one's body.
 
     Requests are handled one at a time, on the thread that reads them. With `max_batch` above 1, define handle_batch(requests)
-    and give the longest time in seconds that the first of a batch waits for others as `max_delay`. An exception is answered
-    with 500 and its text.
+    and give the longest time in seconds that the first of a batch waits for others as `max_delay`. What handle raises
+    is its request's answer, with 500 and its text; what handle_batch raises is that of all in the batch.
     """
 
     max_batch = 1
@@ -481,7 +485,13 @@ class Service:
         raise NotImplementedError
 
     def handle_batch(self, requests: List[Request]) -> List[Any]:
-        return [self.handle(request) for request in requests]
+        return [self._one(request) for request in requests]
+
+    def _one(self, request: Request) -> Any:
+        try:
+            return self.handle(request)
+        except Exception as error:  # noqa: BLE001: whatever a handler raises is an answer
+            return _raised(error)
 
     def serve(self, path: str) -> None:
         """Listens at the unix socket `path` ({socket} in the workflow file), for good."""
@@ -507,11 +517,11 @@ class Service:
 
     def _do(self, batch: List[Request]) -> None:
         try:
-            answers = [self.handle(batch[0])] if self.max_batch <= 1 else self.handle_batch(batch)
+            answers = [self._one(batch[0])] if self.max_batch <= 1 else self.handle_batch(batch)
             if len(answers) != len(batch):
                 raise ValueError(f"handle_batch answered {len(answers)} of {len(batch)} requests")
         except Exception as error:  # noqa: BLE001: whatever a handler raises is an answer
-            answers = [Response(f"{type(error).__name__}: {error}\n".encode(), 500)] * len(batch)
+            answers = [_raised(error)] * len(batch)
         for request, answer in zip(batch, answers):
             request._connection.answer(request, answer)
 

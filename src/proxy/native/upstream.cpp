@@ -40,7 +40,7 @@ class Link final : public http::Resident {
   void forget(std::uint64_t id, bool cancel);
   std::string& out() {
     at_tail();
-    return stream_.pending();
+    return welcomed_ ? stream_.pending() : held_;
   }
 
  private:
@@ -66,6 +66,7 @@ class Link final : public http::Resident {
   std::uint64_t next_ = 1;
   std::uint64_t written_ = 0;  ///< bytes that the kernel has taken
   bool welcomed_ = false;
+  std::string held_;      ///< what leaves after the welcome
   bool invalid_ = false;  ///< it failed because the replica broke the rules
   bool serving_ = false;
   std::optional<CallError> failure_;
@@ -146,17 +147,17 @@ std::uint64_t Link::open(NativeCall& call, const http::RequestHead& head, std::s
   calls_.emplace(id, &call);
   at_tail();
   if (failure_) return id;
-  call.begin_ = written_ + stream_.unsent();
+  call.begin_ = written_ + stream_.unsent() + held_.size();
   call.head_only_ = head.method == "HEAD";
   http::RequestHead told = head;
   if (complete) told.body = {http::Body::Kind::length, first.size()};
   // A beginning that does not fit beside the head follows it.
   const bool together = first.size() <= max_payload / 2;
   const std::string_view beside = together ? first : std::string_view();
-  if (!append_request(stream_.pending(), id, told, beside, complete && together)) {
+  if (!append_request(out(), id, told, beside, complete && together)) {
     refused_.push_back(id);
   } else if (!together) {
-    append_data(stream_.pending(), id, first, complete);
+    append_data(out(), id, first, complete);
   }
   call.credit_ -= std::min(call.credit_, first.size());
   return id;
@@ -234,6 +235,7 @@ bool Link::step() {
 bool Link::receive(const Frame& frame) {
   if (frame.type == Type::welcome) {
     clear_deadline();
+    stream_.pending().append(std::exchange(held_, {}));
     return !std::exchange(welcomed_, true) && read_welcome(frame.payload).has_value();
   }
   if (frame.type == Type::failure && frame.id == 0) {

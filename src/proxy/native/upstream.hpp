@@ -2,7 +2,8 @@
 // requests are in progress and are answered in any order (docs/spec/native.md).
 //
 // The connection is made at the first request, and anew after it has ended: then requests whose first byte had not been
-// written are `not_delivered`, the others `lost`. Replicas listen on a unix socket. Belongs to the event loop.
+// written are `not_delivered`, the others `lost`. None is written before the replica has said welcome, so one that a dying
+// replica's socket still took a connection for is safe to repeat. Replicas listen on a unix socket. Belongs to the event loop.
 #pragma once
 
 #include <memory>
