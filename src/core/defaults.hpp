@@ -81,7 +81,6 @@ constexpr std::size_t native_unsent = 1u << 20;  ///< bytes that wait for a clie
 
 // Fabric.
 constexpr std::size_t frame_bytes = 60u << 10;  ///< one MPI message at most; eager over Open MPI's TCP (64 KiB)
-constexpr std::size_t eager_bytes = 4000;       ///< an MPI message up to this needs nothing more of its sender
 constexpr std::uint32_t frame_credits = 32;     ///< frames per peer and class that may be unacknowledged
 constexpr auto heartbeat_every = 1s;
 constexpr auto heartbeat_lost = 30s;  ///< silence after which a rank is lost

@@ -98,7 +98,7 @@ bool FrameChannel::send(Rank to, MessageClass message_class, Buffer buffer, std:
     return false;
   }
   send_requests_.push_back(request);
-  sends_.push_back({to, std::move(buffer), length});
+  sends_.push_back({to, std::move(buffer)});
   return true;
 }
 

@@ -17,7 +17,6 @@
 #include <string_view>
 #include <vector>
 
-#include "core/defaults.hpp"
 #include "core/ids.hpp"
 #include "fabric/frame.hpp"
 
@@ -68,9 +67,7 @@ class FrameChannel {
   /// Those to which a send is under way that MPI moves on only while this rank looks.
   template <typename Each>
   void each_owed(Each&& each) const {
-    for (const Send& send : sends_) {
-      if (send.length > defaults::eager_bytes) each(send.to);
-    }
+    for (const Send& send : sends_) each(send.to);
   }
 
   /// Leaves alone what is on its way to `rank`.
@@ -90,7 +87,6 @@ class FrameChannel {
   struct Send {
     Rank to = 0;
     Buffer buffer;
-    std::size_t length = 0;
   };
   void open(std::size_t slot);
   std::span<const std::size_t> test_receives();
