@@ -273,11 +273,16 @@ tasks:
         return [json.loads(line) for line in lines.splitlines()]
 
     def rank_of_task(self, task):
-        return next(event["rank"] for event in self.events() if event["event"] == "attempt_started" and event["task"] == task)
+        return self.first_logged(lambda: [event["rank"] for event in self.events() if event["event"] == "attempt_started" and event["task"] == task], task)
 
     def rank_of_service(self, name):
         """Of its first replica."""
-        return next(life["rank"] for service in self.read_services() if service["service"] == name for life in service["lives"])
+        return self.first_logged(lambda: [life["rank"] for service in self.read_services() if service["service"] == name for life in service["lives"]], name)
+
+    def first_logged(self, read, what):
+        """The log is written in groups: what has happened already may reach it a moment later."""
+        wait_for(read, f"the start of {what} in the log", self.processes)
+        return read()[0]
 
     def read_services(self):
         out = subprocess.run([TRIREME, "services", self.run_dir, "--json"], check=True, capture_output=True, text=True).stdout
