@@ -2,14 +2,15 @@
 add_library(trireme_options INTERFACE)
 target_include_directories(trireme_options INTERFACE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
 target_compile_definitions(trireme_options INTERFACE TRIREME_VERSION="${PROJECT_VERSION}" OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX)
-target_compile_options(trireme_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
+target_compile_options(trireme_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow
+                       $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor> $<$<COMPILE_LANGUAGE:CXX>:-Woverloaded-virtual>
                        -Wno-missing-field-initializers  # designated initializers mean the rest to be as declared
                        -Wno-restrict)  # g++ 12 sees overlaps in std::string that are not there
 if(TRIREME_WERROR)
   target_compile_options(trireme_options INTERFACE -Werror)
 endif()
 if(CMAKE_UNITY_BUILD)
-  target_compile_options(trireme_options INTERFACE -Wno-subobject-linkage)  # takes an included .cpp file for a header
+  target_compile_options(trireme_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-subobject-linkage>)  # takes an included .cpp file for a header
 endif()
 if(TRIREME_SANITIZE MATCHES thread)
   target_compile_options(trireme_options INTERFACE -Wno-tsan)  # Asio's fences are not instrumented

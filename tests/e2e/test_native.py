@@ -1,4 +1,4 @@
-"""The native protocol: its clients and services in Python, on the same rank and across ranks, and HTTP on either side."""
+"""The native protocol: its clients and services in Python, C++ and C, on the same rank and across ranks, and HTTP on either side."""
 
 import unittest
 
@@ -13,6 +13,7 @@ services:
     api: native
     cores: 0
     concurrency: 64
+    queue: 8192
     restart: {{max: 3, backoff: 10ms}}
   web:
     command: [/usr/bin/python3, {harness.HERE}/server.py, "{{port}}"]
@@ -28,7 +29,64 @@ tasks:
 """
 
 
+PROGRAMS = f"{harness.BUILD}/tests/programs"
+COMPILED = f"""
+name: compiled
+services:
+  asked:
+    command: [{PROGRAMS}/native_service, "{{socket}}"]
+    api: native
+    cores: 0
+    concurrency: 64
+    queue: 8192
+  batch:
+    command: [{harness.BUILD}/trireme-echo, "{{socket}}", "1", "32", "2000"]
+    api: native
+    cores: 0
+    concurrency: 64
+    queue: 8192
+  pair:
+    command: [{PROGRAMS}/native_service, "{{socket}}"]
+    replicas: 2
+    api: native
+    cores: 0
+    concurrency: 64
+    queue: 8192
+    restart: {{max: 3, backoff: 10ms}}
+  web:
+    command: [/usr/bin/python3, {harness.HERE}/server.py, "{{port}}"]
+    cores: 0
+    ready: {{http: /}}
+tasks:
+  client:
+    foreach: {{i: INSTANCES}}
+    cores: 1
+    command: [COMMAND]
+    services: [asked, batch, pair, web]
+"""
+
+
 class Native(harness.TestCase):
+    def compiled(self, command, instances):
+        flow = COMPILED.replace("COMMAND", f"{PROGRAMS}/{command}").replace("INSTANCES", str(list(range(instances))))
+        run = self.run_workflow(flow, "--worker-cores", "1", ranks=2)
+        for i in range(instances):
+            self.assertEqual(run.stdout_of(f"client[i={i}]").strip(), "well")
+        self.assert_nothing_left()
+        return run
+
+    def test_clients_in_cpp_on_both_ranks_are_answered_by_services_in_cpp(self):
+        run = self.compiled("native_client, all", 2)
+        ranks = {event["rank"] for event in run.events() if event["event"] == "attempt_started"}
+        self.assertEqual(ranks, {0, 1}, "a client ran on each rank")
+
+    def test_a_client_in_c_is_answered(self):
+        self.compiled("native_c_client", 2)
+
+    def test_each_of_the_requests_that_a_dying_replica_had_has_one_end(self):
+        run = self.compiled("native_client, kill", 1)
+        self.assertGreaterEqual(run.summary()["services"]["pair"]["restarts"], 1)
+
     def clients(self, what, instances):
         flow = FLOW.replace("WHAT", what).replace("INSTANCES", str(list(range(instances))))
         run = self.run_workflow(flow, "--worker-cores", "1", ranks=2)

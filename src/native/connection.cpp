@@ -1,0 +1,563 @@
+#include "native/connection.hpp"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <utility>
+
+namespace trireme::native {
+
+namespace {
+
+constexpr std::size_t beside_head = frames::max_payload / 2;  ///< of a body: a longer one follows its head
+constexpr std::size_t gathered_most = 256u << 10;
+constexpr std::size_t answer_reserved = 256u << 20;     ///< of what an answer says that it will be long
+constexpr auto longest_own = std::chrono::minutes(10);  ///< the proxy's own deadline
+
+/// Whose callbacks this thread is inside of.
+thread_local const Connection* calling = nullptr;
+
+std::string variable(const char* name) {
+  const char* const value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+std::string words_of(const frames::Frame& frame) {
+  const auto failure = frames::read_failure(frame.payload);
+  return failure ? std::string(failure->words) : "it broke off";
+}
+
+}  // namespace
+
+Connection::Connection(ClientOptions options)
+    : options_([&] {
+        if (options.socket.empty()) options.socket = variable("TRIREME_SOCKET");
+        if (!options.token) options.token = variable("TRIREME_TOKEN");
+        return std::move(options);
+      }()),
+      wake_(make_eventfd()),
+      waiter_(options_.spin) {}
+
+Connection::~Connection() {
+  if (socket_ >= 0) ::close(socket_);
+  if (wake_ >= 0) ::close(wake_);
+}
+
+// ---- Coming and going ---------------------------------------------------------------------------
+
+bool Connection::connect(Clock::time_point until, std::string& why) {
+  if (options_.socket.empty()) {
+    why = "TRIREME_SOCKET is not set: this is no task of a Trireme run";
+    return false;
+  }
+  socket_ = connect_to(options_.socket);
+  if (socket_ < 0) {
+    why = "cannot connect to the proxy of this node at " + options_.socket + ": " + std::strerror(errno);
+    return false;
+  }
+  in_.clear();
+  out_.clear();
+  sent_ = 0;
+  if (greet(until, why)) return true;
+  ::close(std::exchange(socket_, -1));
+  return false;
+}
+
+/// Says hello and waits for welcome, with nobody else.
+bool Connection::greet(Clock::time_point until, std::string& why) {
+  std::string hello(frames::preface);
+  frames::append_hello(hello, {.version = frames::version, .token = *options_.token});
+  if (send_some(socket_, hello) != static_cast<long>(hello.size())) {
+    why = std::string("the proxy of this node takes nothing: ") + std::strerror(errno);
+    return false;
+  }
+  Waiter patient{Span(0)};
+  for (;;) {
+    frames::Frame frame;
+    std::size_t consumed = 0;
+    const auto parsed = frames::parse(in_.view(), frame, consumed);
+    if (parsed == frames::Parsed::done) {
+      const auto welcome = frames::read_welcome(frame.payload);
+      const bool welcomed = frame.type == frames::Type::welcome && welcome;
+      if (welcomed) {
+        window_ = welcome->window;
+        limit_ = std::max<std::size_t>(1, welcome->requests);
+      } else {
+        why = "the proxy of this node refuses: " + words_of(frame);
+      }
+      in_.consume(consumed);
+      if (welcomed && !in_.view().empty()) {
+        why = "the proxy of this node broke the native protocol: it said more than was asked";
+        return false;
+      }
+      return welcomed;
+    }
+    if (parsed == frames::Parsed::bad) {
+      why = "what answers at " + options_.socket + " does not speak the native protocol";
+      return false;
+    }
+    if (patient.receive(socket_, in_, -1, false, until) == Waiter::Got::end) {
+      why = "the proxy of this node closed the connection at once";
+      return false;
+    }
+    if (Clock::now() >= until) {
+      why = "the proxy of this node did not say welcome in time";
+      return false;
+    }
+  }
+}
+
+void Connection::close() {
+  Lock lock(mutex_);
+  closed_ = true;
+  break_off(Failure::Kind::lost, "the client was closed");
+  callback_added_.notify_all();
+  raise_flag(wake_);
+  run_callbacks(lock);
+  lock.unlock();
+  if (worker_.joinable()) worker_.join();
+}
+
+/// Every request has its outcome now. The reader, which may be inside the system call, closes the socket that it has.
+void Connection::break_off(Failure::Kind kind, const std::string& why) {
+  if (socket_ >= 0) {
+    if (reading_) {
+      ::shutdown(socket_, SHUT_RDWR);
+    } else {
+      ::close(socket_);
+    }
+    socket_ = -1;
+  }
+  while (const std::uint64_t id = requests_.any()) finish(id, Failure{kind, why});
+  blocked_.clear();
+  out_.clear();
+  sent_ = 0;
+}
+
+// ---- Requests -----------------------------------------------------------------------------------
+
+std::shared_ptr<Progress> Connection::submit(const Call& call, std::function<void(Outcome)> callback, bool lasting) {
+  auto progress = std::make_shared<Progress>();
+  const auto now = Clock::now();
+  progress->due = call.deadline > Clock::time_point::max() - now ? Clock::time_point::max() : now + call.deadline;
+  progress->callback = std::move(callback);
+  Lock lock(mutex_);
+  const auto fail = [&](Failure::Kind kind, std::string why) {
+    finish(*progress, Failure{kind, std::move(why)});
+    run_callbacks(lock);
+    return progress;
+  };
+  const auto has_room = [&] { return closed_ || socket_ < 0 || requests_.size() < limit_; };
+  for (;;) {
+    if (closed_) return fail(Failure::Kind::unreachable, "the client was closed");
+    if (socket_ < 0) {
+      // A reader of the connection before may not have noticed yet.
+      if (reading_ && in_callback()) return fail(Failure::Kind::unreachable, "the connection to the proxy has ended");
+      if (!wait(
+              lock, [&] { return closed_ || socket_ >= 0 || !reading_; }, progress->due, nullptr)) {
+        return fail(Failure::Kind::deadline, "there was no connection before the deadline");
+      }
+      if (closed_ || socket_ >= 0) continue;
+      std::string why;
+      if (!connect(std::min(progress->due, Clock::now() + options_.connect_timeout), why)) {
+        return fail(Failure::Kind::unreachable, std::move(why));
+      }
+    }
+    if (has_room()) break;
+    if (in_callback()) {
+      return fail(Failure::Kind::busy,
+                  "the proxy takes no more than " + std::to_string(limit_) + " requests at a time");
+    }
+    flush();
+    if (!wait(lock, has_room, progress->due, nullptr)) {
+      return fail(Failure::Kind::deadline, "too many requests were in progress until the deadline");
+    }
+  }
+  if (!encode(call, *progress)) return fail(Failure::Kind::invalid, "the request fits no frame, or is no request");
+  if (!lasting && !progress->rest.empty()) {
+    progress->owned = progress->rest;
+    progress->rest = progress->owned;
+  }
+  requests_.insert(progress->id, progress);
+  if (progress->callback) {
+    ++callbacks_;
+    if (!worker_.joinable()) worker_ = std::thread([this] { work(); });
+    if (callbacks_ == 1 || progress->due < callback_due_) {
+      callback_due_ = std::min(callback_due_, progress->due);
+      callback_added_.notify_one();
+    }
+  }
+  pump(*progress);
+  if (in_callback() || (gathering_ > 0 && out_.size() - sent_ < gathered_most)) return progress;
+  flush();
+  if (sent_ < out_.size()) {
+    // The proxy may wait for its answers to be taken, so who has something to send reads.
+    if (reading_) raise_flag(wake_);
+    if (!wait(
+            lock, [&] { return socket_ < 0 || progress->done || sent_ == out_.size(); }, progress->due,
+            progress.get())) {
+      give_up(*progress,
+              {Failure::Kind::deadline, "the proxy of this node did not take the request before the deadline"});
+    }
+  }
+  run_callbacks(lock);
+  return progress;
+}
+
+/// Appends the head, and what fits beside it, to what is to be sent. False, and nothing is changed: it is no request.
+bool Connection::encode(const Call& call, Progress& progress) {
+  if (call.method.size() > 0xff || call.service.size() + call.path.size() > 0xff00 || call.headers.size() > 0xff)
+    return false;
+  target_.assign("/services/").append(call.service);
+  if (!call.path.starts_with('/')) target_ += '/';
+  target_.append(call.path);
+  const bool longer = call.deadline > Span(longest_own);
+  const std::size_t begin = out_.size();
+  const bool together = call.body.size() <= std::min<std::uint64_t>(beside_head, window_);
+  const std::uint64_t id = next_;
+  frames::begin_request(out_, id, together, call.body.size(), call.method, target_,
+                        static_cast<std::uint16_t>(call.headers.size() + (longer ? 1 : 0)));
+  for (const Header& header : call.headers) {
+    if (header.name.size() > 0xff || header.value.size() > 0xffff) return out_.resize(begin), false;
+    frames::put_field(out_, {header.name, header.value});
+  }
+  if (longer) {
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(call.deadline).count();
+    frames::put_field(out_, {"X-Trireme-Deadline", std::to_string(seconds)});
+  }
+  if (together) out_.append(call.body);
+  // A head that is none would end the connection for everybody.
+  if (!frames::seal(out_, begin)) return false;
+  if (!frames::view_request(std::string_view(out_).substr(begin + frames::header_bytes)))
+    return out_.resize(begin), false;
+  ++next_;
+  progress.id = id;
+  progress.credit = window_ - (together ? call.body.size() : 0);
+  if (!together) progress.rest = call.body;
+  return true;
+}
+
+/// Sends of a long body what its window allows, as far as the socket takes it.
+void Connection::pump(Progress& progress) {
+  while (!progress.rest.empty() && progress.credit > 0) {
+    if (sent_ < out_.size()) flush();
+    if (socket_ < 0) return;
+    if (sent_ < out_.size()) {
+      blocked_.push_back(progress.id);
+      return;
+    }
+    const std::size_t size =
+        std::min<std::uint64_t>({progress.rest.size(), progress.credit, std::uint64_t{frames::max_payload}});
+    const std::string_view part = progress.rest.substr(0, size);
+    progress.rest.remove_prefix(size);
+    progress.credit -= size;
+    std::string head;
+    frames::append_header(head, frames::Type::data, progress.rest.empty(), progress.id, size);
+    const long sent = send_some(socket_, head, part);
+    if (sent < 0)
+      return break_off(Failure::Kind::lost, std::string("the connection to the proxy broke: ") + std::strerror(errno));
+    const auto gone = static_cast<std::size_t>(sent);
+    if (gone < head.size()) out_.append(head, gone);
+    out_.append(part.substr(std::min(part.size(), gone - std::min(gone, head.size()))));
+  }
+}
+
+/// Writes what waits, as far as the socket takes it; then bodies that waited for that go on.
+void Connection::flush() {
+  while (socket_ >= 0) {
+    if (sent_ < out_.size()) {
+      const long sent = send_some(socket_, std::string_view(out_).substr(sent_));
+      if (sent < 0)
+        return break_off(Failure::Kind::lost,
+                         std::string("the connection to the proxy broke: ") + std::strerror(errno));
+      sent_ += static_cast<std::size_t>(sent);
+      if (sent_ < out_.size()) return;
+    }
+    out_.clear();
+    sent_ = 0;
+    if (blocked_.empty()) return;
+    for (const std::uint64_t id : std::exchange(blocked_, {})) {
+      if (auto* progress = requests_.find(id)) pump(*std::shared_ptr<Progress>(*progress));
+    }
+    if (sent_ == out_.size() && blocked_.empty()) return;
+    if (sent_ < out_.size()) return;
+  }
+}
+
+void Connection::finish(std::uint64_t id, Outcome outcome) {
+  if (const auto progress = requests_.take(id)) finish(*progress, std::move(outcome));
+}
+
+void Connection::finish(Progress& progress, Outcome outcome) {
+  progress.done = true;
+  progress.rest = {};
+  progress.owned.clear();
+  if (progress.callback) {
+    if (progress.id != 0) --callbacks_;
+    completed_.emplace_back(std::exchange(progress.callback, nullptr), std::move(outcome));
+    return;
+  }
+  progress.outcome = std::move(outcome);
+  if (progress.waiter != nullptr) progress.waiter->notify_one();
+}
+
+/// Nobody wants its answer any more.
+void Connection::give_up(Progress& progress, Failure failure) {
+  if (progress.done) return;
+  const std::uint64_t id = progress.id;
+  finish(id, std::move(failure));
+  if (socket_ < 0) return;
+  frames::append(out_, {.type = frames::Type::cancel, .end = true, .id = id, .payload = {}});
+  if (!in_callback()) flush();
+  if (reading_ && sent_ < out_.size()) raise_flag(wake_);
+}
+
+Outcome Connection::get(Progress& progress) {
+  Lock lock(mutex_);
+  if (!wait(
+          lock, [&] { return progress.done; }, progress.due, &progress)) {
+    give_up(progress, {Failure::Kind::deadline, "no answer came before the deadline"});
+  }
+  run_callbacks(lock);
+  return std::move(progress.outcome);
+}
+
+bool Connection::wait_until(Progress& progress, Clock::time_point until) {
+  Lock lock(mutex_);
+  const bool done = wait(
+      lock, [&] { return progress.done; }, std::min(until, progress.due), &progress);
+  run_callbacks(lock);
+  return done;
+}
+
+bool Connection::done(const Progress& progress) {
+  Lock lock(mutex_);
+  return progress.done;
+}
+
+void Connection::cancel(Progress& progress) {
+  Lock lock(mutex_);
+  give_up(progress, {Failure::Kind::cancelled, "the request was cancelled"});
+  run_callbacks(lock);
+}
+
+void Connection::begin_gathering() {
+  Lock lock(mutex_);
+  ++gathering_;
+}
+
+void Connection::end_gathering() {
+  Lock lock(mutex_);
+  if (--gathering_ > 0 || in_callback()) return;
+  flush();
+  if (reading_ && sent_ < out_.size()) raise_flag(wake_);
+  run_callbacks(lock);
+}
+
+// ---- Reading ------------------------------------------------------------------------------------
+
+/// Until the condition holds: reads, or lets another read. False: the time was over before.
+template <typename Condition>
+bool Connection::wait(Lock& lock, Condition&& condition, Clock::time_point until, Progress* progress) {
+  std::condition_variable woken;
+  bool held = true;
+  while (!condition()) {
+    if (Clock::now() >= until) {
+      held = false;
+      break;
+    }
+    if (reading_) {
+      if (progress != nullptr) progress->waiter = &woken;
+      followers_.push_back({&woken, progress == nullptr});
+      if (until == Clock::time_point::max()) {
+        woken.wait(lock);
+      } else {
+        woken.wait_until(lock, until);
+      }
+      std::erase_if(followers_, [&](const Follower& follower) { return follower.woken == &woken; });
+      if (progress != nullptr) progress->waiter = nullptr;
+    } else if (socket_ >= 0) {
+      turn(lock, until);
+    } else {
+      break;  // nothing more will come
+    }
+  }
+  if (!reading_) pass_on();
+  return held && condition();
+}
+
+/// Another thread that waits shall read.
+void Connection::pass_on() {
+  if (!followers_.empty()) {
+    followers_.front().woken->notify_one();
+  } else if (callbacks_ > 0) {
+    callback_added_.notify_one();
+  }
+}
+
+/// Reads once, as the only one.
+void Connection::turn(Lock& lock, Clock::time_point until) {
+  flush();
+  run_callbacks(lock);
+  if (socket_ < 0 || reading_) return;
+  reading_ = true;
+  const int socket = socket_;
+  const bool to_write = sent_ < out_.size();
+  lock.unlock();
+  const Waiter::Got got = waiter_.receive(socket, in_, wake_, to_write, until);
+  const int error = errno;
+  if (got == Waiter::Got::nothing) lower_flag(wake_);
+  lock.lock();
+  if (socket_ == socket && got == Waiter::Got::end) {
+    break_off(Failure::Kind::lost, error == 0
+                                       ? "the proxy of this node closed the connection"
+                                       : std::string("the connection to the proxy broke: ") + std::strerror(error));
+  } else if (socket_ == socket) {
+    take_frames();
+    flush();
+  }
+  if (socket_ != socket) ::close(socket);  // it has been broken off
+  reading_ = false;
+  for (const Follower& follower : followers_) {
+    if (follower.by_any) follower.woken->notify_one();
+  }
+  if (completed_.empty()) return;
+  pass_on();
+  run_callbacks(lock);
+}
+
+void Connection::take_frames() {
+  for (;;) {
+    frames::Frame frame;
+    std::size_t consumed = 0;
+    const auto parsed = frames::parse(in_.view(), frame, consumed);
+    if (parsed == frames::Parsed::more) return;
+    if (parsed == frames::Parsed::bad || !take(frame)) {
+      return break_off(Failure::Kind::lost, "the proxy of this node broke the native protocol");
+    }
+    if (socket_ < 0) return;
+    in_.consume(consumed);
+  }
+}
+
+/// False: it has no place here.
+bool Connection::take(const frames::Frame& frame) {
+  if (frame.type == frames::Type::failure && frame.id == 0) {
+    break_off(Failure::Kind::lost, "the proxy of this node ended the connection: " + words_of(frame));
+    return true;
+  }
+  if (frame.id == 0 || frame.id >= next_) return false;
+  auto* const found = requests_.find(frame.id);
+  if (found == nullptr) return true;  // it was cancelled
+  Progress& progress = **found;
+  switch (frame.type) {
+    case frames::Type::response: {
+      const auto view = frames::view_response(frame.payload);
+      if (!view || progress.answered) return false;
+      progress.answered = true;
+      Response& response = progress.response;
+      response.status = view->status;
+      response.headers.reserve(view->headers.count());
+      frames::Fields fields = view->headers;
+      for (frames::Field field; fields.next(field);) {
+        response.headers.push_back({std::string(field.name), std::string(field.value)});
+      }
+      if (view->length != frames::unknown_length && !frame.end) {
+        response.body.reserve(std::min<std::uint64_t>(view->length, answer_reserved));
+      }
+      took(progress, view->body, frame.end);
+      return true;
+    }
+    case frames::Type::data:
+      if (!progress.answered) return false;
+      took(progress, frame.payload, frame.end);
+      return true;
+    case frames::Type::window: {
+      const auto bytes = frames::read_window(frame.payload);
+      if (!bytes) return false;
+      progress.credit += *bytes;
+      const auto kept = *found;
+      pump(*kept);
+      return true;
+    }
+    case frames::Type::failure:
+      finish(frame.id, Failure{Failure::Kind::lost, words_of(frame)});
+      return true;
+    default:
+      return false;
+  }
+}
+
+void Connection::took(Progress& progress, std::string_view body, bool end) {
+  progress.response.body.append(body);
+  if (end) return finish(progress.id, std::move(progress.response));
+  progress.untold += body.size();
+  if (progress.untold < window_ / 2) return;
+  frames::append_window(out_, progress.id, std::exchange(progress.untold, 0));
+}
+
+// ---- Callbacks ----------------------------------------------------------------------------------
+
+bool Connection::in_callback() const {
+  return calling == this;
+}
+
+void Connection::run_callbacks(Lock& lock) {
+  if (completed_.empty() || in_callback()) return;
+  while (!completed_.empty()) {
+    auto completed = std::exchange(completed_, {});
+    lock.unlock();
+    const Connection* const before = std::exchange(calling, this);
+    for (auto& [callback, outcome] : completed) callback(std::move(outcome));
+    completed.clear();  // what callbacks hold goes from inside, too
+    calling = before;
+    lock.lock();
+  }
+  flush();
+}
+
+/// The client's own thread: reads while requests with a callback are in progress, and ends those whose time is over.
+void Connection::work() {
+  Lock lock(mutex_);
+  while (!closed_) {
+    if (callbacks_ == 0) {
+      callback_due_ = Clock::time_point::max();
+      callback_added_.wait(lock);
+      continue;
+    }
+    if (const auto now = Clock::now(); now >= callback_due_) {
+      end_overdue(now);
+      run_callbacks(lock);
+      continue;
+    }
+    if (!reading_ && socket_ >= 0) {
+      turn(lock, callback_due_);
+      if (callbacks_ == 0 && !reading_) pass_on();
+    } else if (callback_due_ == Clock::time_point::max()) {
+      callback_added_.wait(lock);
+    } else {
+      callback_added_.wait_until(lock, callback_due_);
+    }
+  }
+}
+
+void Connection::end_overdue(Clock::time_point now) {
+  std::vector<std::shared_ptr<Progress>> overdue;
+  callback_due_ = Clock::time_point::max();
+  requests_.for_each([&](std::uint64_t, const std::shared_ptr<Progress>& progress) {
+    if (!progress->callback) return;
+    if (progress->due <= now) {
+      overdue.push_back(progress);
+    } else {
+      callback_due_ = std::min(callback_due_, progress->due);
+    }
+  });
+  for (const auto& progress : overdue) {
+    give_up(*progress, {Failure::Kind::deadline, "no answer came before the deadline"});
+  }
+}
+
+}  // namespace trireme::native

@@ -1,0 +1,181 @@
+#include "native/socket.hpp"
+
+#include <poll.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+
+#include "native/codec.hpp"
+
+namespace trireme::native {
+
+namespace {
+
+constexpr std::size_t inbox_first = 64u << 10;
+constexpr std::size_t inbox_most = 1u << 20;
+constexpr auto contended = std::chrono::milliseconds(100);
+
+bool fill(sockaddr_un& address, const std::string& path) {
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) {
+    errno = ENAMETOOLONG;
+    return false;
+  }
+  std::memcpy(address.sun_path, path.data(), path.size());
+  return true;
+}
+
+int give_up(int socket) {
+  const int error = errno;
+  ::close(socket);
+  errno = error;
+  return -1;
+}
+
+long send_parts(int socket, iovec* parts, std::size_t count) {
+  msghdr message{};
+  message.msg_iov = parts;
+  message.msg_iovlen = count;
+  for (;;) {
+    const ssize_t sent = ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent >= 0) return sent;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
+    if (errno != EINTR) return -1;
+  }
+}
+
+}  // namespace
+
+void Inbox::consume(std::size_t bytes) {
+  begin_ += bytes;
+  if (begin_ == end_) begin_ = end_ = 0;
+}
+
+std::pair<char*, std::size_t> Inbox::room() {
+  const std::size_t held = end_ - begin_;
+  const bool grow = capacity_ < inbox_most && (capacity_ == 0 || filled_ || held * 2 > capacity_);
+  if (grow) {
+    const std::size_t capacity = capacity_ == 0 ? inbox_first : std::min(capacity_ * 4, inbox_most);
+    std::unique_ptr<char[]> larger(new char[capacity]);
+    if (held > 0) std::memcpy(larger.get(), data_.get() + begin_, held);
+    data_ = std::move(larger);
+    capacity_ = capacity;
+    begin_ = 0;
+    end_ = held;
+    filled_ = false;
+  } else if (begin_ > 0 && capacity_ - end_ < frames::max_frame) {
+    std::memmove(data_.get(), data_.get() + begin_, held);
+    begin_ = 0;
+    end_ = held;
+  }
+  return {data_.get() + end_, capacity_ - end_};
+}
+
+void Inbox::commit(std::size_t bytes) {
+  end_ += bytes;
+  filled_ = end_ == capacity_;
+}
+
+Waiter::Got Waiter::receive(int socket, Inbox& in, int wake, bool to_write, Clock::time_point until) {
+  const auto [room, size] = in.room();
+  Clock::time_point spin_until{};
+  bool slept = false;
+  for (;;) {
+    const ssize_t got = ::recv(socket, room, size, MSG_DONTWAIT);
+    if (got > 0) {
+      in.commit(static_cast<std::size_t>(got));
+      return Got::bytes;
+    }
+    if (got == 0) {
+      errno = 0;
+      return Got::end;
+    }
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN && errno != EWOULDBLOCK) return Got::end;
+    if (slept) return Got::nothing;
+    if (!to_write && spin_.count() > 0) {
+      const auto now = Clock::now();
+      if (spin_until == Clock::time_point{}) spin_until = now < contended_until_ ? now : now + spin_;
+      if (now < spin_until) {
+        ::sched_yield();
+        // Who yields to a busy process gets the core back milliseconds later; who sleeps wakes in time.
+        if (const auto after = Clock::now(); after - now > spin_) {
+          contended_until_ = after + contended;
+          spin_until = after;
+        }
+        continue;
+      }
+    }
+    int timeout = -1;
+    if (until != Clock::time_point::max()) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now()).count();
+      timeout = static_cast<int>(std::clamp<std::int64_t>(left, 0, 60'000));
+    }
+    pollfd waits[2] = {{socket, static_cast<short>(POLLIN | (to_write ? POLLOUT : 0)), 0}, {wake, POLLIN, 0}};
+    if (::poll(waits, 2, timeout) > 0 && waits[1].revents != 0) return Got::nothing;
+    slept = true;
+  }
+}
+
+Waiter::Got Waiter::wait_for_room(int socket, int wake) {
+  pollfd waits[2] = {{socket, POLLOUT, 0}, {wake, POLLIN, 0}};
+  ::poll(waits, 2, -1);
+  errno = 0;
+  return (waits[0].revents & (POLLERR | POLLHUP)) != 0 ? Got::end : Got::nothing;
+}
+
+int connect_to(const std::string& path) {
+  sockaddr_un address{};
+  if (!fill(address, path)) return -1;
+  const int socket = ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (socket < 0) return -1;
+  if (::connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return give_up(socket);
+  return socket;
+}
+
+int listen_at(const std::string& path) {
+  sockaddr_un address{};
+  if (!fill(address, path)) return -1;
+  const int socket = ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (socket < 0) return -1;
+  if (::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+      ::chmod(path.c_str(), 0600) != 0 || ::listen(socket, 64) != 0) {
+    return give_up(socket);
+  }
+  return socket;
+}
+
+int make_eventfd() {
+  return ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+}
+
+void raise_flag(int eventfd) {
+  const std::uint64_t one = 1;
+  if (::write(eventfd, &one, sizeof one) < 0) return;  // it is raised already
+}
+
+void lower_flag(int eventfd) {
+  std::uint64_t count = 0;
+  if (::read(eventfd, &count, sizeof count) < 0) return;  // it was not raised
+}
+
+long send_some(int socket, std::string_view bytes) {
+  iovec part{const_cast<char*>(bytes.data()), bytes.size()};
+  return send_parts(socket, &part, 1);
+}
+
+long send_some(int socket, std::string_view first, std::string_view second) {
+  iovec parts[2] = {{const_cast<char*>(first.data()), first.size()}, {const_cast<char*>(second.data()), second.size()}};
+  return send_parts(socket, parts, 2);
+}
+
+}  // namespace trireme::native
