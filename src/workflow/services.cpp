@@ -54,15 +54,19 @@ bool mentions(const Template& text, std::string_view name) {
   return std::find(open.begin(), open.end(), name) != open.end();
 }
 
-/// Whether a command, script or environment tells the server where to listen.
-bool knows_address(const ServiceDescription& service) {
-  const auto tells = [](const Template& text) { return mentions(text, "port") || mentions(text, "socket"); };
-  const std::string script = service.script.source();
+/// Whether a command, script or environment names what the runtime says of where to listen: `word` as a placeholder, or
+/// `variable` in a script.
+bool knows(const ServiceDescription& service, std::string_view word, std::string_view variable) {
+  const auto tells = [&](const Template& text) { return mentions(text, word); };
   return std::any_of(service.command.begin(), service.command.end(), tells) ||
-         std::any_of(service.env.begin(), service.env.end(),
-                     [&](const auto& variable) { return tells(variable.second); }) ||
-         tells(service.script) || script.find("PORT") != std::string::npos ||
-         script.find("SOCKET") != std::string::npos;
+         std::any_of(service.env.begin(), service.env.end(), [&](const auto& one) { return tells(one.second); }) ||
+         tells(service.script) || service.script.source().find(variable) != std::string::npos;
+}
+bool knows_port(const ServiceDescription& service) {
+  return knows(service, "port", "PORT");
+}
+bool knows_socket(const ServiceDescription& service) {
+  return knows(service, "socket", "SOCKET");
 }
 
 class ServiceReader {
@@ -336,7 +340,12 @@ class ServiceReader {
     }
     const bool probed = service_.ready.kind == Probe::Kind::http || service_.ready.kind == Probe::Kind::tcp;
     const bool broken = !service_.has_replicas();  // reported already
-    if (probed && !broken && service_.api != ServiceApi::native && !knows_address(service_)) {
+    const bool native = service_.api == ServiceApi::native;
+    if (native && !broken && knows_port(service_) && !knows_socket(service_)) {
+      reader_.error(*fields_.take("api"), "a native service listens at a unix socket, and this one is told a port",
+                    "{socket} in its command, script or env");
+    }
+    if (probed && !broken && !native && !knows_port(service_) && !knows_socket(service_)) {
       reader_.warning(key_, "nothing tells the service where to listen",
                       "put {port} or {socket} into its command or env");
     }
