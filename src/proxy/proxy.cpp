@@ -15,6 +15,7 @@
 #include "proxy/http/loop.hpp"
 #include "proxy/metrics.hpp"
 #include "proxy/native/door.hpp"
+#include "proxy/native/express.hpp"
 #include "proxy/remote/curl_loop.hpp"
 #include "proxy/request.hpp"
 #include "proxy/runtime_calls.hpp"
@@ -32,7 +33,7 @@ constexpr int client_closed_request = 499;
 class Proxy::Impl final : private http::Resident,
                           private AdmissionOutbox,
                           private ForwardHost,
-                          private RequestHost,
+                          private native::ExpressHost,
                           private FrontHost {
  public:
   Impl(http::Loop& loop, Transport& transport, const RunInfo& run, const ProxyOptions& options)
@@ -51,8 +52,9 @@ class Proxy::Impl final : private http::Resident,
         server_(loop.io(), transport, *this),
         runtime_(loop, transport),
         front_(loop, run_, static_cast<FrontHost&>(*this)),
+        express_(loop, self_, static_cast<native::ExpressHost&>(*this)),
         native_(
-            loop, [this](std::unique_ptr<http::Exchange> exchange) { front_.handle(std::move(exchange)); },
+            loop, [this](std::unique_ptr<http::Exchange> exchange) { front_.handle(std::move(exchange)); }, express_,
             [this](http::Peer peer, std::string_view token) { return deny_connection(peer, token, run_); },
             options.client_limits) {}
 
@@ -247,6 +249,17 @@ class Proxy::Impl final : private http::Resident,
     settle();
   }
 
+  // ExpressHost
+
+  native::NativeUpstream* native_upstream(const ReplicaId& replica) override { return upstreams_.find_native(replica); }
+  void on_request(ServiceIndex service) override { retry_budgets_[service].on_request(); }
+  void append_request_id(std::string& out) override { front_.append_request_id(out); }
+  void record(const RequestRecord& record) override {
+    metrics_.record(record);
+    settle();
+  }
+  void go_on(Start start, Begun begun) override { keep(std::move(start)).go_on(std::move(begun)); }
+
   // FrontHost; table() above
 
   std::string metrics_text() override { return metrics_.text(gauges(), site_gauges(), front_.refused()); }
@@ -254,13 +267,16 @@ class Proxy::Impl final : private http::Resident,
   void ask_pilot(std::unique_ptr<http::Exchange> exchange) override { runtime_.take(std::move(exchange)); }
 
   void start(Start start) override {
+    retry_budgets_[start.demand.service].on_request();
+    keep(std::move(start)).start();
+  }
+  Request& keep(Start start) {
     const Service* service = admission_.table().find(start.demand.service);
     start.head.repeatable = service != nullptr && service->endpoint.retry == RetryKind::always;
-    retry_budgets_[start.demand.service].on_request();
     auto owned = std::make_unique<Request>(loop(), static_cast<RequestHost&>(*this), self_, std::move(start));
     Request& request = *owned;
     requests_.emplace(&request, std::move(owned));
-    request.start();
+    return request;
   }
 
   std::vector<ServiceGauges> gauges() const {
@@ -268,6 +284,7 @@ class Proxy::Impl final : private http::Resident,
     for (const auto& [key, request] : requests_) {
       if (request->in_flight()) ++in_flight[request->demand().service];
     }
+    express_.add_in_flight(in_flight);
     std::vector<ServiceGauges> out;
     for (const auto& [index, service] : admission_.table().services()) {
       out.push_back({.service = index,
@@ -309,6 +326,7 @@ class Proxy::Impl final : private http::Resident,
   RuntimeCalls runtime_;
   Metrics metrics_;
   FrontDoor front_;
+  native::Express express_;
   native::Door native_;
   std::map<ServiceIndex, RetryBudget> retry_budgets_;
   std::vector<AdmissionMessage> to_self_;

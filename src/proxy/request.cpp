@@ -49,6 +49,16 @@ void Request::start() {
   decide(host_.dispatcher().place(demand_, tried_, *this, demand_.arrived));
 }
 
+void Request::go_on(Begun begun) {
+  set_deadline(Duration(std::max<MonoTime>(demand_.deadline - mono_now(), 0)));
+  if (auto* placement = std::get_if<Placement>(&begun)) return on_placed(std::move(*placement));
+  if (const auto* refusal = std::get_if<Refusal>(&begun)) return on_refused(*refusal);
+  if (const auto* late = std::get_if<PastDeadline>(&begun)) return past_deadline(late->waited);
+  auto& failed = std::get<FailedAttempt>(begun);
+  replica_ = failed.replica;
+  on_failed(relay_, failed.error);
+}
+
 void Request::decide(Dispatcher::Decision decision) {
   if (auto* placement = std::get_if<Placement>(&decision)) {
     on_placed(std::move(*placement));
@@ -88,11 +98,14 @@ void Request::on_refused(Refusal refusal) {
 }
 
 void Request::on_deadline() {
-  if (done_ || answered_at_ != 0) return;
+  if (!done_ && answered_at_ == 0) past_deadline(ticket_.has_value());
+}
+
+void Request::past_deadline(bool waited) {
   const Service* service = host_.table().find(demand_.service);
   const std::string name = service == nullptr ? "the service" : service->endpoint.name;
-  refuse(504, ticket_ ? "no replica of " + name + " was free before the request's deadline"
-                      : name + " did not answer before the request's deadline");
+  refuse(504, waited ? "no replica of " + name + " was free before the request's deadline"
+                     : name + " did not answer before the request's deadline");
 }
 
 void Request::on_failed(http::Relay&, const CallError& error) {

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "proxy/admission/admission.hpp"
@@ -23,6 +24,19 @@
 namespace trireme::proxy {
 
 class Request;
+
+// What somebody else has begun for a request, and where that came to: it goes on from there.
+
+/// An attempt at a replica that failed before an answer came.
+struct FailedAttempt {
+  ReplicaId replica;
+  CallError error;
+};
+/// Its deadline has passed.
+struct PastDeadline {
+  bool waited = false;  ///< for a slot; else for an answer
+};
+using Begun = std::variant<Placement, Refusal, FailedAttempt, PastDeadline>;
 
 /// What a request needs of its rank's proxy.
 class RequestHost {
@@ -55,6 +69,8 @@ class Request final : public http::Resident, private http::RelayOwner, private S
   ~Request() override;
 
   void start();
+  /// Instead of start().
+  void go_on(Begun begun);
 
   /// A replica works on it, or is about to.
   bool in_flight() const { return placement_.has_value(); }
@@ -77,6 +93,7 @@ class Request final : public http::Resident, private http::RelayOwner, private S
   void on_deadline() override;
 
   void decide(Dispatcher::Decision decision);
+  void past_deadline(bool waited);
   void refuse(int status, std::string_view message, http::Headers headers = {});
   bool may_retry(const CallError& error) const;
   void retry(const CallError& error);

@@ -60,11 +60,14 @@ void Upstreams::apply(const EndpointTable& table, const Service& service) {
       if (way.upstream && way.local == *local) continue;
       way.local = *local;
       if (service.endpoint.api == ServiceApi::native) {
-        way.upstream = std::make_unique<native::NativeUpstream>(
+        auto upstream = std::make_unique<native::NativeUpstream>(
             loop_, http::LocalAddress{.port = local->port, .path = local->socket}, local->key,
             "replica " + table.name(site.id));
+        way.native = upstream.get();
+        way.upstream = std::move(upstream);
         continue;
       }
+      way.native = nullptr;
       way.upstream =
           std::make_unique<ReplicaUpstream>(loop_, *local, table.name(site.id), service.endpoint.concurrency);
     }
@@ -74,6 +77,11 @@ void Upstreams::apply(const EndpointTable& table, const Service& service) {
 Upstream* Upstreams::find(const ReplicaId& replica) const {
   const auto found = ways_.find(replica);
   return found == ways_.end() ? nullptr : found->second.upstream.get();
+}
+
+native::NativeUpstream* Upstreams::find_native(const ReplicaId& replica) const {
+  const auto found = ways_.find(replica);
+  return found == ways_.end() ? nullptr : found->second.native;
 }
 
 }  // namespace trireme::proxy

@@ -13,6 +13,10 @@
 
 namespace trireme::proxy {
 
+namespace native {
+class NativeUpstream;
+}
+
 class Upstreams {
  public:
   Upstreams(Rank self, http::Loop& loop, CurlLoop& curl) : self_(self), loop_(loop), curl_(curl) {}
@@ -21,12 +25,15 @@ class Upstreams {
   void apply(const EndpointTable& table, const Service& service);
   /// Null if it is not ours, or gone.
   Upstream* find(const ReplicaId& replica) const;
+  /// The same, where it speaks the native protocol.
+  native::NativeUpstream* find_native(const ReplicaId& replica) const;
 
  private:
   struct Way {
     ReplicaEndpoint local;
     RemoteEndpoint remote;
     std::unique_ptr<Upstream> upstream;
+    native::NativeUpstream* native = nullptr;  ///< the upstream, where it is one
   };
   Rank self_;
   http::Loop& loop_;

@@ -1,7 +1,7 @@
 #include "proxy/front/front_door.hpp"
 
 #include <array>
-#include <cstdio>
+#include <charconv>
 #include <random>
 #include <utility>
 
@@ -252,11 +252,18 @@ void FrontDoor::bury(BodySearch& search) {
 }
 
 std::string FrontDoor::new_request_id() {
-  std::array<char, 40> text{};
-  const int size =
-      std::snprintf(text.data(), text.size(), "%016llx-%llx", static_cast<unsigned long long>(request_id_prefix_),
-                    static_cast<unsigned long long>(++request_count_));
-  return std::string(text.data(), static_cast<std::size_t>(size));
+  std::string id;
+  append_request_id(id);
+  return id;
+}
+
+void FrontDoor::append_request_id(std::string& out) {
+  std::array<char, 33> text{};
+  char* at = text.data();
+  for (int shift = 60; shift >= 0; shift -= 4) *at++ = "0123456789abcdef"[(request_id_prefix_ >> shift) & 0xf];
+  *at++ = '-';
+  const auto end = std::to_chars(at, text.data() + text.size(), ++request_count_, 16).ptr;
+  out.append(text.data(), end);
 }
 
 }  // namespace trireme::proxy

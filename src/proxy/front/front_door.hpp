@@ -67,6 +67,9 @@ class FrontDoor final : private BodySearchOwner {
   /// Breaks off what has not found its service yet.
   void close() { searches_.clear(); }
 
+  /// A number for a request that brings none.
+  void append_request_id(std::string& out);
+
   /// Requests that were refused before their service was known, by status.
   const std::map<int, std::uint64_t>& refused() const { return refused_; }
 

@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <cstring>
-#include <unordered_map>
 #include <utility>
 
 #include "core/defaults.hpp"
+#include "native/id_table.hpp"
+#include "proxy/native/express.hpp"
 #include "proxy/native/frame.hpp"
 
 namespace trireme::proxy::native {
@@ -81,7 +82,7 @@ class Carried final : public http::ExchangeCarrier {
   bool moved_ = true;  ///< for waits_in_vain()
 };
 
-class ClientConnection final : public http::Resident {
+class ClientConnection final : public http::Resident, private PassageClient {
  public:
   ClientConnection(http::Loop& loop, http::Descriptor socket, std::string_view received, http::Peer peer, Door& door)
       : Resident(loop), door_(door), stream_(std::move(socket)), peer_(peer) {
@@ -100,11 +101,11 @@ class ClientConnection final : public http::Resident {
   }
   void close();
 
-  std::string& out() {
+  std::string& out() override {
     at_tail();
     return stream_.pending();
   }
-  bool has_room() const { return !closed_ && stream_.unsent() < defaults::native_unsent; }
+  bool has_room() const override { return !closed_ && stream_.unsent() < defaults::native_unsent; }
   /// Requests that have ended are forgotten at the end of the turn.
   void note_over(std::uint64_t id) {
     ended_.push_back(id);
@@ -124,11 +125,23 @@ class ClientConnection final : public http::Resident {
     set_deadline(door_.limits_.stall_timeout);
   }
 
+  /// A request in progress, one way or the other.
+  struct Entry {
+    std::unique_ptr<Carried> carried;
+    Passage* passage = nullptr;
+  };
+
+  // PassageClient
+  void flush_later(std::uint64_t id) override { note_over(id); }
+  void on_over(std::uint64_t id) override { requests_.take(id); }
+  std::unique_ptr<http::Exchange> to_exchange(std::uint64_t id, http::RequestHead& head,
+                                              std::string_view body) override;
+
   void serve();
   bool step();
   bool receive(const Frame& frame);
   bool greet(const Frame& frame);
-  void begin(const Frame& frame, Request request);
+  bool begin(const Frame& frame);
   void forget_ended();
   void end_stalled();
   void fail(std::uint16_t status, std::string_view words);
@@ -142,7 +155,7 @@ class ClientConnection final : public http::Resident {
   bool closed_ = false;
   bool serving_ = false;
   std::uint64_t last_ = 0;
-  std::unordered_map<std::uint64_t, std::unique_ptr<Carried>> requests_;
+  IdTable<Entry> requests_;
   std::vector<std::uint64_t> ended_;
   std::vector<std::uint64_t> flushing_;
 };
@@ -333,17 +346,16 @@ bool ClientConnection::receive(const Frame& frame) {
   if (!greeted_) return greet(frame);
   if (frame.type == Type::request) {
     if (frame.id <= last_ || requests_.size() >= defaults::native_requests) return false;
-    auto request = read_request(frame.payload);
-    if (!request) return false;
-    begin(frame, *std::move(request));
-    return true;
+    return begin(frame);
   }
   // Of a request that is over, frames may still be under way.
   if (frame.id == 0 || frame.id > last_) return false;
-  const auto found = requests_.find(frame.id);
-  Carried* const carried = found == requests_.end() ? nullptr : found->second.get();
+  const Entry* const entry = requests_.find(frame.id);
+  Carried* const carried = entry == nullptr ? nullptr : entry->carried.get();
+  Passage* const passage = entry == nullptr ? nullptr : entry->passage;
   switch (frame.type) {
     case Type::data:
+      if (passage != nullptr) return false;  // it was whole
       if (carried == nullptr) return true;
       if (!carried->receive(frame.payload, frame.end)) return false;
       carried->tell_body();
@@ -351,13 +363,22 @@ bool ClientConnection::receive(const Frame& frame) {
     case Type::window: {
       const auto bytes = read_window(frame.payload);
       if (!bytes) return false;
-      if (carried == nullptr) return true;
-      carried->grant(*bytes);
+      if (entry == nullptr) return true;
+      if (passage != nullptr) {
+        passage->grant(*bytes);
+      } else {
+        carried->grant(*bytes);
+      }
       note_over(frame.id);
       return true;
     }
     case Type::cancel:
-      if (carried == nullptr) return true;
+      if (entry == nullptr) return true;
+      if (passage != nullptr) {
+        requests_.take(frame.id);
+        passage->gone();
+        return true;
+      }
       carried->gone();
       note_over(frame.id);
       return true;
@@ -366,32 +387,57 @@ bool ClientConnection::receive(const Frame& frame) {
   }
 }
 
-void ClientConnection::begin(const Frame& frame, Request request) {
+bool ClientConnection::begin(const Frame& frame) {
+  const auto view = view_request(frame.payload);
+  if (!view) return false;
   last_ = frame.id;
+  if (Passage* const passage = door_.express_.take(frame, *view)) {
+    requests_.insert(frame.id, Entry{.carried = nullptr, .passage = passage});
+    door_.express_.begin(*passage, *this, frame, *view);
+    return true;
+  }
+  Request request = *read_request(frame.payload);
   auto owned = std::make_unique<Carried>(*this, frame.id, request.head.body, request.head.method == "HEAD");
   Carried& carried = *owned;
-  if (!carried.receive({}, false)) return;
   auto exchange = carried.make_exchange(std::move(request.head), http::Peer::ours);
   const bool good = carried.receive(request.body, frame.end);
-  requests_.emplace(frame.id, std::move(owned));
-  if (!good) {
+  requests_.insert(frame.id, Entry{.carried = std::move(owned), .passage = nullptr});
+  if (good) {
+    door_.handler_(std::move(exchange));
+  } else {
     exchange->respond(400, "text/plain; charset=utf-8", "the body is not as long as it says\n");
-    return;
   }
-  door_.handler_(std::move(exchange));
+  return true;
+}
+
+std::unique_ptr<http::Exchange> ClientConnection::to_exchange(std::uint64_t id, http::RequestHead& head,
+                                                              std::string_view body) {
+  Entry& entry = *requests_.find(id);
+  entry.passage = nullptr;
+  entry.carried =
+      std::make_unique<Carried>(*this, id, http::Body{http::Body::Kind::length, body.size()}, head.method == "HEAD");
+  head.body = {http::Body::Kind::length, body.size()};
+  auto exchange = entry.carried->make_exchange(head, http::Peer::ours);
+  entry.carried->receive(body, true);
+  return exchange;
 }
 
 /// Sends what requests have to send, and forgets those that are over.
 void ClientConnection::forget_ended() {
   flushing_.swap(ended_);
   for (const std::uint64_t id : flushing_) {
-    const auto found = requests_.find(id);
-    if (found == requests_.end()) continue;
-    Carried& carried = *found->second;
+    Entry* const entry = requests_.find(id);
+    if (entry == nullptr) continue;
+    if (entry->passage != nullptr) {
+      entry->passage->flush();
+      if (!closed_ && !has_room() && requests_.find(id) != nullptr) ended_.push_back(id);
+      continue;
+    }
+    Carried& carried = *entry->carried;
     carried.flush();
     if (closed_) break;
     if (carried.over()) {
-      requests_.erase(id);
+      requests_.take(id);
     } else if (!has_room()) {
       ended_.push_back(id);
     }
@@ -401,10 +447,19 @@ void ClientConnection::forget_ended() {
 
 /// Ends requests that have waited for the client since the last look.
 void ClientConnection::end_stalled() {
-  for (auto& [id, carried] : requests_) {
-    if (carried->waits_in_vain()) {
-      append_failure(out(), id, 408, "the client neither sent what was awaited nor took its answer");
-      carried->gone();
+  std::vector<std::uint64_t> stalled;
+  requests_.for_each([&](std::uint64_t id, Entry& entry) {
+    if (entry.passage != nullptr ? entry.passage->waits_in_vain() : entry.carried->waits_in_vain()) {
+      stalled.push_back(id);
+    }
+  });
+  for (const std::uint64_t id : stalled) {
+    append_failure(out(), id, 408, "the client neither sent what was awaited nor took its answer");
+    if (Passage* const passage = requests_.find(id)->passage) {
+      requests_.take(id);
+      passage->gone();
+    } else {
+      requests_.find(id)->carried->gone();
       note_over(id);
     }
   }
@@ -422,14 +477,22 @@ void ClientConnection::close() {
   clear_deadline();
   unwatch(stream_.descriptor());
   stream_.close();
-  for (auto& [id, carried] : requests_) carried->gone();
+  std::vector<Passage*> passages;
+  requests_.for_each([&](std::uint64_t, Entry& entry) {
+    if (entry.passage != nullptr) {
+      passages.push_back(std::exchange(entry.passage, nullptr));
+    } else if (entry.carried != nullptr) {
+      entry.carried->gone();
+    }
+  });
+  for (Passage* const passage : passages) passage->gone();
   door_.closed(*this);
 }
 
 // ---- The door -----------------------------------------------------------------------------------
 
-Door::Door(http::Loop& loop, http::Handler handler, Check check, const http::ServerLimits& limits)
-    : loop_(loop), handler_(std::move(handler)), check_(std::move(check)), limits_(limits) {}
+Door::Door(http::Loop& loop, http::Handler handler, Express& express, Check check, const http::ServerLimits& limits)
+    : loop_(loop), express_(express), handler_(std::move(handler)), check_(std::move(check)), limits_(limits) {}
 Door::~Door() {
   close();
 }

@@ -1,5 +1,6 @@
-// Clients of the native protocol (docs/spec/native.md): each request that comes in frames becomes an Exchange, so it goes the
-// way that every request goes, and is answered in frames, in whatever order answers come.
+// Clients of the native protocol (docs/spec/native.md): a request that comes in frames is forwarded as a frame where that can be
+// (express.hpp); else it becomes an Exchange, goes the way of HTTP's requests and is answered in frames, in whatever order
+// answers come.
 //
 // Bounded: at most defaults::native_requests of a connection are in progress, of each at most a window of body bytes is held
 // per direction, and a client that does not read its answers is not read from. A request whose client neither sends what is
@@ -21,12 +22,13 @@
 namespace trireme::proxy::native {
 
 class ClientConnection;
+class Express;
 
 class Door {
  public:
   /// Whether a client may come in, by who it is and its token: words for it if not.
   using Check = std::function<std::string_view(http::Peer peer, std::string_view token)>;
-  Door(http::Loop& loop, http::Handler handler, Check check, const http::ServerLimits& limits = {});
+  Door(http::Loop& loop, http::Handler handler, Express& express, Check check, const http::ServerLimits& limits = {});
   /// Ends all connections.
   ~Door();
 
@@ -39,6 +41,7 @@ class Door {
   void closed(ClientConnection& connection);
 
   http::Loop& loop_;
+  Express& express_;
   http::Handler handler_;
   Check check_;
   http::ServerLimits limits_;

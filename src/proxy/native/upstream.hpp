@@ -1,9 +1,5 @@
-// A replica on this node that speaks the native protocol, as an Upstream: one connection that stays, on which any number of
-// requests are in progress and are answered in any order (docs/spec/native.md).
-//
-// The connection is made at the first request, and anew after it has ended: then requests whose first byte had not been
-// written are `not_delivered`, the others `lost`. None is written before the replica has said welcome, so one that a dying
-// replica's socket still took a connection for is safe to repeat. Replicas listen on a unix socket. Belongs to the event loop.
+// A replica on this node that speaks the native protocol, as an Upstream. Its connection (link.hpp) is made at the first request,
+// and anew after it has ended. Replicas listen on a unix socket. Belongs to the event loop.
 #pragma once
 
 #include <memory>
@@ -25,6 +21,8 @@ class NativeUpstream final : public Upstream {
 
   std::unique_ptr<Call> open(const http::RequestHead& head, std::string_view first, bool complete,
                              CallObserver& observer) override;
+  /// The connection, which may have failed already: then its calls are told so at the end of the turn.
+  const std::shared_ptr<Link>& link();
 
  private:
   http::Loop& loop_;

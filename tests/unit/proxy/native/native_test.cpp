@@ -420,3 +420,148 @@ TEST_CASE("native: a large body passes in both directions, no further than its w
     break;
   }
 }
+
+TEST_CASE(
+    "native: a request waits for a slot, is given the next one, and what waits at its deadline is answered with 504") {
+  Stage stage(0, http::Peer::ours, 1);
+  End client(stage.dial());
+  client.write(Stage::hello(request(1, "/services/llama/", "first") + request(2, "/services/llama/", "second") +
+                            request(3, "/services/llama/", "third", {{"X-Trireme-Deadline", "0.05"}})));
+  client.expect(Type::welcome);
+  End replica(stage.accept());
+  Stage::greet(replica);
+  const Got first = replica.expect(Type::request);
+  CHECK(native::read_request(first.payload)->body == "first");
+  const Got late = client.expect(Type::response);
+  CHECK(late.id == 3);
+  CHECK(native::read_response(late.payload)->head.status == 504);
+  replica.write(answer(first.id, "one"));
+  CHECK(client.expect(Type::response).id == 1);
+  const Got second = replica.expect(Type::request);
+  CHECK(native::read_request(second.payload)->body == "second");
+  replica.write(answer(second.id, "two"));
+  CHECK(client.expect(Type::response).id == 2);
+}
+
+TEST_CASE("native: a request that its replica does not answer before the deadline is cancelled there") {
+  Stage stage(0);
+  End client(stage.dial());
+  client.write(Stage::hello(request(1, "/services/llama/", "x", {{"X-Trireme-Deadline", "0.05"}})));
+  client.expect(Type::welcome);
+  End replica(stage.accept());
+  Stage::greet(replica);
+  const Got got = replica.expect(Type::request);
+  const Got said = client.expect(Type::response);
+  CHECK(native::read_response(said.payload)->head.status == 504);
+  CHECK(replica.expect(Type::cancel).id == got.id);
+}
+
+TEST_CASE(
+    "native: a replica is not shown the client's credentials, and the client is told who answered, on either way") {
+  for (const Rank where : {0, 1}) {
+    CAPTURE(where);
+    Stage stage(where);
+    End client(stage.dial());
+    client.write(Stage::hello(request(1, "/services/llama?x=1", "body",
+                                      {{"Authorization", "Bearer secret"},
+                                       {"Cookie", "a=b"},
+                                       {"X-Trireme-Priority", "high"},
+                                       {"Proxy-Secret", "x"},
+                                       {"X-Request-Id", "mine"},
+                                       {"X-Kept", "yes"}})));
+    client.expect(Type::welcome);
+    End replica(stage.accept());
+    Stage::greet(replica);
+    const Got got = replica.expect(Type::request);
+    const auto seen = native::read_request(got.payload);
+    REQUIRE(seen);
+    CHECK(seen->head.target == "/?x=1");
+    CHECK(seen->head.headers == http::Headers{{"X-Kept", "yes"}, {"X-Request-Id", "mine"}});
+    http::ResponseHead head;
+    head.status = 418;
+    head.headers = {{"X-Trireme-Replica", "somebody else"}, {"X-Answer", "yes"}, {"X-Request-Id", "other"}};
+    head.body = {http::Body::Kind::length, 3};
+    std::string out;
+    native::append_response(out, got.id, head, "tea", true);
+    replica.write(out);
+    const auto told = native::read_response(client.expect(Type::response).payload);
+    REQUIRE(told);
+    CHECK(told->head.status == 418);
+    CHECK(told->body == "tea");
+    CHECK(http::find(told->head.headers, "X-Answer") == "yes");
+    CHECK(std::string(http::find(told->head.headers, "X-Trireme-Replica").value_or("")).starts_with("llama/0"));
+    CHECK(http::find(told->head.headers, "X-Request-Id") == "mine");
+    CHECK(told->head.headers.size() == 3);
+  }
+}
+
+TEST_CASE("native: requests in frames are counted as all others are") {
+  Stage stage(0);
+  End client(stage.dial());
+  client.write(Stage::hello(request(1, "/services/llama/", "four") + request(2, "/services/llama/", "x")));
+  client.expect(Type::welcome);
+  End replica(stage.accept());
+  Stage::greet(replica);
+  const std::uint64_t first = replica.expect(Type::request).id;
+  const std::uint64_t second = replica.expect(Type::request).id;
+  const std::string before = ask(stage.cluster.url(0, "/metrics")).body;
+  const std::size_t running = before.find("\ntrireme_num_requests_running{");
+  REQUIRE(running != std::string::npos);
+  CHECK(before.substr(running + 1, before.find('\n', running + 1) - running - 1).ends_with("} 2"));
+  replica.write(answer(first, "answer"));
+  client.expect(Type::response);
+  std::string out;
+  native::append(out, {.type = Type::cancel, .end = true, .id = 2, .payload = {}});
+  client.write(out);
+  CHECK(replica.expect(Type::cancel).id == second);
+  const std::string after = ask(stage.cluster.url(0, "/metrics")).body;
+  CHECK(after.find("code=\"200\"} 1") != std::string::npos);
+  CHECK(after.find("code=\"499\"} 1") != std::string::npos);
+}
+
+TEST_CASE("native: an answer in pieces reaches the client whole, over windows that both sides keep") {
+  Stage stage(0);
+  End client(stage.dial());
+  client.write(Stage::hello(request(1, "/services/llama/", "")));
+  client.expect(Type::welcome);
+  End replica(stage.accept());
+  Stage::greet(replica);
+  const std::uint64_t id = replica.expect(Type::request).id;
+  constexpr std::size_t size = 3u << 20;
+  auto sender = std::async(std::launch::async, [&] {
+    http::ResponseHead head;
+    head.body = {http::Body::Kind::length, size};
+    std::string out;
+    native::append_response(out, id, head, {}, false);
+    replica.write(out);
+    std::size_t credit = defaults::stream_window;
+    for (std::size_t sent = 0; sent < size;) {
+      const std::size_t part = std::min({credit, size - sent, std::size_t{50'000}});
+      if (part == 0) {
+        credit += *native::read_window(replica.expect(Type::window).payload);
+        continue;
+      }
+      credit -= part;
+      std::string data;
+      native::append_data(data, id, std::string(part, static_cast<char>('a' + sent % 26)), sent + part == size);
+      sent += part;
+      replica.write(data);
+    }
+  });
+  CHECK_FALSE(client.expect(Type::response).end);
+  std::size_t got = 0;
+  std::size_t allowed = defaults::stream_window;
+  for (bool end = false; !end;) {
+    const Got piece = client.expect(Type::data);
+    got += piece.payload.size();
+    end = piece.end;
+    CHECK(got <= allowed);
+    if (end || piece.payload.empty()) continue;
+    std::string window;
+    native::append_window(window, 1, piece.payload.size());
+    allowed += piece.payload.size();
+    client.write(window);
+  }
+  sender.get();
+  CHECK(got == size);
+}

@@ -1,0 +1,159 @@
+#include "proxy/native/link.hpp"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "core/defaults.hpp"
+
+namespace trireme::proxy::native {
+
+namespace {
+
+// Reads of one connection before the others get their turn.
+constexpr int link_reads_per_turn = 8;
+
+}  // namespace
+
+void Link::connect(const std::string& path, const std::string& key) {
+  http::Descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  sockaddr_un to{};
+  to.sun_family = AF_UNIX;
+  int result = -1;
+  if (path.empty()) {
+    return fail(CallError::Blame::some, " cannot be reached: a native service listens at {socket}");
+  }
+  if (path.size() >= sizeof to.sun_path) {
+    errno = ENAMETOOLONG;
+  } else if (socket) {
+    std::memcpy(to.sun_path, path.data(), path.size());
+    result = ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&to), sizeof to);
+  }
+  if (result != 0 || !watch(socket.get())) {
+    const bool nobody = errno == ECONNREFUSED || errno == ENOENT;
+    return fail(nobody ? CallError::Blame::proof : CallError::Blame::none,
+                std::string(" cannot be reached: ") + std::strerror(errno));
+  }
+  stream_ = http::Stream(std::move(socket));
+  set_deadline(defaults::upstream_connect_timeout);
+  stream_.pending().append(preface);
+  append_hello(stream_.pending(), {.version = version, .token = key});
+  at_tail();
+}
+
+std::uint64_t Link::begin(LinkCall& call) {
+  const std::uint64_t id = next_++;
+  calls_.insert(id, &call);
+  call.begin_ = written_ + stream_.unsent() + held_.size();
+  at_tail();
+  return id;
+}
+
+void Link::forget(std::uint64_t id, bool cancel) {
+  if (calls_.take(id) == nullptr || !cancel || failure_) return;
+  append(out(), {.type = Type::cancel, .end = true, .id = id, .payload = {}});
+}
+
+void Link::serve() {
+  if (serving_) return;
+  serving_ = true;
+  for (int i = 0; !failure_; ++i) {
+    flush();
+    for (const std::uint64_t id : std::exchange(refused_, {})) {
+      LinkCall* const call = calls_.take(id);
+      if (call == nullptr) continue;
+      call->on_failed(
+          {CallError::Kind::not_delivered, "the head of the request is too long for " + name_, CallError::Blame::none});
+    }
+    if (failure_ || !step()) break;
+    if (i == link_reads_per_turn) {
+      at_tail();
+      break;
+    }
+  }
+  if (!failure_) flush();
+  serving_ = false;
+  if (failure_) end_calls();
+}
+
+void Link::flush() {
+  const std::size_t before = stream_.unsent();
+  if (before == 0) return;
+  if (stream_.write() == http::Stream::Io::failed) {
+    return fail(CallError::Blame::some, std::string(" broke the connection off: ") + std::strerror(stream_.error()));
+  }
+  written_ += before - stream_.unsent();
+}
+
+/// Takes what is here and reads once. False when there is nothing to do before the next edge.
+bool Link::step() {
+  for (;;) {
+    Frame frame;
+    std::size_t consumed = 0;
+    const Parsed parsed = parse(in_.view(), frame, consumed);
+    if (parsed == Parsed::more) break;
+    if (parsed == Parsed::bad || !receive(frame)) {
+      if (!failure_) {
+        invalid_ = true;
+        fail(CallError::Blame::some, " answered something that is not the native protocol");
+      }
+      return false;
+    }
+    in_.consume(consumed);
+  }
+  switch (stream_.read(in_, max_frame)) {
+    case http::Stream::Io::progress:
+      return true;
+    case http::Stream::Io::eof:
+      fail(CallError::Blame::some, " closed the connection");
+      return false;
+    case http::Stream::Io::failed:
+      fail(CallError::Blame::some, std::string(" broke the connection off: ") + std::strerror(stream_.error()));
+      return false;
+    default:
+      return false;
+  }
+}
+
+/// False: the replica has broken the rules.
+bool Link::receive(const Frame& frame) {
+  if (frame.type == Type::welcome) {
+    clear_deadline();
+    stream_.pending().append(std::exchange(held_, {}));
+    return !std::exchange(welcomed_, true) && read_welcome(frame.payload).has_value();
+  }
+  if (frame.type == Type::failure && frame.id == 0) {
+    const auto failure = read_failure(frame.payload);
+    if (!failure) return false;
+    fail(CallError::Blame::some, " ended the connection: " + std::string(failure->words));
+    return true;
+  }
+  if (!welcomed_ || frame.id == 0 || frame.id >= next_) return false;
+  LinkCall** const call = calls_.find(frame.id);
+  return call == nullptr || (*call)->on_frame(frame);  // null: it was cancelled
+}
+
+void Link::fail(CallError::Blame blame, const std::string& what) {
+  failure_ = CallError{CallError::Kind::lost, name_ + what, blame};
+  clear_deadline();
+  if (stream_.descriptor() >= 0) {
+    unwatch(stream_.descriptor());
+    stream_.close();
+  }
+  at_tail();
+}
+
+void Link::end_calls() {
+  while (const std::uint64_t id = calls_.any()) {
+    LinkCall& call = *calls_.take(id);
+    CallError error = *failure_;
+    if (invalid_) error.kind = CallError::Kind::bad_response;
+    if (call.begin_ >= written_) error.kind = CallError::Kind::not_delivered;
+    call.on_failed(std::move(error));
+  }
+}
+
+}  // namespace trireme::proxy::native

@@ -1,0 +1,93 @@
+// The one connection to a replica on this node that speaks the native protocol, on which any number of requests are in progress
+// and are answered in any order (docs/spec/native.md).
+//
+// Requests on it are LinkCalls: each is told of its own frames, and of the end of the connection. None is written before the
+// replica has said welcome, so one that a dying replica's socket still took a connection for is safe to repeat: those whose
+// first byte had not been written are `not_delivered`, the others `lost`. What is written within a turn of the loop leaves in
+// one write, at its end. Owned by its upstream and by its calls; destroyed between turns of the loop, to which it belongs.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "native/id_table.hpp"
+#include "proxy/call.hpp"
+#include "proxy/http/loop.hpp"
+#include "proxy/http/stream.hpp"
+#include "proxy/native/frame.hpp"
+
+namespace trireme::proxy::native {
+
+class Link;
+
+/// A request on a Link, as that sees it.
+class LinkCall {
+ public:
+  virtual ~LinkCall() = default;
+  /// A frame of its own. False: it has no place here, and the connection ends. It may end itself, or destroy itself.
+  virtual bool on_frame(const Frame& frame) = 0;
+  /// The connection has ended, or the request did not fit. The link has forgotten it. It may destroy itself.
+  virtual void on_failed(CallError error) = 0;
+
+ private:
+  friend class Link;
+  std::uint64_t begin_ = 0;  ///< where its first byte is among those of the connection
+};
+
+class Link final : public http::Resident {
+ public:
+  Link(http::Loop& loop, std::string name) : Resident(loop), name_(std::move(name)) {}
+  ~Link() override {
+    if (stream_.descriptor() >= 0) unwatch(stream_.descriptor());
+  }
+
+  void connect(const std::string& path, const std::string& key);
+  bool broken() const { return failure_.has_value(); }
+  const std::string& name() const { return name_; }
+
+  /// A number for a request whose first frame is appended to out() next.
+  std::uint64_t begin(LinkCall& call);
+  /// What was to be the request fits no frame: it fails, at the end of the turn.
+  void refuse(std::uint64_t id) { refused_.push_back(id); }
+  /// The request is over. `cancel`: the replica is told so.
+  void forget(std::uint64_t id, bool cancel);
+  bool knows(std::uint64_t id) const { return calls_.find(id) != nullptr; }
+  /// Frames to send.
+  std::string& out() {
+    at_tail();
+    return welcomed_ ? stream_.pending() : held_;
+  }
+
+ private:
+  void on_ready(http::Ready ready) override {
+    stream_.note(ready);
+    serve();
+  }
+  void on_tail() override { serve(); }
+  void on_deadline() override { fail(CallError::Blame::some, " did not say welcome in time"); }
+
+  void serve();
+  void flush();
+  bool step();
+  bool receive(const Frame& frame);
+  void fail(CallError::Blame blame, const std::string& what);
+  void end_calls();
+
+  const std::string name_;
+  http::Stream stream_;
+  http::InputBuffer in_;
+  std::uint64_t next_ = 1;
+  std::uint64_t written_ = 0;  ///< bytes that the kernel has taken
+  bool welcomed_ = false;
+  std::string held_;      ///< what leaves after the welcome
+  bool invalid_ = false;  ///< it failed because the replica broke the rules
+  bool serving_ = false;
+  std::optional<CallError> failure_;
+  IdTable<LinkCall*> calls_;
+  std::vector<std::uint64_t> refused_;
+};
+
+}  // namespace trireme::proxy::native
