@@ -10,7 +10,6 @@ namespace trireme {
 class DirectLaunch final : public LaunchMethod {
  public:
   std::string_view name() const override { return "direct"; }
-  bool fits(MpiKind kind) const override { return kind == MpiKind::none; }
   void prepare(const StartTask& part, MpiKind kind, LaunchEvents events) override;
 };
 

@@ -155,12 +155,14 @@ ProgramMpi look(const std::string& program, const Variables& variables, const st
   std::string name = program;
   if (const std::string interpreter = interpreter_of(file, variables); !interpreter.empty()) file = name = interpreter;
   if (const std::string library = mpi_library(file, variables); !library.empty()) {
-    return {mpi_of_library(library), name + " is linked to " + library};
+    return {mpi_of_library(library), needs_site_launcher(library), name + " is linked to " + library};
   }
   if (fs::path(name).filename().string().starts_with("python")) {
     const std::string module = python_mpi_module(file, variables);
     const std::string library = module.empty() ? "" : mpi_library(module, variables);
-    if (!library.empty()) return {mpi_of_library(library), name + "'s mpi4py is linked to " + library};
+    if (!library.empty()) {
+      return {mpi_of_library(library), needs_site_launcher(library), name + "'s mpi4py is linked to " + library};
+    }
   }
   return {};
 }
@@ -171,12 +173,34 @@ MpiKind mpi_of_library(std::string_view name) {
   const auto is = [name](std::string_view stem) {
     return name.starts_with(stem) && (name.size() == stem.size() || name[stem.size()] == '.');
   };
-  if (is("libmpich.so") || is("libmpi_cray.so") || is("libmpi_gnu.so") || is("libmvapich.so")) return MpiKind::mpich;
+  if (is("libmpich.so") || is("libmvapich.so") || needs_site_launcher(name)) return MpiKind::mpich;
   // MPICH's ABI initiative has libmpi.so.12; Open MPI's number is 40 (20 before version 3).
   if (is("libmpi.so.12")) return MpiKind::mpich;
   if (is("libmpi.so")) return MpiKind::openmpi;
   if (is("libpmix.so")) return MpiKind::pmix;
   return MpiKind::none;
+}
+
+bool needs_site_launcher(std::string_view name) {
+  // Cray MPICH, by the compiler that it is for: libmpi_gnu_123.so.12
+  constexpr std::array<std::string_view, 6> compilers{"cray", "gnu", "amd", "aocc", "nvidia", "intel"};
+  return std::any_of(compilers.begin(), compilers.end(), [name](std::string_view compiler) {
+    const std::string stem = "libmpi_" + std::string(compiler);
+    return name.starts_with(stem) &&
+           (name.substr(stem.size()).starts_with("_") || name.substr(stem.size()).starts_with(".so"));
+  });
+}
+
+std::string find_in_path(const Variables& variables, std::span<const std::string_view> names) {
+  const auto path = variables.find("PATH");
+  const auto folders = split(path == variables.end() ? "/usr/bin:/bin" : path->second);
+  for (const std::string_view name : names) {
+    for (const std::string& folder : folders) {
+      std::string file = folder + "/" + std::string(name);
+      if (::access(file.c_str(), X_OK) == 0) return file;
+    }
+  }
+  return "";
 }
 
 ElfNeeds elf_needs(const std::string& path) {

@@ -7,7 +7,9 @@
 #pragma once
 
 #include <map>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/description.hpp"
@@ -17,6 +19,7 @@ namespace trireme {
 
 struct ProgramMpi {
   MpiKind kind = MpiKind::none;  ///< none: it cannot be told
+  bool site_launcher = false;    ///< its library is made for its site's launcher: Cray MPICH
   std::string why;               ///< "./train is linked to libmpi.so.40"
 };
 
@@ -38,5 +41,10 @@ ElfNeeds elf_needs(const std::string& file);
 
 /// The MPI that a library of this name belongs to; none if it is no MPI's.
 MpiKind mpi_of_library(std::string_view name);
+/// Whether it is one that only its site's launcher starts.
+bool needs_site_launcher(std::string_view library);
+
+/// The first program of these names in PATH; empty if there is none.
+std::string find_in_path(const Variables& variables, std::span<const std::string_view> names);
 
 }  // namespace trireme

@@ -17,7 +17,6 @@ class PmiLaunch final : public LaunchMethod {
   ~PmiLaunch() override;
 
   std::string_view name() const override { return "pmi"; }
-  bool fits(MpiKind kind) const override { return kind == MpiKind::mpich; }
   void prepare(const StartTask& part, MpiKind kind, LaunchEvents events) override;
   void rank_left(AttemptId attempt, std::uint32_t rank) override;
   void release(AttemptId attempt) override;

@@ -17,7 +17,6 @@ class PmixLaunch final : public LaunchMethod {
   explicit PmixLaunch(const LaunchContext& context) : context_(context), host_(context_) {}
 
   std::string_view name() const override { return "pmix"; }
-  bool fits(MpiKind kind) const override { return kind == MpiKind::openmpi || kind == MpiKind::pmix; }
   void prepare(const StartTask& part, MpiKind kind, LaunchEvents events) override;
   void rank_left(AttemptId attempt, std::uint32_t rank) override;
   void release(AttemptId attempt) override;

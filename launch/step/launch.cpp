@@ -1,14 +1,9 @@
 #include "launch/step/launch.hpp"
 
-#include <unistd.h>
-
-#include <array>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <charconv>
-#include <fstream>
 #include <optional>
 #include <sstream>
 #include <utility>
@@ -24,16 +19,6 @@ namespace trireme::step {
 namespace {
 
 constexpr std::size_t longest_line = 256;
-
-std::string find_in_path(const Variables& variables, std::string_view name) {
-  const auto path = variables.find("PATH");
-  std::istringstream folders(path == variables.end() ? "/usr/bin:/bin" : path->second);
-  for (std::string folder; std::getline(folders, folder, ':');) {
-    std::string file = folder + "/" + std::string(name);
-    if (!folder.empty() && ::access(file.c_str(), X_OK) == 0) return file;
-  }
-  return "";
-}
 
 /// What one holder says: "begun", and "used MAX_RSS USER SYSTEM" before it ends. The end of the connection is no news.
 class HolderConnection : public std::enable_shared_from_this<HolderConnection> {
@@ -69,10 +54,11 @@ class HolderConnection : public std::enable_shared_from_this<HolderConnection> {
 
 class StepLaunch::Attempt final : public ProcessOwner, public std::enable_shared_from_this<Attempt> {
  public:
-  Attempt(const LaunchContext& context, Launcher launcher, const StartTask& part, MpiKind kind, LaunchEvents events,
-          std::function<void(AttemptId)> gone)
+  Attempt(const LaunchContext& context, std::string launcher, StepStarter starter, const StartTask& part, MpiKind kind,
+          LaunchEvents events, std::function<void(AttemptId)> gone)
       : context_(context),
-        launcher_(launcher),
+        launcher_(std::move(launcher)),
+        starter_(starter),
         id_(part.id),
         first_rank_(part.first_rank),
         local_ranks_(part.local_ranks),
@@ -84,10 +70,7 @@ class StepLaunch::Attempt final : public ProcessOwner, public std::enable_shared
               std::to_string(part.id.attempt)) {
     placement_.kind = kind;
     for (const RankBlock& block : part.layout) {
-      std::string host = context.hosts.name(context.hosts.host_of(block.node));
-      // Slurm knows its nodes by their short names.
-      if (launcher == Launcher::srun) host = host.substr(0, host.find('.'));
-      placement_.hosts.emplace_back(std::move(host), block.local_ranks);
+      placement_.hosts.emplace_back(context.hosts.name(context.hosts.host_of(block.node)), block.local_ranks);
     }
   }
 
@@ -117,7 +100,7 @@ class StepLaunch::Attempt final : public ProcessOwner, public std::enable_shared
   void release() {
     released_ = true;
     grace_.cancel();
-    if (process_ && !begun_) context_.processes.stop(*process_, defaults::stop_grace);
+    if (process_ && !(begun_ && ends_with_ranks_)) context_.processes.stop(*process_, defaults::stop_grace);
     for (const std::string& greeting : greetings_) context_.listener.forget(greeting);
     for (const auto& connection : connections_) connection->close();
     connections_.clear();
@@ -136,31 +119,13 @@ class StepLaunch::Attempt final : public ProcessOwner, public std::enable_shared
 
  private:
   Status launch(const std::string& shim) {
-    const std::vector<std::string> program{shim, "rank", name_};
+    auto command = starter_(context_, {file_name_, placement_, {shim, "rank", name_}});
+    if (!command) return std::move(command).error();
+    ends_with_ranks_ = command->ends_with_ranks;
+    command->variables.insert_or_assign(std::string(spawner::run_variable), context_.run.run_id);
     spawner::Spawn spawn;
-    Variables variables = context_.base;
-    variables.insert_or_assign(std::string(spawner::run_variable), context_.run.run_id);
-    if (launcher_ == Launcher::srun) {
-      if (!variables.contains("SLURM_JOB_ID")) {
-        return Error{"srun: this run is in no Slurm job", "", "start the runtime in one, or leave --launcher srun out",
-                     ExitCode::usage};
-      }
-      const auto file = context_.tmp_folder / (file_name_ + ".hosts");
-      std::ofstream(file) << host_file(placement_);
-      variables.insert_or_assign("SLURM_HOSTFILE", file);
-      if (const auto plugin = variables.find("TRIREME_SRUN_MPI"); plugin != variables.end()) {
-        placement_.plugin = plugin->second;
-      }
-      spawn.argv = srun_command(placement_, program);
-    } else {
-      std::string found;
-      for (const std::string_view candidate : mpiexec_names(placement_.kind)) {
-        if (found.empty()) found = find_in_path(variables, candidate);
-      }
-      if (found.empty()) return Error{"mpiexec: no launcher of the task's MPI is in PATH", "", "", ExitCode::usage};
-      spawn.argv = mpiexec_command(found, placement_, program);
-    }
-    spawn.env = to_entries(variables);
+    spawn.argv = std::move(command->argv);
+    spawn.env = to_entries(command->variables);
     log_ = context_.log_folder / (file_name_ + ".log");
     spawn.stdout_path = spawn.stderr_path = log_;
     spawn.grace_ms = static_cast<std::uint32_t>(defaults::stop_grace.count());
@@ -198,15 +163,15 @@ class StepLaunch::Attempt final : public ProcessOwner, public std::enable_shared
     grace_.async_wait([weak = weak_from_this(), how](boost::system::error_code cancelled) {
       const auto self = weak.lock();
       if (!self || cancelled || self->released_) return;
-      const std::string name = self->launcher_ == Launcher::srun ? "srun" : "mpiexec";
       const std::string words = tail_of_file(self->log_, defaults::log_tail_lines, defaults::log_tail_bytes);
       self->events_.broken(
-          {std::nullopt, 1, name + " ended before the task: " + how + (words.empty() ? "" : "\n" + words)});
+          {std::nullopt, 1, self->launcher_ + " ended before the task: " + how + (words.empty() ? "" : "\n" + words)});
     });
   }
 
   const LaunchContext& context_;
-  const Launcher launcher_;
+  const std::string launcher_;
+  const StepStarter starter_;
   const AttemptId id_;
   const std::uint32_t first_rank_;
   const std::uint32_t local_ranks_;
@@ -220,16 +185,18 @@ class StepLaunch::Attempt final : public ProcessOwner, public std::enable_shared
   std::optional<ProcessId> process_;  ///< the launcher, while it runs here
   std::vector<std::string> greetings_;
   std::vector<std::shared_ptr<HolderConnection>> connections_;
-  bool begun_ = false;  ///< a rank here
+  bool ends_with_ranks_ = true;  ///< the launcher does
+  bool begun_ = false;           ///< a rank here
   bool released_ = false;
 };
 
-StepLaunch::StepLaunch(const LaunchContext& context, Launcher launcher) : context_(context), launcher_(launcher) {}
+StepLaunch::StepLaunch(const LaunchContext& context, std::string_view name, StepStarter starter)
+    : context_(context), name_(name), starter_(starter) {}
 
 StepLaunch::~StepLaunch() = default;
 
 void StepLaunch::prepare(const StartTask& part, MpiKind kind, LaunchEvents events) {
-  auto attempt = std::make_shared<Attempt>(context_, launcher_, part, kind, std::move(events),
+  auto attempt = std::make_shared<Attempt>(context_, name_, starter_, part, kind, std::move(events),
                                            [this](AttemptId id) { ending_.erase(id); });
   attempts_.insert_or_assign(part.id, attempt);
   attempt->start();

@@ -1,28 +1,44 @@
-// The launch methods `srun` and `mpiexec`: a task's ranks are started by the site's own launcher, one step per task.
+// Launch methods whose ranks another launcher starts: one step per task, of srun's, mpiexec's, or of a PMIx runtime (launch/dvm).
 //
 // Each agent starts, for each of its ranks, a holder (shim.cpp) that stands for it; the agent of the first ranks also starts the
 // launcher, which starts the shim once for each rank where the scheduler has put it. Holder and shim find each other on their node by
-// the attempt's name, so nothing passes between agents, and a rank's life is its holder's. Belongs to the agent's loop.
+// the attempt's name, so nothing passes between agents, and a rank's life is its holder's. What the launchers differ in is a function
+// that makes the launcher's command. Belongs to the agent's loop.
 #pragma once
 
 #include <map>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "launch/step/commands.hpp"
 #include "node/launch_method.hpp"
 
 namespace trireme::step {
 
-enum class Launcher : bool { srun, mpiexec };
+struct StepRequest {
+  std::string name;  ///< of the attempt, for files: "step-7-0"
+  Placement placement;
+  std::vector<std::string> rank;  ///< what is to be started as each rank
+};
+
+/// The launcher's process.
+struct StepCommand {
+  std::vector<std::string> argv;
+  Variables variables;
+  bool ends_with_ranks = true;  ///< by itself; else it is ended when those here are gone
+};
+using StepStarter = Result<StepCommand> (*)(const LaunchContext& context, StepRequest request);
+
+Result<StepCommand> start_by_srun(const LaunchContext& context, StepRequest request);
+Result<StepCommand> start_by_mpiexec(const LaunchContext& context, StepRequest request);
 
 class StepLaunch final : public LaunchMethod {
  public:
-  StepLaunch(const LaunchContext& context, Launcher launcher);
+  StepLaunch(const LaunchContext& context, std::string_view name, StepStarter starter);
   ~StepLaunch() override;
 
-  std::string_view name() const override { return launcher_ == Launcher::srun ? "srun" : "mpiexec"; }
-  /// Only where it is asked for: what needs no launcher is tens of times faster without one.
-  bool fits(MpiKind) const override { return false; }
+  std::string_view name() const override { return name_; }
   void prepare(const StartTask& part, MpiKind kind, LaunchEvents events) override;
   void release(AttemptId attempt) override;
   void close() override;
@@ -31,7 +47,8 @@ class StepLaunch final : public LaunchMethod {
   class Attempt;
 
   LaunchContext context_;
-  Launcher launcher_;
+  std::string name_;
+  StepStarter starter_;
   std::map<AttemptId, std::shared_ptr<Attempt>> attempts_;
   /// Launchers whose ranks here are gone, until they are gone themselves.
   std::map<AttemptId, std::shared_ptr<Attempt>> ending_;

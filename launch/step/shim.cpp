@@ -3,16 +3,21 @@
 //   agent's spawner --> trireme-shim hold NAME RANK COMMAND…           has the rank's files, folder, environment, cores
 //                              ▲ abstract unix socket NAME/RANK
 //   srun, mpiexec   --> trireme-shim rank NAME      --> COMMAND…       has what the launcher says to its ranks
+//   PMIx runtime    --> trireme-shim rank NAME DVM  --> COMMAND…       the same; the runtime is never told of a bad end
 //
 // The holder is to the agent what the rank would be: its standard files and working folder are passed on (SCM_RIGHTS), its
 // environment and affinity too, signals go to the rank, and it ends as the rank ended. So nothing that differs from node to node
 // passes through the launcher. What the rank has used is told to the agent over descriptor 3 before the holder ends. Each side
 // ends with the other: a holder without its rank fails, a rank without its holder is killed. Every wait has a deadline.
 //
+// A runtime that serves all tasks, and perhaps our own ranks, may end everything when one process ends badly or without having
+// left PMIx. So with DVM (the program trireme-dvm) the shim always ends well, and has that program leave PMIx in its rank's place.
+//
 // One thread. It links neither MPI nor PMIx.
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
+#include <spawn.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -383,6 +388,25 @@ int be_rank(const std::string& name) {
   }
 }
 
+/// A rank of which the launcher only hears that it ended well. The helper leaves PMIx in its place, within its own deadlines. Not for
+/// one that ended well: it has left by itself, and Open MPI 4's mpirun may not answer a second time.
+int be_rank_quietly(const std::string& name, const char* helper) {
+  const pid_t rank = ::fork();
+  if (rank == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+    std::_Exit(be_rank(name));
+  }
+  int status = 0;
+  if (rank > 0) ::waitpid(rank, &status, 0);  // be_rank has deadlines, and ends with the rank's holder
+  if (status == 0) return 0;
+  std::array<char*, 3> arguments{const_cast<char*>(helper), const_cast<char*>("settle"), nullptr};
+  pid_t settling = 0;
+  if (::posix_spawn(&settling, helper, nullptr, nullptr, arguments.data(), environ) == 0) {
+    ::waitpid(settling, &status, 0);
+  }
+  return 0;
+}
+
 }  // namespace
 }  // namespace trireme::step
 
@@ -391,5 +415,6 @@ int main(int argc, char** argv) {
   const std::string_view mode = argc > 1 ? argv[1] : "";
   if (mode == "hold" && argc > 4) return hold(std::string(argv[2]) + "/" + argv[3], argv + 4);
   if (mode == "rank" && argc == 3) return be_rank(argv[2]);
+  if (mode == "rank" && argc == 4) return be_rank_quietly(argv[2], argv[3]);
   fail("trireme-shim is started by the runtime", 2);
 }

@@ -1,17 +1,24 @@
 // trireme plan FILE: what would run where, by the real pilot over made-up nodes like this one.
 #include "pilot/plan.hpp"
 
+#include <unistd.h>
+
 #include <array>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <ostream>
+#include <unordered_map>
 
 #include "cli/command.hpp"
 #include "cli/placement_drawing.hpp"
 #include "cli/workflow_file.hpp"
 #include "core/units.hpp"
+#include "launch/choice.hpp"
 #include "node/launch_method.hpp"
+#include "node/spawner/environment.hpp"
 #include "node/topology.hpp"
+#include "node/workplace.hpp"
 
 namespace trireme::cli {
 namespace {
@@ -23,8 +30,17 @@ struct PlanOptions {
   std::string memory;
   std::string topology;
   std::string reserve_cores;
+  std::string launcher = "auto";
+  std::string dvm_uri;
   bool json = false;
 };
+
+/// How a planned task would be started, from here: the login node where a plan is made may lack what a job has.
+struct PlannedLaunch {
+  std::string method;  ///< empty: it cannot be started, and `why` says why not
+  std::string why;
+};
+using PlannedLaunches = std::unordered_map<std::string_view, PlannedLaunch>;  // by the task's id
 
 /// The launch methods that this build has.
 std::string methods_text() {
@@ -33,6 +49,34 @@ std::string methods_text() {
     out += (out.empty() ? "" : ", ") + std::string(name);
   }
   return out;
+}
+
+PlannedLaunches plan_launches(const WorkflowDescription& workflow, const PlanOptions& options) {
+  const Variables base = base_variables(scrub(environ));
+  const Surroundings here = look_around(base, base_variables(launcher_entries(environ)), options.dvm_uri);
+  ProgramKinds programs;
+  PlannedLaunches out;
+  for (const TaskDescription& task : workflow.tasks) {
+    const auto find = [&]() -> ProgramMpi {
+      // A script is bash to the agent, which is linked to no MPI. What is known only when the task runs is left open here.
+      const auto values = [&](std::string_view name) -> std::optional<std::string> {
+        if (name == "workflow_dir") return workflow.directory;
+        return std::nullopt;
+      };
+      if (task.command.empty()) return {};
+      const auto program = make_command({task.command.front()}, workflow.directory, values);
+      return program ? programs.find(program->front(), base, workflow.directory) : ProgramMpi{};
+    };
+    auto choice = choose_launch(options.launcher, mpi_of_task(task.mpi, find), here);
+    out.emplace(task.id, choice ? PlannedLaunch{std::string(choice->method), std::move(choice->why)}
+                                : PlannedLaunch{"", choice.error().text()});
+  }
+  return out;
+}
+
+std::string launch_text(const PlannedLaunch& launch) {
+  if (launch.method.empty()) return "  cannot be started here: " + launch.why;
+  return launch.why.empty() ? "" : "  by " + launch.why;
 }
 
 std::string ranks_text(const pilot::PlannedTask& task) {
@@ -62,8 +106,8 @@ std::string ready_text(const Probe& ready) {
          format_duration(ready.timeout);
 }
 
-void print(const pilot::Plan& plan, const WorkflowDescription& workflow, const PlanOptions& options,
-           const Resources& node, Context& context) {
+void print(const pilot::Plan& plan, const WorkflowDescription& workflow, const PlannedLaunches& launches,
+           const PlanOptions& options, const Resources& node, Context& context) {
   context.out << options.nodes << (options.nodes == 1 ? " node" : " nodes") << " of " << to_string(node) << '\n';
   for (const ServiceDescription& service : workflow.services) {
     if (service.command.empty()) continue;
@@ -74,13 +118,14 @@ void print(const pilot::Plan& plan, const WorkflowDescription& workflow, const P
     context.out << "service  " << replica.service << '/' << replica.replica << "  rank " << replica.rank << '\n';
   }
   for (const auto& task : plan.tasks) {
-    context.out << "wave " << task.wave + 1 << "   " << task.id << "  " << ranks_text(task) << '\n';
+    context.out << "wave " << task.wave + 1 << "   " << task.id << "  " << ranks_text(task)
+                << launch_text(launches.at(task.id)) << '\n';
   }
   context.out << "launch methods of this build: " << methods_text() << '\n';
 }
 
-nlohmann::json to_json(const pilot::Plan& plan, const WorkflowDescription& workflow, const PlanOptions& options,
-                       const Resources& node) {
+nlohmann::json to_json(const pilot::Plan& plan, const WorkflowDescription& workflow, const PlannedLaunches& launches,
+                       const PlanOptions& options, const Resources& node) {
   nlohmann::json out{{"nodes", options.nodes},
                      {"node", {{"cores", node.cores}, {"gpus", node.gpus / 1000.0}, {"memory", node.memory}}},
                      {"waves", plan.waves},
@@ -99,7 +144,11 @@ nlohmann::json to_json(const pilot::Plan& plan, const WorkflowDescription& workf
   for (const auto& task : plan.tasks) {
     nlohmann::json parts = nlohmann::json::array();
     for (const auto& part : task.parts) parts.push_back({{"rank", part.rank}, {"processes", part.local_ranks}});
-    out["tasks"].push_back({{"task", task.id}, {"wave", task.wave + 1}, {"parts", parts}});
+    const PlannedLaunch& launch = launches.at(task.id);
+    out["tasks"].push_back({{"task", task.id},
+                            {"wave", task.wave + 1},
+                            {"parts", parts},
+                            {"launch", {{"method", launch.method}, {"why", launch.why}}}});
   }
   return out;
 }
@@ -129,10 +178,11 @@ void plan(PlanOptions& options, Context& context) {
   const Resources node = each.amount();
   auto made = pilot::make_plan(*workflow, std::vector<Resources>(options.nodes, node));
   if (!made) return context.fail(made.error());
+  const PlannedLaunches launches = plan_launches(*workflow, options);
   if (options.json) {
-    context.out << to_json(*made, *workflow, options, node).dump() << '\n';
+    context.out << to_json(*made, *workflow, launches, options, node).dump() << '\n';
   } else {
-    print(*made, *workflow, options, node, context);
+    print(*made, *workflow, launches, options, node, context);
     if (!options.topology.empty()) context.out << draw_placement(*made, *workflow, each);
   }
 }
@@ -153,6 +203,9 @@ void add_plan(CLI::App& app, Context& context) {
       ->check(CLI::ExistingFile);
   command->add_option("--reserve-cores", options->reserve_cores,
                       "cores never given away: l3, a number, or a list as 0,8-9");
+  command->add_option("--launcher", options->launcher, "how MPI tasks would be started, as of run")
+      ->check(CLI::IsMember(launcher_names()));
+  command->add_option("--dvm-uri", options->dvm_uri, "the PMIx runtime that --launcher dvm would ask");
   command->add_flag("--json", options->json, "machine-readable output");
   command->callback([options, &context] { plan(*options, context); });
 }

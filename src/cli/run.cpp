@@ -220,7 +220,9 @@ void add_run(CLI::App& app, Context& context) {
                       "where the run keeps all it writes (default: ./trireme-runs/NAME-TIME)");
   command->add_option("--resume", options->resume, "go on with an earlier run: what is done is not done again");
   command->add_option("--launcher", config.launcher, "how MPI tasks are started")
-      ->check(CLI::IsMember({"auto", "direct", "pmix", "pmi", "srun", "mpiexec"}));
+      ->check(CLI::IsMember(launcher_names()));
+  command->add_option("--dvm-uri", config.dvm_uri,
+                      "the PMIx runtime (a PRRTE DVM) that --launcher dvm asks; default: what started this one");
   command->add_option("--progress", options->progress, "auto, bar, plain or none");
   command->add_option("--worker-cores", config.worker_cores, "cores that each rank has to give, instead of its node's");
   command->add_option("--worker-gpus", config.worker_gpus, "GPUs that each rank has to give");

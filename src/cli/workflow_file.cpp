@@ -13,6 +13,10 @@ void add_workflow_arguments(CLI::App& command, WorkflowArguments& arguments) {
       ->check(CLI::Range(0.0, 1e6));
 }
 
+std::vector<std::string> launcher_names() {
+  return {"auto", "direct", "pmix", "pmi", "dvm", "srun", "mpiexec"};
+}
+
 Error as_error(const std::string& file, const std::vector<Diagnostic>& errors) {
   std::string text;
   for (const Diagnostic& error : errors) text += error.text() + "\n";

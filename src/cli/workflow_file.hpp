@@ -21,6 +21,9 @@ struct WorkflowArguments {
 /// FILE, --set and --time-scale.
 void add_workflow_arguments(CLI::App& command, WorkflowArguments& arguments);
 
+/// What --launcher takes.
+std::vector<std::string> launcher_names();
+
 /// Every error on a line of its own, and how many there are.
 Error as_error(const std::string& file, const std::vector<Diagnostic>& errors);
 

@@ -17,9 +17,10 @@ struct RunInfo {
   std::string control_token;                         ///< TRIREME_TOKEN of tasks: opens /runtime too
   std::vector<EnvironmentDescription> environments;  ///< of the workflow
   std::string launcher = "auto";                     ///< the launch method for MPI tasks, or auto
+  std::string dvm_uri;                               ///< of a PMIx runtime for the method `dvm`, or empty
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(run_id, name, run_dir, workflow_dir, inference_token, control_token, environments, launcher);
+    archive(run_id, name, run_dir, workflow_dir, inference_token, control_token, environments, launcher, dvm_uri);
   }
 };
 

@@ -46,6 +46,8 @@ class Agent::Impl {
                  .environments = environments_,
                  .ports = ports_,
                  .methods = methods_,
+                 .surroundings = look_around(base_variables(options.base_environment),
+                                             base_variables(options.launcher_environment), options.run.dvm_uri),
                  .programs = programs_},
         executors_(context_),
         end_deadline_(loop) {
@@ -169,6 +171,7 @@ class Agent::Impl {
             .tmp_folder = options.tmp_folder,
             .log_folder = RunPaths(options.run.run_dir).node(options.rank),
             .base = base_variables(options.base_environment),
+            .launcher = base_variables(options.launcher_environment),
             .shared_cores = std::any_of(cores.begin(), cores.end(), [](auto& core) { return core.cpus.empty(); })};
   }
 

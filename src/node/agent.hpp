@@ -25,13 +25,14 @@ namespace trireme {
 struct AgentOptions {
   RunInfo run;
   Rank rank = 0;
-  std::string host;                           ///< this host's name
-  std::optional<Hosts> hosts;                 ///< which ranks share which host; none: this rank is alone
-  NodeResources node;                         ///< what this rank may use
-  std::string proxy_url;                      ///< of this node's proxy, http://127.0.0.1:PORT
-  std::string proxy_socket;                   ///< path of its unix socket
-  std::filesystem::path tmp_folder;           ///< the rank's private one (tmp_folder.hpp), which outlives the agent
-  std::vector<std::string> base_environment;  ///< NAME=value, scrubbed (spawner/environment.hpp)
+  std::string host;                               ///< this host's name
+  std::optional<Hosts> hosts;                     ///< which ranks share which host; none: this rank is alone
+  NodeResources node;                             ///< what this rank may use
+  std::string proxy_url;                          ///< of this node's proxy, http://127.0.0.1:PORT
+  std::string proxy_socket;                       ///< path of its unix socket
+  std::filesystem::path tmp_folder;               ///< the rank's private one (tmp_folder.hpp), which outlives the agent
+  std::vector<std::string> base_environment;      ///< NAME=value, scrubbed (spawner/environment.hpp)
+  std::vector<std::string> launcher_environment;  ///< NAME=value, what the scrubbing took away
   std::vector<EnvironmentDescription> environments;
 };
 

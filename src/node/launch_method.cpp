@@ -5,77 +5,62 @@
 
 #include "launch/direct.hpp"
 #include "launch/pmi/launch.hpp"
+#include "launch/step/commands.hpp"
 #include "launch/step/launch.hpp"
 #ifdef TRIREME_HAVE_PMIX
+#include "launch/dvm/step.hpp"
 #include "launch/pmix/launch.hpp"
 #endif
 
 namespace trireme {
-namespace {
-
-std::string_view words_for(MpiKind kind) {
-  switch (kind) {
-    case MpiKind::openmpi:
-      return "Open MPI";
-    case MpiKind::mpich:
-      return "MPICH";
-    case MpiKind::pmix:
-      return "PMIx";
-    default:
-      return "no MPI";
-  }
-}
-
-}  // namespace
 
 LaunchMethods built_launch_methods(const LaunchContext& context) {
   LaunchMethods methods;
   methods.push_back(std::make_unique<DirectLaunch>());
 #ifdef TRIREME_HAVE_PMIX
   methods.push_back(std::make_unique<pmix::PmixLaunch>(context));
+  methods.push_back(std::make_unique<step::StepLaunch>(context, "dvm", &dvm::start_step));
 #endif
   methods.push_back(std::make_unique<pmi::PmiLaunch>(context));
-  methods.push_back(std::make_unique<step::StepLaunch>(context, step::Launcher::srun));
-  methods.push_back(std::make_unique<step::StepLaunch>(context, step::Launcher::mpiexec));
+  methods.push_back(std::make_unique<step::StepLaunch>(context, "srun", &step::start_by_srun));
+  methods.push_back(std::make_unique<step::StepLaunch>(context, "mpiexec", &step::start_by_mpiexec));
   return methods;
 }
 
 std::vector<std::string_view> built_launch_method_names() {
 #ifdef TRIREME_HAVE_PMIX
-  return {"direct", "pmix", "pmi", "srun", "mpiexec"};
+  return {"direct", "pmix", "pmi", "dvm", "srun", "mpiexec"};
 #else
   return {"direct", "pmi", "srun", "mpiexec"};
 #endif
 }
 
+Surroundings look_around(const Variables& base, const Variables& launcher, const std::string& dvm_uri) {
+  constexpr std::string_view srun = "srun";
+  const auto space = launcher.find("PMIX_NAMESPACE");
+  Surroundings here;
+  here.built = built_launch_method_names();
+  here.slurm_job = base.contains("SLURM_JOB_ID");
+  here.srun = !find_in_path(base, {&srun, 1}).empty();
+  here.mpirun = !find_in_path(base, step::mpiexec_names(MpiKind::openmpi)).empty();
+  here.hydra = !find_in_path(base, step::mpiexec_names(MpiKind::mpich)).empty();
+  // Slurm's PMIx is no such service: it starts nothing.
+  here.spawn_service = !dvm_uri.empty() || (space != launcher.end() && !space->second.starts_with("slurm."));
+  return here;
+}
+
 Result<ChosenMethod> choose_method(const LaunchMethods& methods, std::string_view launcher, MpiKind kind,
-                                   const std::function<std::pair<MpiKind, std::string>()>& find_kind) {
-  const auto first = [&methods](const auto& fits) -> LaunchMethod* {
-    const auto found = std::find_if(methods.begin(), methods.end(), fits);
-    return found == methods.end() ? nullptr : found->get();
-  };
-  if (kind == MpiKind::none) {
-    return ChosenMethod{first([](const auto& one) { return one->fits(MpiKind::none); }), kind, ""};
+                                   const std::function<ProgramMpi()>& find, const Surroundings& here) {
+  const TaskMpi task = mpi_of_task(kind, find);
+  auto choice = choose_launch(launcher, task, here);
+  if (!choice) return std::move(choice).error();
+  const auto method =
+      std::find_if(methods.begin(), methods.end(), [&](const auto& one) { return one->name() == choice->method; });
+  if (method == methods.end()) {
+    return Error{"this build has no launch method " + std::string(choice->method), "",
+                 "see `trireme plan` for those it has", ExitCode::usage};
   }
-  std::string why = "the task says " + std::string(words_for(kind));
-  if (kind == MpiKind::automatic) {
-    std::tie(kind, why) = find_kind();
-    if (kind == MpiKind::none) {
-      kind = MpiKind::openmpi;
-      why = "nothing tells which MPI it uses, so Open MPI; `mpi:` can say it";
-    }
-  }
-  if (launcher != "auto") {
-    LaunchMethod* method = first([&](const auto& one) { return one->name() == launcher; });
-    if (method != nullptr)
-      return ChosenMethod{method, kind, std::string(launcher) + ": asked for by --launcher; " + why};
-    return Error{"this build has no launch method " + std::string(launcher), "", "see `trireme plan` for those it has",
-                 ExitCode::usage};
-  }
-  LaunchMethod* method = first([kind](const auto& one) { return one->fits(kind); });
-  if (method != nullptr) return ChosenMethod{method, kind, std::string(method->name()) + ": " + why};
-  return Error{"this build has no launch method for " + std::string(words_for(kind)) + " tasks (" + why + ")", "",
-               "build it where PMIx is installed (TRIREME_PMIX)", ExitCode::usage};
+  return ChosenMethod{method->get(), task.kind, std::move(choice->why)};
 }
 
 }  // namespace trireme

@@ -16,6 +16,7 @@
 #include "core/messages.hpp"
 #include "core/result.hpp"
 #include "core/run_info.hpp"
+#include "launch/choice.hpp"
 #include "launch/spawner/protocol.hpp"
 #include "launch/wireup/messages.hpp"
 #include "node/hosts.hpp"
@@ -80,6 +81,7 @@ struct LaunchContext {
   std::filesystem::path tmp_folder;
   std::filesystem::path log_folder;
   Variables base;             ///< the environment that processes of this node start from
+  Variables launcher;         ///< what the launcher of this rank has told it, which is not in `base`
   bool shared_cores = false;  ///< processes are not bound to cores of their own: ranks should yield when they wait
 };
 
@@ -87,7 +89,6 @@ class LaunchMethod {
  public:
   virtual ~LaunchMethod() = default;
   virtual std::string_view name() const = 0;
-  virtual bool fits(MpiKind kind) const = 0;
   /// `kind` is never automatic.
   virtual void prepare(const StartTask& part, MpiKind kind, LaunchEvents events) = 0;
   /// A rank has ended well, one of several.
@@ -103,19 +104,21 @@ class LaunchMethod {
 
 using LaunchMethods = std::vector<std::unique_ptr<LaunchMethod>>;
 
-/// The methods that this build has, in the order in which they are tried.
+/// The methods that this build has.
 LaunchMethods built_launch_methods(const LaunchContext& context);
 std::vector<std::string_view> built_launch_method_names();
+
+/// What there is for methods to start tasks with. `base` and `launcher` are as in LaunchContext.
+Surroundings look_around(const Variables& base, const Variables& launcher, const std::string& dvm_uri);
 
 struct ChosenMethod {
   LaunchMethod* method = nullptr;
   MpiKind kind = MpiKind::none;  ///< what the task uses, found out
-  std::string why;               ///< "pmix: ./train is linked to libmpi.so.40"; empty where there was nothing to choose
+  std::string why;               ///< as Choice has it
 };
 
-/// The method for a task: the one named by `launcher` for MPI tasks, else (auto) by its kind of MPI. `find_kind` looks at
-/// the program where the task does not say its kind; the text is what it found.
+/// The method for a task that says `kind`; `find` looks at its program.
 Result<ChosenMethod> choose_method(const LaunchMethods& methods, std::string_view launcher, MpiKind kind,
-                                   const std::function<std::pair<MpiKind, std::string>()>& find_kind);
+                                   const std::function<ProgramMpi()>& find, const Surroundings& here);
 
 }  // namespace trireme

@@ -57,6 +57,7 @@ struct NodeContext {
   Environments& environments;
   PortPicker& ports;
   const LaunchMethods& methods;
+  Surroundings surroundings;
   ProgramKinds& programs;
 };
 

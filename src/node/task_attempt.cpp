@@ -151,10 +151,10 @@ Status TaskAttempt::plan_processes() {
     ranks_.push_back(std::move(process));
   }
   const RankProcess& first = ranks_.front();
-  auto method = choose_method(node_.methods, node_.run.launcher, task.mpi, [&] {
-    const ProgramMpi found = node_.programs.find(first.spawn.argv.front(), first.variables, first.spawn.cwd);
-    return std::pair(found.kind, found.why);
-  });
+  auto method = choose_method(
+      node_.methods, node_.run.launcher, task.mpi,
+      [&] { return node_.programs.find(first.spawn.argv.front(), first.variables, first.spawn.cwd); },
+      node_.surroundings);
   if (!method) return std::move(method).error();
   method_ = std::move(*method);
   return {};

@@ -155,6 +155,7 @@ Status RankLoop::Impl::start_agent() {
   options.proxy_socket = proxy_socket_;
   options.tmp_folder = tmp_->path();
   options.base_environment = scrub(environ);
+  options.launcher_environment = launcher_entries(environ);
   options.environments = info_.environments;
   AgentHooks hooks;
   hooks.send = [this](FromAgent message) { report(std::move(message)); };

@@ -65,6 +65,7 @@ Result<Begun> begin(RunConfig& config) {
   info.workflow_dir = config.workflow_dir.empty() ? fs::current_path().string() : config.workflow_dir;
   info.environments = config.environments;
   info.launcher = config.launcher;
+  info.dvm_uri = config.dvm_uri;
   info.inference_token = make_token();
   info.control_token = make_token();
 

@@ -112,11 +112,23 @@ class Commands(harness.TestCase):
         self.assertEqual(run.stdout_of("say", attempt=1), "hello 2\n")
         self.assertEqual(sorted(os.listdir(os.path.join(run.run_dir, "services", "web", "0"))), ["0", "1"])
 
+    def test_plan_says_how_mpi_tasks_would_be_started(self):
+        program = os.path.join(harness.BUILD, "tests", "programs", "mpi_task.mpich")
+        path = self.workflow(f"name: t\ntasks:\n  a:\n    command: [{program}, sum]\n    ranks: 2\n    mpi: true\n", "mpi.yaml")
+        self.assertIn(f"by pmi: {program} is linked to libmpich.so.12", self.trireme("plan", path, "--worker-cores", "2").stdout)
+        environment = {name: value for name, value in self.environment().items() if not name.startswith("SLURM")}
+        command = [harness.TRIREME, "plan", path, "--worker-cores", "2", "--launcher", "srun", "--json"]
+        out = harness.subprocess.run(command, capture_output=True, text=True, env=environment, timeout=harness.DEADLINE).stdout
+        launch = json.loads(out)["tasks"][0]["launch"]
+        self.assertEqual(launch["method"], "")
+        self.assertIn("srun: this run is in no Slurm job", launch["why"])
+
     def test_validate_and_plan(self):
         path = self.workflow(FLOW)
         self.trireme("validate", path)
         plan = json.loads(self.trireme("plan", path, "--json").stdout)
         self.assertEqual([entry["task"] for entry in plan["tasks"]], ["first", "second", "third"])
+        self.assertEqual({entry["launch"]["method"] for entry in plan["tasks"]}, {"direct"})
         bad = self.workflow("name: t\ntasks:\n  a:\n    comand: x\n", "bad.yaml")
         errors = json.loads(self.trireme("validate", bad, "--json", code=2).stdout)["errors"]
         self.assertIn((4, 5), [(error["line"], error["column"]) for error in errors])

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "launch/pmix/server/info.hpp"
 
@@ -99,6 +100,8 @@ void Server::handle(ToServer request) {
 // ---- requests of the agent
 
 void Server::on(Open& request) {
+  // One that opens again is closed first.
+  while (std::find(closings_.begin(), closings_.end(), request.name) != closings_.end()) close_one();
   Space space;
   space.folder = request.folder;
   if (!memory_folder_.empty())
@@ -164,12 +167,22 @@ Status Server::open(const Open& request, const Space& space, std::vector<RankEnv
                                                     info.size(), &Completion::complete, &registered));
   if (status != PMIX_SUCCESS) return failure("PMIx_server_register_nspace", status);
 
+  // libpmix takes these in turn on its thread: all are asked for before any is waited for.
+  std::vector<Completion> known(here.size());
+  std::vector<pmix_status_t> asked;
+  for (std::size_t i = 0; i < here.size(); ++i) {
+    const pmix_proc_t self = process(request.name, here[i]);
+    asked.push_back(
+        PMIx_server_register_client(&self, ::getuid(), ::getgid(), nullptr, &Completion::complete, &known[i]));
+  }
+  for (std::size_t i = 0; i < here.size(); ++i) {
+    const pmix_status_t done = known[i].result(asked[i]);
+    if (done != PMIX_SUCCESS) status = done;
+  }
+  if (status != PMIX_SUCCESS) return failure("PMIx_server_register_client", status);
+
   for (const std::uint32_t rank : here) {
-    pmix_proc_t self = process(request.name, rank);
-    Completion known;
-    status = known.result(
-        PMIx_server_register_client(&self, ::getuid(), ::getgid(), nullptr, &Completion::complete, &known));
-    if (status != PMIX_SUCCESS) return failure("PMIx_server_register_client", status);
+    const pmix_proc_t self = process(request.name, rank);
     char** entries = nullptr;
     status = PMIx_server_setup_fork(&self, &entries);
     if (status != PMIX_SUCCESS) return failure("PMIx_server_setup_fork", status);
@@ -190,21 +203,27 @@ Status Server::open(const Open& request, const Space& space, std::vector<RankEnv
 }
 
 void Server::on(Close& request) {
+  closings_.push_back(request.name);
+}
+
+void Server::close_one() {
+  const std::string name = std::move(closings_.front());
+  closings_.pop_front();
   Space space;
   {
     const std::scoped_lock lock(mutex_);
-    const auto found = spaces_.find(request.name);
+    const auto found = spaces_.find(name);
     if (found == spaces_.end()) return;
     space = std::move(found->second);
     spaces_.erase(found);
   }
   Completion gone;
-  PMIx_server_deregister_nspace(request.name.c_str(), &Completion::complete, &gone);
+  PMIx_server_deregister_nspace(name.c_str(), &Completion::complete, &gone);
   gone.result(PMIX_SUCCESS);
   std::error_code ignored;
   fs::remove_all(space.folder, ignored);
   if (!space.memory_folder.empty()) fs::remove_all(space.memory_folder, ignored);
-  agent_.send(Closed{request.name});
+  agent_.send(Closed{name});
 }
 
 template <typename Change>

@@ -141,4 +141,12 @@ std::vector<std::string> scrub(const char* const* environment) {
   return scrub(entries);
 }
 
+std::vector<std::string> launcher_entries(const char* const* environment) {
+  std::vector<std::string> entries;
+  for (; *environment != nullptr; ++environment) {
+    if (is_launcher_variable(name_of(*environment))) entries.emplace_back(*environment);
+  }
+  return entries;
+}
+
 }  // namespace trireme

@@ -23,5 +23,7 @@ bool is_launcher_variable(std::string_view name);
 std::vector<std::string> scrub(std::span<const std::string> environment);
 /// The same, from a null-terminated vector such as `environ`.
 std::vector<std::string> scrub(const char* const* environment);
+/// What scrubbing takes away.
+std::vector<std::string> launcher_entries(const char* const* environment);
 
 }  // namespace trireme

@@ -1,4 +1,4 @@
-// Which launch method a task gets, and how its kind of MPI is found out.
+// How a program's kind of MPI is found out.
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
@@ -7,78 +7,9 @@
 
 #include "bench.hpp"
 #include "launch/program.hpp"
-#include "node/launch_method.hpp"
 
 using namespace trireme;
 using namespace trireme::test;
-
-namespace {
-
-class FakeMethod final : public LaunchMethod {
- public:
-  FakeMethod(std::string_view name, std::vector<MpiKind> kinds) : name_(name), kinds_(std::move(kinds)) {}
-  std::string_view name() const override { return name_; }
-  bool fits(MpiKind kind) const override { return std::find(kinds_.begin(), kinds_.end(), kind) != kinds_.end(); }
-  void prepare(const StartTask&, MpiKind, LaunchEvents) override {}
-
- private:
-  std::string_view name_;
-  std::vector<MpiKind> kinds_;
-};
-
-LaunchMethods three() {
-  LaunchMethods methods;
-  methods.push_back(std::make_unique<FakeMethod>("direct", std::vector{MpiKind::none}));
-  methods.push_back(std::make_unique<FakeMethod>("pmix", std::vector{MpiKind::openmpi, MpiKind::pmix}));
-  methods.push_back(std::make_unique<FakeMethod>("pmi", std::vector{MpiKind::mpich}));
-  return methods;
-}
-
-std::pair<MpiKind, std::string> never_asked() {
-  FAIL("the program was looked at");
-  return {};
-}
-
-}  // namespace
-
-TEST_CASE("a task without mpi is started directly, whatever the launcher for MPI tasks") {
-  const auto methods = three();
-  for (const char* launcher : {"auto", "pmix", "pmi"}) {
-    const auto chosen = choose_method(methods, launcher, MpiKind::none, &never_asked);
-    REQUIRE(chosen.ok());
-    CHECK(chosen->method->name() == "direct");
-    CHECK(chosen->why.empty());
-  }
-}
-
-TEST_CASE("the task's word decides, then what the program is linked to, then Open MPI") {
-  const auto methods = three();
-  const auto said = choose_method(methods, "auto", MpiKind::mpich, &never_asked);
-  REQUIRE(said.ok());
-  CHECK(said->why == "pmi: the task says MPICH");
-  const auto found = choose_method(methods, "auto", MpiKind::automatic, [] {
-    return std::pair(MpiKind::mpich, std::string("./a is linked to libmpich.so.12"));
-  });
-  REQUIRE(found.ok());
-  CHECK(found->why == "pmi: ./a is linked to libmpich.so.12");
-  const auto unknown =
-      choose_method(methods, "auto", MpiKind::automatic, [] { return std::pair(MpiKind::none, std::string()); });
-  REQUIRE(unknown.ok());
-  CHECK(unknown->method->name() == "pmix");
-  CHECK(unknown->why.find("so Open MPI") != std::string::npos);
-}
-
-TEST_CASE("--launcher overrides, and a method that is not built is an error that says so") {
-  auto methods = three();
-  const auto forced = choose_method(methods, "pmi", MpiKind::openmpi, &never_asked);
-  REQUIRE(forced.ok());
-  CHECK(forced->method->name() == "pmi");
-  methods.erase(methods.begin() + 1);
-  const auto missing = choose_method(methods, "auto", MpiKind::openmpi, &never_asked);
-  REQUIRE_FALSE(missing.ok());
-  CHECK(missing.error().text().find("no launch method for Open MPI tasks") != std::string::npos);
-  CHECK_FALSE(choose_method(methods, "pmix", MpiKind::openmpi, &never_asked).ok());
-}
 
 TEST_CASE("libraries are known by their names") {
   const std::pair<const char*, MpiKind> known[] = {
