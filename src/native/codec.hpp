@@ -19,6 +19,8 @@ constexpr std::uint16_t version = 1;
 constexpr std::size_t header_bytes = 16;
 constexpr std::size_t max_payload = 256u << 10;
 constexpr std::size_t max_frame = header_bytes + max_payload;
+/// Of a long body, in one frame: a reader goes on with one while the next is on its way, and it stays in a core's cache.
+constexpr std::size_t data_piece = 64u << 10;
 /// A body whose length is not known beforehand.
 constexpr std::uint64_t unknown_length = ~std::uint64_t{0};
 

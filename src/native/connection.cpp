@@ -250,7 +250,7 @@ void Connection::pump(Progress& progress) {
       return;
     }
     const std::size_t size =
-        std::min<std::uint64_t>({progress.rest.size(), progress.credit, std::uint64_t{frames::max_payload}});
+        std::min<std::uint64_t>({progress.rest.size(), progress.credit, std::uint64_t{frames::data_piece}});
     const std::string_view part = progress.rest.substr(0, size);
     progress.rest.remove_prefix(size);
     progress.credit -= size;

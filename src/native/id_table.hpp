@@ -1,7 +1,8 @@
 // Requests in progress by their number: a flat table, so that a request costs no allocation of its own.
 //
-// Open addressing with linear probing, at most half full; numbers count up, so neighbours are neighbours. Erasing moves later
-// ones back, so there are no tombstones. Number 0 is no request's.
+// Open addressing with linear probing, at most half full. Numbers count up, and are spread: left as they are they would stand in
+// one long row, and erasing, which moves later ones back instead of leaving a tombstone, looks at the rest of its row. Number 0
+// is no request's.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +21,7 @@ class IdTable {
   /// Null where there is none. Valid until the next insert or take.
   T* find(std::uint64_t id) {
     if (size_ == 0) return nullptr;
-    for (std::size_t i = id & mask(); slots_[i].id != 0; i = (i + 1) & mask()) {
+    for (std::size_t i = home_of(id); slots_[i].id != 0; i = (i + 1) & mask()) {
       if (slots_[i].id == id) return &slots_[i].value;
     }
     return nullptr;
@@ -39,10 +40,10 @@ class IdTable {
     T* const found = find(id);
     if (found == nullptr) return T{};
     T out = std::move(*found);
-    std::size_t hole = id & mask();
+    std::size_t hole = home_of(id);
     while (slots_[hole].id != id) hole = (hole + 1) & mask();
     for (std::size_t i = (hole + 1) & mask(); slots_[i].id != 0; i = (i + 1) & mask()) {
-      const std::size_t home = slots_[i].id & mask();
+      const std::size_t home = home_of(slots_[i].id);
       // It may move to the hole unless its home lies behind the hole.
       if (((i - home) & mask()) < ((i - hole) & mask())) continue;
       slots_[hole] = std::move(slots_[i]);
@@ -75,8 +76,9 @@ class IdTable {
     T value{};
   };
   std::size_t mask() const { return slots_.size() - 1; }
+  std::size_t home_of(std::uint64_t id) const { return (id * 0x9e37'79b9'7f4a'7c15) >> 32 & mask(); }
   T& place(std::uint64_t id, T value) {
-    std::size_t i = id & mask();
+    std::size_t i = home_of(id);
     while (slots_[i].id != 0) i = (i + 1) & mask();
     slots_[i].id = id;
     slots_[i].value = std::move(value);

@@ -16,7 +16,9 @@ constexpr std::size_t service_window = 256u << 10;
 constexpr std::size_t requests_at_a_time = 1024;
 constexpr std::size_t longest_body = 1u << 30;
 constexpr std::size_t answer_beside_head = frames::max_payload / 2;  ///< a longer one follows its head
-constexpr std::size_t unsent_most = 1u << 20;                        ///< of answers; beyond, nothing more is read
+constexpr std::size_t kept_from = 1u << 20;    ///< new memory for so long a body costs more than its copy, …
+constexpr std::size_t kept_most = 256u << 20;  ///< … so that of the last one is kept, up to this
+constexpr std::size_t unsent_most = 1u << 20;  ///< of answers; beyond, nothing more is read
 constexpr auto answers_wait = std::chrono::microseconds(200);  ///< at most, for the requests that came with theirs
 
 Response handled(Service& service, const Request& request) {
@@ -235,8 +237,11 @@ bool ServiceConnection::begin(const frames::Frame& frame) {
   Request::Shared& own = *work->request.own_;
   own.cancelled = work->cancelled;
   own.head.assign(frame.payload.substr(0, frame.payload.size() - view->body.size()));
-  if (!frame.end && view->length != frames::unknown_length)
+  if (!frame.end && view->length != frames::unknown_length) {
+    if (view->length > kept_from) own.body = std::move(spare_);
+    own.body.clear();
     own.body.reserve(std::min<std::uint64_t>(view->length, longest_body));
+  }
   own.body.append(view->body);
   work->untold = view->body.size();
   requests_.insert(frame.id, std::move(work));
@@ -277,11 +282,19 @@ void ServiceConnection::arrived(std::uint64_t id) {
   const std::uint64_t credit = work.credit;
   Response response = handled(service_, request);
   requests_.take(id);
+  keep_memory(std::move(request.own_->body));
   respond(id, std::move(response), credit);
 }
 
-void ServiceConnection::answer(const Request& request, Response response) {
+void ServiceConnection::keep_memory(std::string body) {
+  if (body.capacity() > std::max(kept_from, spare_.capacity()) && body.capacity() <= kept_most) {
+    spare_ = std::move(body);
+  }
+}
+
+void ServiceConnection::answer(Request& request, Response response) {
   const std::lock_guard lock(mutex_);
+  keep_memory(std::move(request.own_->body));
   const auto work = requests_.take(request.id_);
   if (work == nullptr || broken_) return;  // it was cancelled, or whoever asked is gone
   respond(request.id_, std::move(response), work->credit);
@@ -343,7 +356,7 @@ void ServiceConnection::pump(std::uint64_t id, Work& work) {
       sent_ = 0;
     }
     const std::size_t size =
-        std::min<std::uint64_t>({work.rest.size(), work.credit, std::uint64_t{frames::max_payload}});
+        std::min<std::uint64_t>({work.rest.size(), work.credit, std::uint64_t{frames::data_piece}});
     const std::string_view part = work.rest.substr(0, size);
     work.rest.remove_prefix(size);
     work.credit -= size;

@@ -64,7 +64,7 @@ class ServiceConnection : public std::enable_shared_from_this<ServiceConnection>
   void stop();
   bool over() const { return over_; }
   /// From the crew: as many answers as requests. They leave in one write.
-  void answer(const Request& request, Response response);
+  void answer(Request& request, Response response);
   void send_answers();
 
  private:
@@ -83,6 +83,7 @@ class ServiceConnection : public std::enable_shared_from_this<ServiceConnection>
   bool go_on(const frames::Frame& frame);
   void arrived(std::uint64_t id);
   void respond(std::uint64_t id, Response response, std::uint64_t credit);
+  void keep_memory(std::string body);
   void pump(std::uint64_t id, Work& work);
   void flush();
 
@@ -103,6 +104,7 @@ class ServiceConnection : public std::enable_shared_from_this<ServiceConnection>
   std::uint64_t last_ = 0;
   frames::IdTable<std::unique_ptr<Work>> requests_;
   std::vector<std::uint64_t> blocked_;  ///< whose answers go on when out_ has left
+  std::string spare_;                   ///< memory of a long body, for the next one
   Clock::time_point began_{};           ///< with the frames that are being taken
 };
 

@@ -15,6 +15,8 @@ namespace {
 
 // Reads of one connection before the others get their turn.
 constexpr int reads_per_turn = 8;
+// Bytes that cost more to copy than to write by themselves.
+constexpr std::size_t written_at_once = 16u << 10;
 
 }  // namespace
 
@@ -41,9 +43,6 @@ class Carried final : public http::ExchangeCarrier {
     const bool waits = !out_.empty() || (!complete_ && exchange_ != nullptr && taken_ == in_.size());
     return !std::exchange(moved_, false) && waits;
   }
-  void tell_body() {
-    if (auto* observer = this->observer()) observer->on_body();
-  }
   /// Sends what waits, as far as the client takes it.
   void flush();
   void gone();
@@ -51,7 +50,7 @@ class Carried final : public http::ExchangeCarrier {
   bool over() const { return exchange_ == nullptr && out_.empty() && !end_due_; }
 
  private:
-  std::string_view body() override { return std::string_view(in_).substr(taken_); }
+  std::string_view body() override { return arriving_.empty() ? std::string_view(in_).substr(taken_) : arriving_; }
   bool body_complete() const override { return complete_; }
   void take(std::size_t bytes) override;
   void respond_head(http::ResponseHead head) override;
@@ -68,7 +67,8 @@ class Carried final : public http::ExchangeCarrier {
   const http::Body declared_;
   const bool head_only_;  ///< of HEAD: the answer has no body
   http::Exchange* exchange_ = nullptr;
-  std::string in_;  ///< of the body, what is here
+  std::string_view arriving_;  ///< of the body, what is in the frame at hand: it is all that is here
+  std::string in_;             ///< of the body, what is here otherwise
   std::size_t taken_ = 0;
   std::uint64_t received_ = 0;
   std::size_t untold_ = 0;  ///< taken, and the client has not been told that it may send as much again
@@ -104,6 +104,14 @@ class ClientConnection final : public http::Resident, private PassageClient {
   std::string& out() override {
     at_tail();
     return stream_.pending();
+  }
+  /// Of an answer's body; long ones are written at once, and not copied as far as the client takes them.
+  void send_data(std::uint64_t id, std::string_view data, bool end) override {
+    if (data.size() < written_at_once || data.size() > max_payload) return append_data(out(), id, data, end);
+    std::string header;
+    append_header(header, Type::data, end, id, data.size());
+    stream_.write({header, data});
+    at_tail();  // where its failure is seen
   }
   bool has_room() const override { return !closed_ && stream_.unsent() < defaults::native_unsent; }
   /// Requests that have ended are forgotten at the end of the turn.
@@ -169,21 +177,35 @@ bool Carried::receive(std::string_view bytes, bool end) {
   const bool known = declared_.kind == http::Body::Kind::length;
   if (known && (received_ > declared_.length || (end && received_ != declared_.length))) return false;
   if (in_.size() - taken_ + untold_ + bytes.size() > defaults::stream_window) return false;
+  complete_ = end;
+  auto* observer = this->observer();
+  if (observer != nullptr && in_.empty()) {
+    // What is taken at once need not be copied.
+    arriving_ = bytes;
+    observer->on_body();
+    bytes = std::exchange(arriving_, {});
+    observer = nullptr;
+  }
+  if (exchange_ == nullptr) return true;
   if (taken_ > 0) {
     in_.erase(0, taken_);
     taken_ = 0;
   }
-  if (exchange_ != nullptr) in_.append(bytes);
-  complete_ = end;
+  in_.append(bytes);
+  if (observer != nullptr) observer->on_body();
   return true;
 }
 
 void Carried::take(std::size_t bytes) {
-  taken_ += bytes;
   untold_ += bytes;
-  if (taken_ == in_.size()) {
-    in_.clear();
-    taken_ = 0;
+  if (!arriving_.empty()) {
+    arriving_.remove_prefix(bytes);
+  } else {
+    taken_ += bytes;
+    if (taken_ == in_.size()) {
+      in_.clear();
+      taken_ = 0;
+    }
   }
   if (complete_ || untold_ < defaults::stream_window / 2) return;
   append_window(connection_.out(), id_, untold_);
@@ -203,7 +225,7 @@ std::size_t Carried::send(std::string_view data) {
   if (sent == 0) return 0;
   credit_ -= sent;
   moved_ = true;
-  append_data(connection_.out(), id_, data.substr(0, sent), false);
+  connection_.send_data(id_, data.substr(0, sent), false);
   return sent;
 }
 
@@ -357,9 +379,7 @@ bool ClientConnection::receive(const Frame& frame) {
     case Type::data:
       if (passage != nullptr) return false;  // it was whole
       if (carried == nullptr) return true;
-      if (!carried->receive(frame.payload, frame.end)) return false;
-      carried->tell_body();
-      return true;
+      return carried->receive(frame.payload, frame.end);
     case Type::window: {
       const auto bytes = read_window(frame.payload);
       if (!bytes) return false;

@@ -281,8 +281,8 @@ bool Passage::answer(const ResponseView& view, bool end) {
     if (seal(out, begin)) {
       bytes_down_ += view.body.size();
       link_->forget(link_id_, false);
-      end_attempt(nullptr);
-      record(false);
+      end_attempt(nullptr, times_.answered);
+      record(false, times_.answered);
       over();
       return true;
     }
@@ -291,8 +291,8 @@ bool Passage::answer(const ResponseView& view, bool end) {
   if (!seal(out, begin)) {
     append_failure(out, id_, 502, "the head of the answer is too long");
     link_->forget(link_id_, true);
-    end_attempt(nullptr);
-    record(true);
+    end_attempt(nullptr, times_.answered);
+    record(true, times_.answered);
     over();
     return true;
   }
@@ -314,8 +314,9 @@ bool Passage::deliver(std::string_view bytes, bool end) {
   if (end) {
     // The slot is free with the replica's last byte, whenever the client takes it.
     link_->forget(link_id_, false);
-    end_attempt(nullptr);
-    record(false);
+    const MonoTime now = mono_now();
+    end_attempt(nullptr, now);
+    record(false, now);
     if (held_.empty()) over();
   } else {
     consumed(passed);
@@ -330,7 +331,7 @@ std::size_t Passage::pass(std::string_view bytes, bool end) {
   if (size == 0 && !last) return 0;
   credit_ -= size;
   moved_ = true;
-  append_data(client_->out(), id_, bytes.substr(0, size), last);
+  client_->send_data(id_, bytes.substr(0, size), last);
   return size;
 }
 
@@ -362,15 +363,15 @@ bool Passage::waits_in_vain() {
 
 // ---- Ends ---------------------------------------------------------------------------------------
 
-void Passage::end_attempt(const CallError* error) {
+void Passage::end_attempt(const CallError* error, MonoTime now) {
   link_id_ = 0;
   link_.reset();
   if (!placement_) return;
-  express_.host_.on_served(placement_->replica, error, Duration(mono_now() - times_.placed));
+  express_.host_.on_served(placement_->replica, error, Duration(now - times_.placed));
   placement_.reset();
 }
 
-void Passage::record(bool failed) {
+void Passage::record(bool failed, MonoTime now) {
   if (std::exchange(recorded_, true)) return;
   constexpr int client_closed_request = 499;
   RequestRecord record;
@@ -378,7 +379,7 @@ void Passage::record(bool failed) {
   if (replica_) record.replica = replica_->replica;
   record.code = status_ != 0 ? status_ : client_closed_request;
   record.failed = failed;
-  record.duration_s = seconds(Duration(mono_now() - demand_.arrived));
+  record.duration_s = seconds(Duration(now - demand_.arrived));
   if (times_.answered != 0) record.first_byte_s = seconds(Duration(times_.answered - demand_.arrived));
   record.bytes_up = bytes_up_;
   record.bytes_down = bytes_down_;
@@ -393,19 +394,21 @@ void Passage::over() {
 void Passage::gone() {
   ticket_.reset();
   if (link_id_ != 0) link_->forget(link_id_, true);
-  end_attempt(nullptr);
-  record(false);
+  const MonoTime now = mono_now();
+  end_attempt(nullptr, now);
+  record(false, now);
   express_.give_back(*this);
 }
 
 void Passage::on_failed(CallError error) {
+  const MonoTime now = mono_now();
   if (times_.answered != 0) {
     append_failure(client_->out(), id_, 502, "the answer broke off");
-    end_attempt(&error);
-    record(true);
+    end_attempt(&error, now);
+    record(true, now);
     return over();
   }
-  end_attempt(&error);
+  end_attempt(&error, now);
   hand_over(FailedAttempt{*replica_, std::move(error)});
 }
 
@@ -413,7 +416,7 @@ void Passage::past_deadline() {
   ticket_.reset();
   if (link_id_ != 0) link_->forget(link_id_, true);
   const bool waited = !placement_;
-  end_attempt(nullptr);
+  end_attempt(nullptr, mono_now());
   hand_over(PastDeadline{.waited = waited});
 }
 

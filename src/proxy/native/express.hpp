@@ -39,6 +39,7 @@ class PassageClient {
  public:
   /// Frames to send.
   virtual std::string& out() = 0;
+  virtual void send_data(std::uint64_t id, std::string_view data, bool end) = 0;
   /// It takes what it is sent.
   virtual bool has_room() const = 0;
   /// flush() of that request is called at the end of the turn, or once there is room.
@@ -91,7 +92,6 @@ class Passage final : public LinkCall, private SlotWaiter {
 
   void begin(PassageClient& client, std::uint64_t id, std::string_view payload, const RequestView& view,
              const Demand& demand);
-  void place(const RequestView& view);
   void start(Placement placement, const RequestView& view);
   void on_placed(Placement placement) override;
   void on_refused(Refusal refusal) override;
@@ -101,8 +101,8 @@ class Passage final : public LinkCall, private SlotWaiter {
   bool deliver(std::string_view bytes, bool end);
   std::size_t pass(std::string_view bytes, bool end);
   void consumed(std::size_t bytes);
-  void end_attempt(const CallError* error);
-  void record(bool failed);
+  void end_attempt(const CallError* error, MonoTime now);
+  void record(bool failed, MonoTime now);
   void over();
   void hand_over(Begun begun);
   void past_deadline();

@@ -15,6 +15,8 @@ namespace {
 
 // Reads of one connection before the others get their turn.
 constexpr int link_reads_per_turn = 8;
+// Bytes that cost more to copy than to write by themselves.
+constexpr std::size_t link_written_at_once = 16u << 10;
 
 }  // namespace
 
@@ -55,6 +57,19 @@ std::uint64_t Link::begin(LinkCall& call) {
 void Link::forget(std::uint64_t id, bool cancel) {
   if (calls_.take(id) == nullptr || !cancel || failure_) return;
   append(out(), {.type = Type::cancel, .end = true, .id = id, .payload = {}});
+}
+
+void Link::send_data(std::uint64_t id, std::string_view data, bool end) {
+  if (failure_) return;
+  if (!welcomed_ || data.size() < link_written_at_once || data.size() > max_payload)
+    return append_data(out(), id, data, end);
+  std::string header;
+  append_header(header, Type::data, end, id, data.size());
+  const std::size_t before = stream_.unsent() + header.size() + data.size();
+  if (stream_.write({header, data}) == http::Stream::Io::failed) {
+    return fail(CallError::Blame::some, std::string(" broke the connection off: ") + std::strerror(stream_.error()));
+  }
+  written_ += before - stream_.unsent();
 }
 
 void Link::serve() {

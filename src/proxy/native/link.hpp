@@ -55,6 +55,8 @@ class Link final : public http::Resident {
   /// The request is over. `cancel`: the replica is told so.
   void forget(std::uint64_t id, bool cancel);
   bool knows(std::uint64_t id) const { return calls_.find(id) != nullptr; }
+  /// Of a request's body; long ones are written at once, and not copied as far as the replica takes them.
+  void send_data(std::uint64_t id, std::string_view data, bool end);
   /// Frames to send.
   std::string& out() {
     at_tail();

@@ -38,7 +38,7 @@ class NativeCall final : public Call, public LinkCall {
   std::size_t window() const override { return credit_; }
   void send(std::string_view data) override {
     credit_ -= std::min(credit_, data.size());
-    if (!link_->broken()) append_data(link_->out(), id_, data, false);
+    link_->send_data(id_, data, false);
   }
   void send_end() override {
     if (!link_->broken()) append_data(link_->out(), id_, {}, true);
