@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <ostream>
@@ -35,6 +36,7 @@ struct RunOptions {
   std::string resume;
   std::string progress = "auto";
   std::string worker_memory;
+  OutputMode output = OutputMode::inherit;  ///< given here: instead of what the workflow says
   bool json = false;
   RunConfig config;
 };
@@ -144,6 +146,8 @@ Status prepare(RunOptions& options, RunConfig& config, Prepared& prepared, Conte
   config.name = prepared.workflow.name;
   config.environments = prepared.workflow.environments;
   config.stop_on_failure = prepared.workflow.stop_on_failure;
+  const OutputMode output = options.output == OutputMode::inherit ? prepared.workflow.output : options.output;
+  config.output = output == OutputMode::inherit ? OutputMode::files : output;
   config.workflow_file = fs::absolute(options.workflow.file).lexically_normal();
   config.workflow_dir = prepared.workflow.directory;
   config.settings = options.workflow.settings;
@@ -223,6 +227,11 @@ void add_run(CLI::App& app, Context& context) {
       ->check(CLI::IsMember(launcher_names()));
   command->add_option("--dvm-uri", config.dvm_uri,
                       "the PMIx runtime (a PRRTE DVM) that --launcher dvm asks; default: what started this one");
+  command
+      ->add_option("--output", options->output,
+                   "what becomes of the output of tasks that do not say it: files, stream or none")
+      ->transform(CLI::Transformer(std::map<std::string, OutputMode>{
+          {"files", OutputMode::files}, {"stream", OutputMode::stream}, {"none", OutputMode::none}}));
   command->add_option("--progress", options->progress, "auto, bar, plain or none");
   command->add_option("--worker-cores", config.worker_cores, "cores that each rank has to give, instead of its node's");
   command->add_option("--worker-gpus", config.worker_gpus, "GPUs that each rank has to give");

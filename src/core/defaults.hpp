@@ -172,6 +172,11 @@ constexpr std::size_t results_held = 1u << 30;     ///< bytes of results that th
 constexpr std::uint32_t function_queue = 1024;     ///< calls sent ahead to one executor
 constexpr auto executor_start = 1min;              ///< from its spawn to its first word
 
+// Streamed output.
+constexpr std::size_t output_chunk = 64u << 10;  ///< bytes of one record at most, and taken from a task in one turn
+constexpr std::size_t output_batch = 1u << 20;   ///< bytes taken from tasks before they are written
+constexpr auto output_gather = 10ms;             ///< between two rounds while tasks write little: longer records, fewer
+
 // Node.
 constexpr unsigned file_threads = 4;           ///< that stage files and read logs
 constexpr std::size_t file_queue = 64u << 10;  ///< file jobs waiting for them; beyond: refused

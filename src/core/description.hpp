@@ -51,6 +51,14 @@ struct FunctionCall {
   }
 };
 
+/// What becomes of a task's stdout and stderr where it names no files for them (docs/spec/output.md).
+enum class OutputMode : std::uint8_t {
+  inherit,  ///< what the run says
+  files,    ///< `stdout` and `stderr` in the attempt's folder
+  stream,   ///< appended to one file of the node
+  none,     ///< thrown away
+};
+
 struct TaskDescription {
   std::string id;                 ///< "train[seed=1,method=lora]"; unique in the run
   std::string name;               ///< "train": what `after` of other tasks may name for all instances
@@ -63,6 +71,7 @@ struct TaskDescription {
   Template stdin_from;      ///< empty: /dev/null
   Template stdout_to;       ///< empty: `stdout` in the attempt's folder
   Template stderr_to;
+  OutputMode output = OutputMode::inherit;  ///< of the two above, where they name no file
   std::uint32_t ranks = 1;
   MpiKind mpi = MpiKind::none;
   Resources per_rank{.cores = defaults::cores_per_rank};
@@ -79,8 +88,8 @@ struct TaskDescription {
   bool operator==(const TaskDescription&) const = default;
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(id, name, command, script, function, env, environment, cwd, stdin_from, stdout_to, stderr_to, ranks, mpi,
-            per_rank, ranks_per_node, exclusive, colocate, after, services, inputs, outputs, timeout, retries,
+    archive(id, name, command, script, function, env, environment, cwd, stdin_from, stdout_to, stderr_to, output, ranks,
+            mpi, per_rank, ranks_per_node, exclusive, colocate, after, services, inputs, outputs, timeout, retries,
             priority);
   }
 };
@@ -200,7 +209,8 @@ struct WorkflowDescription {
   std::vector<EnvironmentDescription> environments;
   std::vector<ServiceDescription> services;
   std::vector<TaskDescription> tasks;
-  bool stop_on_failure = false;  ///< `on_failure: stop`
+  bool stop_on_failure = false;             ///< `on_failure: stop`
+  OutputMode output = OutputMode::inherit;  ///< of tasks that do not say their own
   bool operator==(const WorkflowDescription&) const = default;
 };
 

@@ -18,9 +18,11 @@ struct RunInfo {
   std::vector<EnvironmentDescription> environments;  ///< of the workflow
   std::string launcher = "auto";                     ///< the launch method for MPI tasks, or auto
   std::string dvm_uri;                               ///< of a PMIx runtime for the method `dvm`, or empty
+  OutputMode output = OutputMode::files;             ///< of tasks that do not say their own; never `inherit`
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(run_id, name, run_dir, workflow_dir, inference_token, control_token, environments, launcher, dvm_uri);
+    archive(run_id, name, run_dir, workflow_dir, inference_token, control_token, environments, launcher, dvm_uri,
+            output);
   }
 };
 

@@ -6,6 +6,7 @@
 //   RUN/tasks/ID/ATTEMPT/{stdout,stderr}     the folder of an attempt
 //   RUN/services/NAME/REPLICA/ATTEMPT/…      the folder of one life of a replica
 //   RUN/nodes/RANK/                          logs of the rank itself and of its spawner
+//   RUN/nodes/RANK/{output,output.index}     what tasks wrote whose output is streamed (docs/spec/output.md)
 //   RUN/requests/                            what other hosts ask of a live run
 //   RUN/summary.json                         how it ended (docs/spec/summary.md)
 #pragma once
@@ -36,6 +37,8 @@ class RunPaths {
   std::filesystem::path service(std::string_view name) const;
   std::filesystem::path replica(std::string_view name, std::uint32_t replica, std::uint32_t attempt) const;
   std::filesystem::path node(Rank rank) const;
+  std::filesystem::path output(Rank rank) const { return node(rank) / "output"; }
+  std::filesystem::path output_index(Rank rank) const { return node(rank) / "output.index"; }
   std::filesystem::path requests() const { return root_ / "requests"; }
   std::filesystem::path summary() const { return root_ / "summary.json"; }
 

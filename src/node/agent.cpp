@@ -24,6 +24,8 @@ class Agent::Impl {
         resources_(options.node),
         processes_(loop, std::move(spawner), [this](const Error& trouble) { hooks_.warn(trouble.text()); }),
         files_(loop),
+        output_(loop, RunPaths(options.run.run_dir).output(options.rank),
+                RunPaths(options.run.run_dir).output_index(options.rank)),
         listener_(loop, options.tmp_folder / "wireup"),
         hosts_(options.hosts ? *options.hosts : Hosts(options.host)),
         exchange_(options.rank, [this](Rank to, wireup::Message message) { send_peer(to, std::move(message)); }),
@@ -42,6 +44,7 @@ class Agent::Impl {
                  .base = base_variables(options.base_environment),
                  .processes = processes_,
                  .files = files_,
+                 .output = output_,
                  .resources = resources_,
                  .environments = environments_,
                  .ports = ports_,
@@ -219,6 +222,7 @@ class Agent::Impl {
   PortPicker ports_;
   Processes processes_;
   FileWorker files_;
+  OutputCollector output_;
   ChildListener listener_;
   Hosts hosts_;
   wireup::Exchange exchange_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "core/states.hpp"
 #include "core/units.hpp"
@@ -19,6 +20,10 @@ AttemptEnd end_of(const spawner::Ended& ended, Duration timeout);
 /// The end of an attempt that could not be started. The exit code is what a shell would give: 127 for a program that is
 /// not there, else 126.
 AttemptEnd end_of(const spawner::Failed& failed);
+
+/// What a failed task's reason ends with whose output was thrown away.
+inline constexpr std::string_view output_not_kept =
+    "its output was not kept: run it with `output: files`, or with --output files, to see it";
 
 Usage usage_of(const spawner::Ended& ended);
 

@@ -14,6 +14,7 @@
 #include "node/environments.hpp"
 #include "node/file_worker.hpp"
 #include "node/launch_method.hpp"
+#include "node/output_collector.hpp"
 #include "node/ports.hpp"
 #include "node/processes.hpp"
 #include "node/topology.hpp"
@@ -53,6 +54,7 @@ struct NodeContext {
   Variables base;
   Processes& processes;
   FileWorker& files;
+  OutputCollector& output;
   ResourceQueue& resources;
   Environments& environments;
   PortPicker& ports;

@@ -295,7 +295,12 @@ std::string tail_of_file(const fs::path& path, std::size_t lines, std::size_t by
   std::string text(std::min(size, bytes), '\0');
   const ssize_t got = ::pread(file.get(), text.data(), text.size(), static_cast<off_t>(size - text.size()));
   text.resize(static_cast<std::size_t>(std::max<ssize_t>(0, got)));
-  if (text.size() < size) {
+  const bool cut = text.size() < size;
+  return end_of_text(std::move(text), cut, lines);
+}
+
+std::string end_of_text(std::string text, bool cut, std::size_t lines) {
+  if (cut) {
     const std::size_t line = text.find('\n');
     if (line != std::string::npos) text.erase(0, line + 1);
   }

@@ -1,5 +1,7 @@
 #include "node/task_attempt.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -20,7 +22,13 @@ TaskAttempt::TaskAttempt(NodeContext& node, StartTask part, Over over)
     : node_(node),
       part_(std::move(part)),
       over_(std::move(over)),
-      folder_(node.paths.attempt(part_.task.id, part_.id.attempt)) {}
+      folder_(node.paths.attempt(part_.task.id, part_.id.attempt)),
+      output_(part_.task.output == OutputMode::inherit ? node.run.output : part_.task.output) {}
+
+TaskAttempt::~TaskAttempt() {
+  stop_.request_stop();
+  node_.output.drop(streams_);
+}
 
 void TaskAttempt::start() {
   if (part_.task.environment.empty()) return ask_for_resources();
@@ -99,8 +107,15 @@ Status TaskAttempt::plan_files() {
   return add_moves(task.outputs, true, outputs_);
 }
 
-Result<std::string> TaskAttempt::output_path(const Template& named, std::string_view usual, std::uint32_t rank) {
-  if (named.empty()) return (folder_ / numbered(std::string(usual), rank)).string();
+Result<std::string> TaskAttempt::output_path(const Template& named, bool is_stderr, std::uint32_t rank) {
+  if (named.empty() && output_ == OutputMode::none) return std::string("/dev/null");
+  if (named.empty() && output_ == OutputMode::stream) {
+    auto stream = node_.output.open({path_of_id(part_.task.id), part_.id.attempt, rank, is_stderr});
+    if (!stream) return stream.error();
+    streams_.push_back(*stream);
+    return OutputCollector::path(**stream);
+  }
+  if (named.empty()) return (folder_ / numbered(std::string(is_stderr ? stderr_file : stdout_file), rank)).string();
   auto text = named.expand(lookup(rank));
   if (!text) return text;
   const std::string path = path_under(folder_, *text);
@@ -122,8 +137,8 @@ Status TaskAttempt::plan_processes() {
     spawn.argv = std::move(*argv);
     auto cwd = task.cwd.expand(values);
     auto in = task.stdin_from.expand(values);
-    auto out = output_path(task.stdout_to, stdout_file, rank);
-    auto err = output_path(task.stderr_to, stderr_file, rank);
+    auto out = output_path(task.stdout_to, false, rank);
+    auto err = output_path(task.stderr_to, true, rank);
     for (auto* text : {&cwd, &in, &out, &err}) {
       if (!*text) return std::move(*text).error();
     }
@@ -305,25 +320,43 @@ void TaskAttempt::all_processes_over() {
   node_.resources.give_back(std::exchange(allocations_, {}));
   method_.method->release(part_.id);
   phase_ = Phase::storing;
-  if (!last_words_.empty()) return tell_last_words();
-  const bool good = end_.outcome == Outcome::done;
-  if ((good && !outputs_.empty()) || !scratch_.empty()) return store();
-  finish();
+  node_.output.finish(streams_, [weak = weak_from_this()](const Status& kept) {
+    if (const auto self = weak.lock()) self->written(kept);
+  });
+}
+
+/// All that the processes wrote is where it belongs, or is lost.
+void TaskAttempt::written(const Status& kept) {
+  const auto streams = std::exchange(streams_, {});
+  if (!kept.ok() && end_.outcome == Outcome::done) {
+    end_.outcome = Outcome::failed;
+    end_.reason = "its output could not be kept: " + kept.error().text();
+  }
+  if (end_.outcome == Outcome::failed && output_ == OutputMode::none)
+    end_.reason += "; " + std::string(output_not_kept);
+  if (!last_words_.empty()) {
+    for (const auto& stream : streams) {
+      if (OutputCollector::path(*stream) == last_words_) {
+        const std::string& tail = OutputCollector::tail(*stream);
+        return add_last_words(end_of_text(tail, tail.size() >= defaults::log_tail_bytes, defaults::log_tail_lines));
+      }
+    }
+    const bool posted = node_.files.run<std::string>(
+        [path = last_words_] { return tail_of_file(path, defaults::log_tail_lines, defaults::log_tail_bytes); },
+        [weak = weak_from_this()](const std::string& words) {
+          if (const auto self = weak.lock()) self->add_last_words(words);
+        });
+    if (posted) return;
+  }
+  add_last_words("");
 }
 
 /// MPI libraries say on stderr what went wrong: the end of it belongs to the reason.
-void TaskAttempt::tell_last_words() {
-  const bool posted = node_.files.run<std::string>(
-      [path = std::exchange(last_words_, "")] {
-        return tail_of_file(path, defaults::log_tail_lines, defaults::log_tail_bytes);
-      },
-      [weak = weak_from_this()](std::string words) {
-        const auto self = weak.lock();
-        if (!self) return;
-        if (!words.empty()) self->end_.reason += "\n" + words;
-        self->scratch_.empty() ? self->finish() : self->store();
-      });
-  if (!posted) finish();
+void TaskAttempt::add_last_words(const std::string& words) {
+  if (!words.empty()) end_.reason += "\n" + words;
+  const bool good = end_.outcome == Outcome::done;
+  if ((good && !outputs_.empty()) || !scratch_.empty()) return store();
+  finish();
 }
 
 void TaskAttempt::store() {
@@ -345,6 +378,16 @@ void TaskAttempt::store() {
         self->finish();
       });
   if (!posted) fail({"too much file work is waiting on this node", "", "", ExitCode::runtime_failed});
+}
+
+/// The folder of a task with several parts is also its other nodes'.
+void TaskAttempt::tidy() const {
+  const bool ours = part_.local_ranks == part_.task.ranks && end_.outcome == Outcome::done;
+  if (!ours || output_ == OutputMode::files) return;
+  std::error_code ignored;
+  for (const auto& [path, text] : preparation_.files) std::filesystem::remove(path, ignored);
+  // Goes only when it is empty.
+  if (::rmdir(folder_.c_str()) == 0) ::rmdir(folder_.parent_path().c_str());
 }
 
 void TaskAttempt::cancel(const std::string& reason) {
@@ -386,6 +429,7 @@ void TaskAttempt::finish() {
     end_.reason = *cancelled_;
   }
   if (phase_ == Phase::wiring) method_.method->release(part_.id);
+  if (phase_ == Phase::storing) tidy();
   phase_ = Phase::over;
   node_.resources.give_back(std::exchange(allocations_, {}));
   if (end_.started == 0) end_.started = wall_now();

@@ -1,10 +1,12 @@
 // One attempt at a task, as far as it runs on this node.
 //
-//   environment -> resources -> preparing (folder, inputs) -> wiring (launch method) -> running -> storing (outputs) -> over
+//   environment -> resources -> preparing (folder, inputs) -> wiring (launch method) -> running -> storing (what was
+//   written, outputs) -> over
 //
 // Ranks of one part run as processes of their own; the part is over when all of them have ended, and when one fails, or the
 // launch method says that they cannot go on, the others are stopped. The first culprit is the one that is named. Cores and GPUs are given back when the processes are gone, before outputs are stored. A cancel ends the attempt in
-// whatever state it is; file work under way is told to stop and waited for. Belongs to the agent's loop.
+// whatever state it is; file work under way is told to stop and waited for. Where output is not kept in files, an attempt that
+// ended well leaves no file of ours, and no folder unless the task has left something in it. Belongs to the agent's loop.
 #pragma once
 
 #include <functional>
@@ -27,7 +29,7 @@ class TaskAttempt final : public ProcessOwner, public std::enable_shared_from_th
   /// `over` is called once, as the last thing.
   TaskAttempt(NodeContext& node, StartTask part, Over over);
   /// File work under way is told to stop.
-  ~TaskAttempt() { stop_.request_stop(); }
+  ~TaskAttempt();
   TaskAttempt(const TaskAttempt&) = delete;
   TaskAttempt& operator=(const TaskAttempt&) = delete;
 
@@ -47,7 +49,7 @@ class TaskAttempt final : public ProcessOwner, public std::enable_shared_from_th
   Status plan_files();
   Status plan_processes();
   Template::Lookup lookup(std::uint32_t rank) const;
-  Result<std::string> output_path(const Template& named, std::string_view usual, std::uint32_t rank);
+  Result<std::string> output_path(const Template& named, bool is_stderr, std::uint32_t rank);
   Status add_moves(const std::vector<Staging>& stagings, bool outputs, std::vector<FileMove>& moves);
   void wire();
   void run(std::vector<RankWiring> wiring);
@@ -55,9 +57,11 @@ class TaskAttempt final : public ProcessOwner, public std::enable_shared_from_th
   void add_usage(const Usage& usage);
   void broken(const LaunchTrouble& trouble);
   void end_badly(AttemptEnd end, std::optional<std::uint32_t> culprit);
-  void tell_last_words();
+  void add_last_words(const std::string& words);
   void all_processes_over();
+  void written(const Status& kept);
   void store();
+  void tidy() const;
   void fail(const Error& error);
   void finish();
 
@@ -71,6 +75,8 @@ class TaskAttempt final : public ProcessOwner, public std::enable_shared_from_th
   std::filesystem::path folder_;
   std::filesystem::path scratch_;  ///< empty where no template names it
   ChosenMethod method_;
+  const OutputMode output_;  ///< never `inherit`
+  OutputCollector::Streams streams_;
   Environments::Made changes_;
   ResourceQueue::Ticket ticket_ = 0;
   std::vector<Allocation> allocations_;  ///< one for each rank here

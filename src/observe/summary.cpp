@@ -9,6 +9,7 @@
 
 #include "core/defaults.hpp"
 #include "core/words.hpp"
+#include "observe/task_output.hpp"
 
 namespace trireme::observe {
 namespace {
@@ -50,7 +51,12 @@ Json failure_json(const TaskRecord& task, const RunPaths& paths) {
             {"signal", part != nullptr ? Json(part->signal) : Json()},
             {"reason", task.reason.empty() && part != nullptr ? describe_end(*part) : task.reason},
             {"attempts", task.attempts()}};
-  json["stderr"] = part != nullptr ? Json((paths.attempt(task.id, part->attempt) / stderr_file).string()) : Json();
+  json["stderr"] = Json();
+  if (part != nullptr) {
+    if (const TaskOutput output(paths, task, part->attempt, 0, true); output.may_have_file()) {
+      json["stderr"] = output.file().string();
+    }
+  }
   return json;
 }
 
@@ -229,7 +235,7 @@ std::string summary_text(const RunView& run, const RunPaths& paths, WallTime now
     const std::string how = part != nullptr ? describe_end(*part) : task.reason;
     line("  failed", task.id + ": " + first_line(how));
     if (part != nullptr) {
-      line("", (paths.attempt(task.id, part->attempt) / stderr_file).string());
+      if (const std::string where = where_stderr_is(paths, task, *part); !where.empty()) line("", where);
     }
     ++shown;
   }

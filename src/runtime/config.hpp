@@ -28,7 +28,8 @@ struct RunConfig {
   std::string reserve_cores;     ///< cores of each host that are never given away (node/topology.hpp); empty: none
   bool dedicated_pilot = false;  ///< rank 0 takes no work
   std::string launcher = "auto";
-  std::string dvm_uri;  ///< of a PMIx runtime for the launch method `dvm`
+  std::string dvm_uri;                    ///< of a PMIx runtime for the launch method `dvm`
+  OutputMode output = OutputMode::files;  ///< of tasks that do not say their own
   observe::ProgressMode progress = observe::ProgressMode::none;
   bool handle_signals = false;  ///< SIGINT, SIGTERM and SIGUSR1 drain the run
   std::string log_level = "warn";

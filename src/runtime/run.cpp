@@ -66,6 +66,7 @@ Result<Begun> begin(RunConfig& config) {
   info.environments = config.environments;
   info.launcher = config.launcher;
   info.dvm_uri = config.dvm_uri;
+  info.output = config.output;
   info.inference_token = make_token();
   info.control_token = make_token();
 

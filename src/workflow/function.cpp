@@ -10,9 +10,9 @@ namespace trireme::workflow {
 namespace {
 
 // An executor is there before the call and lives on after it, with one environment and one place for all that it calls.
-constexpr std::array<std::string_view, 15> not_for_functions{
-    "command", "script", "ranks", "mpi",    "gpus",   "gpus_per_rank", "inputs",         "outputs",
-    "env",     "cwd",    "stdin", "stdout", "stderr", "memory",        "memory_per_rank"};
+constexpr std::array<std::string_view, 16> not_for_functions{
+    "command", "script", "ranks", "mpi",    "gpus",   "gpus_per_rank", "inputs",          "outputs",
+    "env",     "cwd",    "stdin", "stdout", "stderr", "memory",        "memory_per_rank", "output"};
 
 /// "{name}" as a whole, where the name has a value now.
 void fill_in(Node& node, const Scope& scope) {

@@ -67,6 +67,7 @@ class Loader {
     parameters =
         read_parameters(parameter_section ? &parameter_section->node : nullptr, settings, directory_, diagnostics_);
     read_name(fields, reader);
+    read_output(fields, workflow_.output);
     fields.choice("on_failure", workflow_.stop_on_failure, {{"stop", true}, {"continue", false}});
     const auto environments = section("environments");
     const auto services = section("services");

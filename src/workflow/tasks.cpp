@@ -42,6 +42,15 @@ void read_mpi(Fields& fields, const Reader& reader, MpiKind& out) {
   }
 }
 
+}  // namespace
+
+void read_output(Fields& fields, OutputMode& out) {
+  fields.choice<OutputMode>("output", out,
+                            {{"files", OutputMode::files}, {"stream", OutputMode::stream}, {"none", OutputMode::none}});
+}
+
+namespace {
+
 /// One resource under either of its spellings: what a rank gets.
 template <typename Read>
 void read_per_rank(Fields& fields, const Reader& reader, std::string_view full, std::string_view brief, Read read) {
@@ -175,6 +184,7 @@ class InstanceReader {
     fields_.text("stdin", task.stdin_from);
     fields_.text("stdout", task.stdout_to);
     fields_.text("stderr", task.stderr_to);
+    read_output(fields_, task.output);
     fields_.finish();
     return task;
   }

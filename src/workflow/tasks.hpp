@@ -26,4 +26,7 @@ struct Tasks {
 Tasks read_tasks(const Value& section, Parameters& parameters, std::string_view workflow_dir, std::size_t most,
                  Diagnostics& diagnostics);
 
+/// `output`, of a task or of all.
+void read_output(Fields& fields, OutputMode& out);
+
 }  // namespace trireme::workflow

@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequ
 from urllib.parse import quote, urlencode
 
 from ._connection import TriremeError, ask
+from ._output import read_streamed
 
 FIRST_COMPLETED = "FIRST_COMPLETED"
 ALL_COMPLETED = "ALL_COMPLETED"
@@ -28,7 +29,7 @@ class TaskResult:
     exit_code: Optional[int]  #: of its last attempt; None where it made none
     attempts: int
     reason: str  #: in words, where it is not done
-    folder: str  #: of its last attempt: `stdout` and `stderr` are in it
+    folder: str  #: of its last attempt; see read()
     value: Any = None  #: what a function returned
 
     @property
@@ -36,9 +37,15 @@ class TaskResult:
         return self.state == "done"
 
     def read(self, name: str = "stdout") -> str:
-        """A file in the folder of its last attempt."""
-        with open(os.path.join(self.folder, name), encoding="utf-8", errors="replace") as file:
-            return file.read()
+        """A file in the folder of its last attempt; `stdout` and `stderr` also where they are streamed."""
+        try:
+            with open(os.path.join(self.folder, name), encoding="utf-8", errors="replace") as file:
+                return file.read()
+        except FileNotFoundError:
+            streamed = read_streamed(self.folder, name) if name.split(".")[0] in ("stdout", "stderr") else None
+            if streamed is None:
+                raise
+            return streamed.decode(errors="replace")
 
 
 class TaskFailed(TriremeError):

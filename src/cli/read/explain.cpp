@@ -9,6 +9,7 @@
 #include "cli/read/json.hpp"
 #include "cli/read/rundir.hpp"
 #include "cli/read/tail.hpp"
+#include "observe/task_output.hpp"
 
 namespace trireme::cli {
 namespace {
@@ -47,11 +48,12 @@ void show(const ExplainOptions& options, Context& context) {
 
   const observe::Explanation why = observe::explain(run->view, task);
   const observe::AttemptPart* part = task.verdict();
-  std::filesystem::path log;
+  std::string log;
   std::vector<std::string> tail;
   if (part != nullptr) {
-    log = run->paths.attempt(task.id, part->attempt) / stderr_file;
-    if (task.state == TaskState::failed) tail = last_lines(log, shown_lines);
+    log = observe::where_stderr_is(run->paths, task, *part);
+    observe::TaskOutput output(run->paths, task, part->attempt, 0, true);
+    if (task.state == TaskState::failed) tail = last_lines(output.tail(longest_tail), longest_tail, shown_lines);
   }
 
   if (options.json) {
@@ -62,7 +64,7 @@ void show(const ExplainOptions& options, Context& context) {
       json["causes"].push_back({{"kind", to_string(cause.kind)}, {"name", cause.name}, {"detail", cause.detail}});
     }
     for (const observe::AttemptPart& one : task.parts) json["attempts"].push_back(part_json(one));
-    json["stderr"] = part != nullptr ? Json(log.string()) : Json();
+    json["stderr"] = part != nullptr ? Json(log) : Json();
     json["stderr_tail"] = tail;
     print(context.out, json);
     return;
@@ -73,7 +75,7 @@ void show(const ExplainOptions& options, Context& context) {
     context.out << "  " << (cause.name.empty() ? "" : cause.name + " ") << cause.detail << '\n';
   }
   for (const std::string& attempt : why.attempts) context.out << "  " << attempt << '\n';
-  if (part != nullptr) context.out << "  stderr: " << log.string() << '\n';
+  if (!log.empty()) context.out << "  stderr: " << log << '\n';
   for (const std::string& line : tail) context.out << "    | " << line << '\n';
   if (run->is_lost()) context.out << "  the run itself ended without a word (killed?)\n";
 }

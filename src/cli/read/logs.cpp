@@ -14,6 +14,8 @@
 #include "cli/read/json.hpp"
 #include "cli/read/rundir.hpp"
 #include "core/defaults.hpp"
+#include "core/words.hpp"
+#include "observe/task_output.hpp"
 
 namespace trireme::cli {
 namespace {
@@ -26,6 +28,7 @@ struct LogsOptions {
   bool from_stderr = false;
   std::optional<std::uint32_t> attempt;
   std::optional<std::uint32_t> replica;
+  std::optional<std::uint32_t> rank;
   bool follow = false;
   bool json = false;
 };
@@ -92,6 +95,40 @@ std::streamoff copy_from(const fs::path& path, std::streamoff offset, std::ostre
   return offset;
 }
 
+/// What is shown: a task's output, wherever it is kept, or a replica's file.
+class Shown {
+ public:
+  Shown(const LoadedRun& run, const LogsOptions& options, const Source& source)
+      : file_(source.folder / (options.from_stderr ? stderr_file : stdout_file)) {
+    if (const auto* task = run.view.find_task(options.name)) {
+      task_.emplace(run.paths, *task, source.attempt, options.rank.value_or(0), options.from_stderr);
+      file_ = task_->file();
+    }
+  }
+
+  const fs::path& file() const { return file_; }
+  void copy_new(std::ostream& out) {
+    any_ = false;
+    if (task_) {
+      task_->read_new([&](std::string_view bytes) {
+        any_ = true;
+        out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+      });
+    } else {
+      offset_ = copy_from(file_, offset_, out);
+    }
+  }
+  /// Whether the last copy_new() of a task found something.
+  bool any() const { return any_; }
+  std::uint64_t damaged() const { return task_ ? task_->damaged() : 0; }
+
+ private:
+  fs::path file_;
+  std::optional<observe::TaskOutput> task_;
+  std::streamoff offset_ = 0;
+  bool any_ = false;
+};
+
 /// Whether what is written to the file is still being written: the attempt, or the replica's life, is not over.
 bool still_runs(const LoadedRun& run, const LogsOptions& options, const Source& source) {
   if (run.view.ended() || run.is_lost()) return false;
@@ -105,13 +142,21 @@ bool still_runs(const LoadedRun& run, const LogsOptions& options, const Source& 
   return life != nullptr && life->attempt == source.attempt && life->ended == 0;
 }
 
+/// Whether there is a place where output would be, though nothing has been written: a file, or a node's stream.
+bool has_output(const LoadedRun& run, const LogsOptions& options, const Source& source, const fs::path& file) {
+  std::error_code error;
+  if (fs::exists(file, error)) return true;
+  const auto* task = run.view.find_task(options.name);
+  return task != nullptr && std::any_of(task->parts.begin(), task->parts.end(), [&](const auto& part) {
+           return part.attempt == source.attempt && fs::exists(run.paths.output_index(part.rank), error);
+         });
+}
+
 void show(const LogsOptions& options, Context& context) {
   const auto run = load_run(options.run, context);
   if (!run.ok()) return context.fail(run.error());
   const auto source = find_source(*run, options);
   if (!source.ok()) return context.fail(source.error());
-  const fs::path file = source->folder / (options.from_stderr ? stderr_file : stdout_file);
-
   if (options.json) {
     Json json{{"name", options.name},
               {"attempt", source->attempt},
@@ -123,22 +168,26 @@ void show(const LogsOptions& options, Context& context) {
     return;
   }
 
-  std::error_code error;
-  if (!fs::exists(file, error) && !options.follow) {
-    return context.fail({"there is no such output", file.string(),
-                         "it may have been sent elsewhere, or have been removed", ExitCode::usage});
+  Shown shown(*run, options, *source);
+  shown.copy_new(context.out);
+  if (!shown.any() && !options.follow && !has_output(*run, options, *source, shown.file())) {
+    return context.fail({"there is no such output", shown.file().string(),
+                         "it may have been sent elsewhere, not kept (`output: none`), or removed", ExitCode::usage});
   }
-  std::streamoff offset = copy_from(file, 0, context.out);
   // How a live run goes on is in its log; that is read anew now and then, the output more often.
   bool runs = options.follow && still_runs(*run, options, *source);
   while (runs && context.out.flush()) {
     for (int i = 0; i < 10; ++i) {
       std::this_thread::sleep_for(defaults::journal_poll);
-      offset = copy_from(file, offset, context.out.flush());
+      shown.copy_new(context.out.flush());
     }
     const auto now = load_run(options.run, context);
     runs = now.ok() && still_runs(*now, options, *source);
-    if (!runs) offset = copy_from(file, offset, context.out);
+    if (!runs) shown.copy_new(context.out);
+  }
+  if (shown.damaged() > 0) {
+    context.fail({counted(shown.damaged(), "piece") + " of it are damaged and left out", run->paths.root().string(),
+                  "its node was cut off while it wrote, or the disk was full", ExitCode::failed});
   }
 }
 
@@ -151,6 +200,7 @@ void add_logs(CLI::App& app, Context& context) {
   command->add_option("NAME", options->name, "Id of a task, or name of a service")->required();
   command->add_flag("--stderr", options->from_stderr, "Its standard error instead of its output");
   command->add_option("--attempt", options->attempt, "Which attempt; the last where not given");
+  command->add_option("--rank", options->rank, "Which process of a task with several; 0 where not given");
   command->add_option("--replica", options->replica, "Which replica of a service; 0 where not given");
   command->add_flag("--follow", options->follow, "Go on until it ends");
   command->add_flag("--json", options->json, "Print where the output lies, as JSON");

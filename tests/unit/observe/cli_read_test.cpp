@@ -13,6 +13,7 @@
 #include "cli/read/tail.hpp"
 #include "core/run_paths.hpp"
 #include "journal/claim.hpp"
+#include "journal/output_writer.hpp"
 #include "journal/writer.hpp"
 #include "story.hpp"
 
@@ -275,15 +276,36 @@ TEST_CASE("services shows each replica with its times") {
   CHECK(contains(type({"services", runs.write("n", none)}).out, "no services"));
 }
 
-TEST_CASE("the tail of a file is its last whole lines") {
+TEST_CASE("a tail is the last whole lines") {
+  CHECK(last_lines("a\nb\nc", 100, 2) == std::vector<std::string>{"b", "c"});
+  CHECK(last_lines("a\nb\nc", 100, 9).size() == 3);
+  CHECK(last_lines("", 100, 2).empty());
+  CHECK(last_lines(std::string(94, 'x') + "\nlast\n", 100, 5) == std::vector<std::string>{"last"});
+}
+
+TEST_CASE("streamed output is shown as output in files is") {
   const Runs runs;
-  const fs::path file = runs.path() / "text";
-  put(file, "a\nb\nc");
-  CHECK(last_lines(file, 2) == std::vector<std::string>{"b", "c"});
-  CHECK(last_lines(file, 9).size() == 3);
-  CHECK(last_lines(runs.path() / "none", 2).empty());
-  put(file, std::string(100'000, 'x') + "\nlast\n");
-  CHECK(last_lines(file, 5) == std::vector<std::string>{"last"});
+  const std::string run = runs.write("r", finished());
+  const RunPaths paths(run);
+  fs::create_directories(paths.attempt("train[seed=1]", 0));
+  fs::create_directories(paths.node(0));
+  const OutputSource out{path_of_id("train[seed=1]"), 0, 0, false};
+  const OutputSource err{path_of_id("train[seed=1]"), 0, 0, true};
+  const OutputSource other{path_of_id("other"), 0, 0, true};
+  auto writer = OutputWriter::open(paths.output(0), paths.output_index(0));
+  REQUIRE(writer.ok());
+  REQUIRE(writer->append({{&out, "lo"}, {&other, "no"}, {&err, "Traceback\n"}, {&out, "ss 1\n"}}).ok());
+  REQUIRE(writer->append({{&err, "ValueError: bad seed\n"}}).ok());
+  CHECK(type({"logs", run, "train[seed=1]"}).out == "loss 1\n");
+  CHECK(type({"logs", run, "train[seed=1]", "--stderr"}).out == "Traceback\nValueError: bad seed\n");
+  CHECK(type({"logs", run, "train[seed=1]", "--rank", "1"}).out.empty());
+  const Output text = type({"explain", run, "train[seed=1]"});
+  CHECK(contains(text.out, "trireme logs " + run + " 'train[seed=1]' --stderr"));
+  CHECK(contains(text.out, "    | ValueError: bad seed"));
+
+  put(paths.output(0), "damage");
+  const Output damaged = type({"logs", run, "train[seed=1]"});
+  CHECK(contains(damaged.err, "2 pieces of it are damaged and left out"));
 }
 
 }  // namespace

@@ -31,6 +31,10 @@ class Dump {
     if (value != usual) line(key, words.at(static_cast<std::size_t>(value)));
   }
 
+  void output(OutputMode mode) {
+    word("output", mode, OutputMode::inherit, std::array{"inherit", "files", "stream", "none"});
+  }
+
   template <typename Description>
   void program(const Description& d) {
     std::string command;
@@ -52,6 +56,7 @@ class Dump {
     line("stdin", d.stdin_from);
     line("stdout", d.stdout_to);
     line("stderr", d.stderr_to);
+    output(d.output);
     number("ranks", d.ranks, 1u);
     word("mpi", d.mpi, MpiKind::none, std::array{"none", "automatic", "openmpi", "mpich", "pmix"});
     if (d.per_rank != TaskDescription{}.per_rank) line("per rank", to_string(d.per_rank));
@@ -141,6 +146,7 @@ class Dump {
 std::string dump(const WorkflowDescription& workflow) {
   Dump out;
   out.heading("workflow " + workflow.name);
+  out.output(workflow.output);
   if (workflow.stop_on_failure) out.line("on_failure", std::string("stop"));
   for (const EnvironmentDescription& environment : workflow.environments) {
     out.heading("environment " + environment.name);
