@@ -15,6 +15,9 @@ namespace trireme {
 
 namespace {
 
+// Looks past the io_context while local events come without it.
+constexpr std::uint32_t looks_past_io = 16;
+
 /// Sleeps inside the io_context.
 class Sleeper {
  public:
@@ -82,7 +85,7 @@ class Listener {
 }  // namespace
 
 void run_until(boost::asio::io_context& io, const std::function<bool()>& poll, const std::function<bool()>& stop,
-               const Backoff::Limits& limits, const Wakeable& wakeable) {
+               const Backoff::Limits& limits, const Wakeable& wakeable, const Look& look) {
   using Clock = std::chrono::steady_clock;
   const auto work = boost::asio::make_work_guard(io);
   io.restart();  // it stops by itself when it runs out of work
@@ -90,6 +93,8 @@ void run_until(boost::asio::io_context& io, const std::function<bool()>& poll, c
   Listener listener(io, wakeable.doorbell);
   Backoff backoff(limits, Clock::now());
   std::uint32_t looks = 1;
+  std::uint32_t past_io = 0;
+  Clock::time_point looked_until{};  // local events came without the io_context a moment ago
   while (!stop()) {
     bool active = poll();
     for (std::uint32_t i = 1; i < looks && !active; ++i) active = poll();
@@ -111,7 +116,15 @@ void run_until(boost::asio::io_context& io, const std::function<bool()>& poll, c
       if (sleeper.sleep(pause)) backoff.worked(Clock::now());
       if (rung) wakeable.doorbell->get_up();
       looks = defaults::polls_per_wake;
-    } else if (io.poll_one() > 0) {
+      past_io = 0;
+    } else if (look && past_io < looks_past_io && look()) {
+      backoff.worked(now);
+      looked_until = now + limits.spin;
+      ++past_io;
+    } else if (now < looked_until && ++past_io < looks_past_io) {
+      sched_yield();
+      backoff.yielded(now, Clock::now());
+    } else if (past_io = 0; io.poll_one() > 0) {
       backoff.worked(now);
     } else if (!active) {
       sched_yield();
@@ -121,9 +134,10 @@ void run_until(boost::asio::io_context& io, const std::function<bool()>& poll, c
 }
 
 void run_until(boost::asio::io_context& io, Fabric& fabric, TransportHandler& handler,
-               const std::function<bool()>& stop, const Backoff::Limits& limits) {
-  run_until(io, [&] { return fabric.poll(handler); }, stop, limits,
-            {.doorbell = fabric.doorbell(), .will_be_rung = [&] { return fabric.will_be_rung(); }});
+               const std::function<bool()>& stop, const Backoff::Limits& limits, const Look& look) {
+  run_until(
+      io, [&] { return fabric.poll(handler); }, stop, limits,
+      {.doorbell = fabric.doorbell(), .will_be_rung = [&] { return fabric.will_be_rung(); }}, look);
 }
 
 }  // namespace trireme

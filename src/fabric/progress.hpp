@@ -85,13 +85,17 @@ struct Wakeable {
   std::function<bool()> will_be_rung;
 };
 
+/// Looks for local events without the io_context, which costs more, and says whether there were any. While there are, the loop
+/// looks for these first, and at the io_context now and then.
+using Look = std::function<bool()>;
+
 /// Runs handlers of `io` and calls `poll` until `stop` says so; both are looked at after every
 /// wake. `poll` returns whether anything happened.
 void run_until(boost::asio::io_context& io, const std::function<bool()>& poll, const std::function<bool()>& stop,
-               const Backoff::Limits& limits = {}, const Wakeable& wakeable = {});
+               const Backoff::Limits& limits = {}, const Wakeable& wakeable = {}, const Look& look = nullptr);
 
 /// The same with the fabric's poll.
 void run_until(boost::asio::io_context& io, Fabric& fabric, TransportHandler& handler,
-               const std::function<bool()>& stop, const Backoff::Limits& limits = {});
+               const std::function<bool()>& stop, const Backoff::Limits& limits = {}, const Look& look = nullptr);
 
 }  // namespace trireme

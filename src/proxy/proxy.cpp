@@ -370,6 +370,9 @@ void Proxy::drain(const ReplicaId& replica, std::function<void()> done) {
 std::vector<ServiceSample> Proxy::take_samples() {
   return impl_->take_samples();
 }
+bool Proxy::poll() {
+  return loop_->poll();
+}
 void Proxy::close() {
   impl_->close();
 }

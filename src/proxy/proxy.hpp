@@ -60,6 +60,9 @@ class Proxy {
   void drain(const ReplicaId& replica, std::function<void()> done);
   /// Counters of the services where something has changed since the last call.
   std::vector<ServiceSample> take_samples();
+  /// Serves the connections that have something at once, for an event loop that does not want to wait for the io_context.
+  /// False: none has.
+  bool poll();
   /// Listens no more and breaks off what is in progress. Nothing but the destructor may be called afterwards.
   void close();
 

@@ -360,10 +360,11 @@ void RankLoop::Impl::send_samples() {
 // --- the end ---------------------------------------------------------------------------------------------------------
 
 RankEnd RankLoop::Impl::serve() {
-  run_until(io_, *fabric_, *this, [this] {
+  const auto over = [this] {
     if (closing_) return fabric_->closed();
     return end_.error.has_value() && agent_->done();  // without its pilot, a rank only cleans up
-  });
+  };
+  run_until(io_, *fabric_, *this, over, {}, [this] { return proxy_->poll(); });
   end_.clean = closing_ && fabric_->clean();
   proxy_->close();
   // The summary first: what follows may take long, and the other ranks wait in MPI_Finalize for a few seconds only.

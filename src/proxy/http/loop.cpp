@@ -65,10 +65,12 @@ struct Loop::State : std::enable_shared_from_this<Loop::State> {
                    });
   }
 
-  void dispatch() {
+  /// False: there was no edge.
+  bool dispatch() {
+    event_count = ::epoll_wait(set.native_handle(), events.data(), static_cast<int>(events.size()), 0);
+    if (event_count <= 0) return false;
     in_turn = true;
     now = Clock::now();
-    event_count = ::epoll_wait(set.native_handle(), events.data(), static_cast<int>(events.size()), 0);
     for (int i = 0; i < event_count; ++i) {
       const auto& event = events[static_cast<std::size_t>(i)];
       if (event.data.ptr == nullptr) continue;  // destroyed earlier in this turn
@@ -79,6 +81,7 @@ struct Loop::State : std::enable_shared_from_this<Loop::State> {
     }
     event_count = 0;
     end_turn();
+    return true;
   }
 
   /// What asks for the tail while it runs gets the next turn's: other work of the io_context comes first.
@@ -169,6 +172,10 @@ asio::io_context& Loop::io() {
 
 Loop::Clock::time_point Loop::now() const {
   return state_->in_turn ? state_->now : Clock::now();
+}
+
+bool Loop::poll() {
+  return !state_->closed && state_->watched > 0 && state_->dispatch();
 }
 
 void Loop::bury(std::unique_ptr<Resident> resident) {

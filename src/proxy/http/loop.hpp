@@ -45,6 +45,8 @@ class Loop {
   boost::asio::io_context& io();
   /// The time at the beginning of the present turn.
   Clock::time_point now() const;
+  /// A turn at once, outside of the io_context's handlers. False: there was nothing to do.
+  bool poll();
   /// Destroys the resident when the present turn is over.
   void bury(std::unique_ptr<Resident> resident);
 

@@ -111,3 +111,40 @@ TEST_CASE("the loop can be run again, and a flood of events does not keep it fro
     io.poll();
   }
 }
+
+TEST_CASE("what is looked for past the io_context does not keep that, or MPI, from its turn") {
+  boost::asio::io_context io;
+  int polls = 0;
+  int looks = 0;
+  bool posted = false;
+  bool ran = false;
+  run_until(
+      io,
+      [&] {
+        if (++polls == 50) {
+          boost::asio::post(io, [&] { ran = true; });
+          posted = true;
+        }
+        return false;
+      },
+      [&] { return ran; }, {}, {}, [&] { return ++looks > 0; });
+  CHECK(posted);
+  CHECK(ran);
+  CHECK(looks > 0);
+}
+
+TEST_CASE("the loop sleeps when nothing is found past the io_context any more") {
+  boost::asio::io_context io;
+  const Backoff::Limits limits{.spin = 1ms, .sleep_min = 1h, .sleep_max = 1h};
+  std::atomic<int> looks = 0;
+  bool over = false;
+  std::thread other([&] {
+    while (looks < 100) std::this_thread::yield();
+    std::this_thread::sleep_for(20ms);  // the loop is most likely asleep by then
+    boost::asio::post(io, [&] { over = true; });
+  });
+  run_until(
+      io, [] { return false; }, [&] { return over; }, limits, {}, [&] { return ++looks < 100; });
+  other.join();
+  CHECK(looks >= 100);
+}
