@@ -99,7 +99,7 @@ struct Call {
 struct ClientOptions {
   std::string socket;                         ///< of the node's proxy; empty: what TRIREME_SOCKET says
   std::optional<std::string> token{};         ///< none: what TRIREME_TOKEN says
-  Span spin = std::chrono::microseconds(50);  ///< how long a waiting thread looks for its answer before it sleeps
+  Span spin = std::chrono::microseconds(200);  ///< how long a waiting thread looks for its answer before it sleeps
   Span connect_timeout = std::chrono::seconds(30);
 };
 
@@ -200,7 +200,7 @@ struct ServiceOptions {
   std::size_t max_batch = 1;                  ///< above 1: handle_batch() is given up to so many
   Span max_delay{};                           ///< how long the first of a batch waits for others
   std::string key;                            ///< {key}, where the command names it
-  Span spin = std::chrono::microseconds(50);  ///< how long a thread looks for the next request before it sleeps
+  Span spin = std::chrono::microseconds(200);  ///< how long a thread looks for the next request before it sleeps
 };
 
 class Service {

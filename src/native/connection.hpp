@@ -69,11 +69,11 @@ class Connection {
   bool connect(Clock::time_point until, std::string& why);
   bool greet(Clock::time_point until, std::string& why);
   bool encode(const Call& call, Progress& progress);
-  template <typename Condition>
-  bool wait(Lock& lock, Condition&& condition, Clock::time_point until, Progress* progress);
+  bool wait(Lock& lock, const std::function<bool()>& condition, Clock::time_point until, Progress* progress);
   void turn(Lock& lock, Clock::time_point until);
   void take_frames();
   bool take(const frames::Frame& frame);
+  static std::string words_of(const frames::Frame& frame);
   void took(Progress& progress, std::string_view body, bool end);
   void pump(Progress& progress);
   void flush();

@@ -23,6 +23,7 @@ namespace {
 constexpr std::size_t inbox_first = 64u << 10;
 constexpr std::size_t inbox_most = 1u << 20;
 constexpr auto contended = std::chrono::milliseconds(100);
+constexpr auto long_yield = std::chrono::microseconds(50);
 
 bool fill(sockaddr_un& address, const std::string& path) {
   address.sun_family = AF_UNIX;
@@ -108,7 +109,7 @@ Waiter::Got Waiter::receive(int socket, Inbox& in, int wake, bool to_write, Cloc
       if (now < spin_until) {
         ::sched_yield();
         // Who yields to a busy process gets the core back milliseconds later; who sleeps wakes in time.
-        if (const auto after = Clock::now(); after - now > spin_) {
+        if (const auto after = Clock::now(); after - now > long_yield) {
           contended_until_ = after + contended;
           spin_until = after;
         }
