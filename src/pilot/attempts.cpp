@@ -56,11 +56,11 @@ void Tasks::start(Placement& placement) {
   for (Part& part : placement.parts) {
     output_.record(events::AttemptPlaced{.attempt = id, .rank = part.rank, .local_ranks = part.local_ranks});
     output_.start_task(part.rank, {.id = id,
-                              .first_rank = part.first_rank,
-                              .local_ranks = part.local_ranks,
-                              .family = family,
-                              .instance = task.instance,
-                              .layout = layout});
+                                   .first_rank = part.first_rank,
+                                   .local_ranks = part.local_ranks,
+                                   .family = family,
+                                   .instance = task.instance,
+                                   .layout = layout});
     attempt.parts.push_back({std::move(part), false});
   }
 }
@@ -75,7 +75,7 @@ Tasks::LivePart* Tasks::live_part(Rank rank, AttemptId id) {
   if (!exists(id.task)) return nullptr;
   const Task& task = tasks_[id.task.value];
   if (task.state != TaskState::running || task.attempt != id.attempt) return nullptr;
-  std::vector<LivePart>& parts = attempts_[task.slot].parts;  // by rank
+  auto& parts = attempts_[task.slot].parts;  // by rank
   const auto part =
       std::lower_bound(parts.begin(), parts.end(), rank, [](const LivePart& p, Rank r) { return p.part.rank < r; });
   return part != parts.end() && part->part.rank == rank && !part->ended ? &*part : nullptr;

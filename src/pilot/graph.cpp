@@ -6,7 +6,9 @@ namespace trireme::pilot {
 
 template <typename Visit>
 void Graph::for_each_after(Vertex from, Visit visit) const {
+  const std::uint32_t follower = at(from).follower;
   const std::uint32_t last = at(from).last_edge;
+  if (follower != none) visit(unpack(follower));
   if (last == none) return;
   std::uint32_t edge = last;
   do {
@@ -39,8 +41,12 @@ void Graph::join_group(Vertex member, std::string_view name) {
 
 void Graph::connect(Vertex from, Vertex to) {
   ++at(to).open;
-  const auto edge = static_cast<std::uint32_t>(edges_.size());
   Node& node = at(from);
+  if (node.follower == none) {
+    node.follower = pack(to);
+    return;
+  }
+  const auto edge = static_cast<std::uint32_t>(edges_.size());
   if (node.last_edge == none) {
     edges_.push_back({pack(to), edge});
   } else {

@@ -18,6 +18,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/huge_pages.hpp"
 #include "core/ids.hpp"
 #include "core/result.hpp"
 
@@ -67,7 +68,8 @@ class Graph {
   enum class Standing : std::uint8_t { open, done, broken };
   struct Node {
     std::uint32_t open = 0;          ///< things that it still waits for
-    std::uint32_t last_edge = none;  ///< the edges to those that wait for it are a ring; this is the last one
+    std::uint32_t follower = none;   ///< the first that waits for it: most have one alone, and need no edge
+    std::uint32_t last_edge = none;  ///< the edges to the others that do are a ring; this is the last one
     Standing standing = Standing::open;
     bool sealed = false;  ///< groups: somebody waits for it
   };
@@ -86,10 +88,10 @@ class Graph {
   template <typename Visit>
   void for_each_after(Vertex from, Visit visit) const;
 
-  std::vector<Node> tasks_;
+  HugePageVector<Node> tasks_;
   std::vector<Node> groups_;
   std::vector<TaskIndex> group_broken_by_;
-  std::vector<Edge> edges_;
+  HugePageVector<Edge> edges_;
   std::vector<Vertex> finished_;                                 ///< reused
   std::unordered_map<std::string_view, std::uint32_t> by_name_;  ///< the group that new members join
 };

@@ -6,6 +6,7 @@
 // pilot counts as free is there. Requests above one GPU are rounded up to whole ones.
 #pragma once
 
+#include <boost/container/small_vector.hpp>
 #include <cstdint>
 #include <vector>
 
@@ -17,7 +18,7 @@ namespace trireme::pilot {
 /// What was taken out of a Room; needed to give it back.
 struct Grant {
   std::uint32_t ranks = 0;
-  std::vector<std::uint16_t> gpus;  ///< the GPUs, in the order in which the ranks took them
+  boost::container::small_vector<std::uint16_t, 4> gpus;  ///< the GPUs, in the order in which the ranks took them
 };
 
 class Room {

@@ -14,6 +14,7 @@
 // which are only read when an attempt starts. Nothing but `needs` scans all tasks.
 #pragma once
 
+#include <boost/container/small_vector.hpp>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -25,6 +26,7 @@
 #include <vector>
 
 #include "core/description.hpp"
+#include "core/huge_pages.hpp"
 #include "core/ids.hpp"
 #include "core/messages.hpp"
 #include "core/states.hpp"
@@ -132,9 +134,9 @@ class Tasks {
     TaskIndex task;
     std::uint32_t open_parts = 0;  ///< 0: the slot is free
     Outcome outcome = Outcome::done;
-    bool asked = false;            ///< to end; all its parts have been told
-    std::unique_ptr<Words> words;  ///< once there is a reason
-    std::vector<LivePart> parts;
+    bool asked = false;                                 ///< to end; all its parts have been told
+    std::unique_ptr<Words> words;                       ///< once there is a reason
+    boost::container::small_vector<LivePart, 1> parts;  ///< the one that most have needs no memory of its own
   };
   struct Service {
     std::string name;
@@ -169,11 +171,11 @@ class Tasks {
   Scheduler& scheduler_;
   Output& output_;
   Graph graph_;
-  std::vector<Task> tasks_;
+  HugePageVector<Task> tasks_;
   std::deque<Family> families_;  ///< a deque: names are views into its elements
   TaskNames names_;
   std::unordered_map<std::string, ColocateIndex> colocations_;
-  std::vector<Attempt> attempts_;
+  HugePageVector<Attempt> attempts_;
   std::vector<std::uint32_t> free_slots_;
   std::vector<Service> services_;
   std::unordered_map<std::string, ServiceIndex> service_by_name_;
