@@ -128,7 +128,9 @@ void Express::on_deadline() {
     }
   }
   if (next != 0) watch(next, now);
-  for (Passage* passage : due) passage->past_deadline();
+  for (Passage* passage : due) {
+    if (passage->client_ != nullptr) passage->past_deadline();  // it may have ended by what another's end led to
+  }
 }
 
 void Express::give_back(Passage& passage) {
@@ -172,7 +174,7 @@ void Passage::begin(PassageClient& client, std::uint64_t id, std::string_view pa
   moved_ = true;
   auto decision = express_.host_.dispatcher().place(demand_, {}, *this, demand_.arrived);
   if (auto* placement = std::get_if<Placement>(&decision)) {
-    start(std::move(*placement), view);
+    start(std::move(*placement), view, demand_.arrived);
   } else if (auto* ticket = std::get_if<Ticket>(&decision)) {
     ticket_ = std::move(*ticket);
     express_.host_.poke();
@@ -183,7 +185,7 @@ void Passage::begin(PassageClient& client, std::uint64_t id, std::string_view pa
 
 void Passage::on_placed(Placement placement) {
   ticket_.reset();
-  start(std::move(placement), *view_request(frame_));
+  start(std::move(placement), *view_request(frame_), mono_now());
 }
 
 void Passage::on_refused(Refusal refusal) {
@@ -191,12 +193,12 @@ void Passage::on_refused(Refusal refusal) {
   hand_over(refusal);
 }
 
-void Passage::start(Placement placement, const RequestView& view) {
+void Passage::start(Placement placement, const RequestView& view, MonoTime now) {
   NativeUpstream* const upstream =
       placement.owner == express_.self_ ? express_.host_.native_upstream(placement.replica) : nullptr;
   if (upstream == nullptr) return hand_over(std::move(placement));
   replica_ = placement.replica;
-  times_.placed = demand_.arrived;
+  times_.placed = now;
   placement_ = std::move(placement);
   link_ = upstream->link();
   link_id_ = link_->begin(*this);

@@ -92,7 +92,7 @@ class Passage final : public LinkCall, private SlotWaiter {
 
   void begin(PassageClient& client, std::uint64_t id, std::string_view payload, const RequestView& view,
              const Demand& demand);
-  void start(Placement placement, const RequestView& view);
+  void start(Placement placement, const RequestView& view, MonoTime now);
   void on_placed(Placement placement) override;
   void on_refused(Refusal refusal) override;
   bool on_frame(const Frame& frame) override;
