@@ -12,7 +12,7 @@ namespace trireme {
 struct FileWorker::Queue {
   struct Item {
     std::function<void()> job;
-    std::function<void()> completion;
+    std::function<void()> completion;  ///< none: it tidies up
   };
 
   Queue(boost::asio::io_context& of, std::size_t most) : loop(of), capacity(most) {}
@@ -29,7 +29,7 @@ struct FileWorker::Queue {
       item.job = nullptr;  // what it holds is released here and not on the loop
       lock.lock();
       // Once the end has begun, nobody waits for it, and the loop may be gone.
-      if (!ending) boost::asio::post(loop, std::move(item.completion));
+      if (!ending && item.completion) boost::asio::post(loop, std::move(item.completion));
     }
   }
 
@@ -50,7 +50,7 @@ FileWorker::~FileWorker() {
   {
     const std::lock_guard lock(queue_->mutex);
     queue_->ending = true;
-    queue_->items.clear();
+    std::erase_if(queue_->items, [](const Queue::Item& item) { return item.completion != nullptr; });
   }
   queue_->filled.notify_all();
   const MonoTime deadline = mono_now() + end_deadline_.count();
@@ -62,11 +62,17 @@ FileWorker::~FileWorker() {
 bool FileWorker::post(std::function<void()> job, std::function<void()> completion) {
   {
     const std::lock_guard lock(queue_->mutex);
-    if (queue_->ending || queue_->items.size() >= queue_->capacity) return false;
+    // What somebody waits for must find room beside what tidies up.
+    const std::size_t room = completion ? queue_->capacity : queue_->capacity / 2;
+    if (queue_->ending || queue_->items.size() >= room) return false;
     queue_->items.push_back({std::move(job), std::move(completion)});
   }
   queue_->filled.notify_one();
   return true;
+}
+
+bool FileWorker::tidy(std::function<void()> job) {
+  return post(std::move(job), nullptr);
 }
 
 }  // namespace trireme

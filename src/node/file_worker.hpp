@@ -2,7 +2,8 @@
 //
 // A job runs on one of the threads; its completion runs on the loop. A job must own what it touches (values moved into it);
 // the completion may touch the loop's state. The queue is bounded: post() refuses beyond it. The destructor lets jobs in
-// progress end (give them a stop token to be quick) and drops those that wait; neither has a completion any more. A job that
+// progress end (give them a stop token to be quick) and drops those that wait, but for what tidies up; none has a completion any
+// more. A job that
 // does not end by the deadline hangs on a file system that answers no more, and is left behind (core/worker_thread.hpp).
 #pragma once
 
@@ -35,6 +36,10 @@ class FileWorker {
 
   /// False, with neither run, if too much waits already.
   [[nodiscard]] bool post(std::function<void()> job, std::function<void()> completion);
+
+  /// A job that tidies up: nobody hears when it is done, and the destructor waits for it too. False if
+  /// so much waits already that others need the room.
+  [[nodiscard]] bool tidy(std::function<void()> job);
 
   /// The same for a job that yields a value, which is handed to the completion.
   template <typename Value>

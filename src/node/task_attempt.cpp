@@ -384,10 +384,16 @@ void TaskAttempt::store() {
 void TaskAttempt::tidy() const {
   const bool ours = part_.local_ranks == part_.task.ranks && end_.outcome == Outcome::done;
   if (!ours || output_ == OutputMode::files) return;
-  std::error_code ignored;
-  for (const auto& [path, text] : preparation_.files) std::filesystem::remove(path, ignored);
-  // Goes only when it is empty.
-  if (::rmdir(folder_.c_str()) == 0) ::rmdir(folder_.parent_path().c_str());
+  // Nobody makes another attempt at what is done, so nobody waits for this.
+  std::vector<std::filesystem::path> scripts;
+  for (const auto& [path, text] : preparation_.files) scripts.push_back(path);
+  const bool posted = node_.files.tidy([folder = folder_, scripts = std::move(scripts)] {
+    std::error_code ignored;
+    for (const auto& path : scripts) std::filesystem::remove(path, ignored);
+    // Goes only when it is empty.
+    if (::rmdir(folder.c_str()) == 0) ::rmdir(folder.parent_path().c_str());
+  });
+  static_cast<void>(posted);  // with so much to do they stay, which harms nothing
 }
 
 void TaskAttempt::cancel(const std::string& reason) {

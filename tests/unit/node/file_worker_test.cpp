@@ -48,3 +48,26 @@ TEST_CASE("jobs in progress end before the destructor is over") {
   }
   CHECK(*done);
 }
+
+TEST_CASE("what tidies up is done before the destructor is over, and leaves room for others") {
+  boost::asio::io_context loop;
+  auto tidied = std::make_shared<int>(0);
+  {
+    FileWorker files(loop, 1, 8, 1h);
+    std::promise<void> begun;
+    std::promise<void> go;
+    auto wait = go.get_future();
+    REQUIRE(files.post(
+        [&] {
+          begun.set_value();
+          wait.wait();
+        },
+        [] {}));
+    begun.get_future().wait();
+    for (int i = 0; i < 4; ++i) CHECK(files.tidy([tidied] { ++*tidied; }));
+    CHECK_FALSE(files.tidy([tidied] { ++*tidied; }));
+    CHECK(files.post([] {}, [] {}));
+    go.set_value();
+  }
+  CHECK(*tidied == 4);
+}

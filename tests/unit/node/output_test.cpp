@@ -48,8 +48,7 @@ TEST_CASE("streamed output is in the node's file when the task has ended, and it
   CHECK(end.outcome == Outcome::done);
   CHECK(streamed(bench, order) == "out\nmore\n");
   CHECK(streamed(bench, order, true) == "err\n");
-  CHECK_FALSE(fs::exists(bench.folder_of(order)));
-  CHECK_FALSE(fs::exists(bench.folder_of(order).parent_path()));
+  CHECK(bench.until([&] { return !fs::exists(bench.folder_of(order).parent_path()); }));
 }
 
 TEST_CASE("a task that writes nothing leaves nothing behind") {
@@ -58,7 +57,7 @@ TEST_CASE("a task that writes nothing leaves nothing behind") {
   order.task.output = OutputMode::stream;
   CHECK(bench.run(order).outcome == Outcome::done);
   CHECK(streamed(bench, order).empty());
-  CHECK_FALSE(fs::exists(bench.folder_of(order).parent_path()));
+  CHECK(bench.until([&] { return !fs::exists(bench.folder_of(order).parent_path()); }));
   CHECK((!fs::exists(paths_of(bench).output(node_rank)) || fs::file_size(paths_of(bench).output(node_rank)) == 0));
 }
 
@@ -67,7 +66,7 @@ TEST_CASE("a folder in which a task has left something stays") {
   const auto order = script(bench, 0, "echo result > result");
   CHECK(bench.run(order).outcome == Outcome::done);
   CHECK(test::read(bench.folder_of(order) / "result") == "result\n");
-  CHECK_FALSE(fs::exists(bench.folder_of(order) / "script"));
+  CHECK(bench.until([&] { return !fs::exists(bench.folder_of(order) / "script"); }));
 }
 
 TEST_CASE("what a task has written is readable while it runs") {
@@ -141,7 +140,7 @@ TEST_CASE("output that is thrown away is said to be when the task fails") {
   Bench bench(SpawnerKind::real);
   const auto good = script(bench, 0, "echo out", OutputMode::none);
   CHECK(bench.run(good).outcome == Outcome::done);
-  CHECK_FALSE(fs::exists(bench.folder_of(good).parent_path()));
+  CHECK(bench.until([&] { return !fs::exists(bench.folder_of(good).parent_path()); }));
   const auto bad = bench.run(script(bench, 1, "echo trouble >&2; exit 3", OutputMode::none));
   CHECK(bad.outcome == Outcome::failed);
   CHECK(bad.reason ==
