@@ -41,7 +41,7 @@ class Hosts:
         self.folder = os.path.join(folder, "hosts")
         self.count = count
         self.network = network
-        self.prefix = f"tr{os.getpid()}"
+        self.prefix = f"tr{os.getpid()}-{network}"  # there may be others, in networks of their own
         self.agent = os.path.join(self.folder, "on")
         self.holders = []
 

@@ -1,12 +1,10 @@
 #include "launch/pmix/server/channel.hpp"
 
-#include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
 #include <cerrno>
 #include <cstdio>
-#include <utility>
 
 namespace trireme::pmix {
 
@@ -24,8 +22,7 @@ void Channel::send(const FromServer& message) {
 
 std::optional<ToServer> Channel::receive() {
   for (;;) {
-    if (!next_) next_ = reader_.next();
-    if (auto message = std::exchange(next_, std::nullopt)) {
+    if (auto message = reader_.next()) {
       if (*message) return std::move(**message);
       std::fprintf(stderr, "%s: is trireme-pmix of another build?\n", message->error().text().c_str());
       return std::nullopt;
@@ -36,12 +33,6 @@ std::optional<ToServer> Channel::receive() {
     if (got <= 0) return std::nullopt;
     reader_.feed({chunk.data(), static_cast<std::size_t>(got)});
   }
-}
-
-bool Channel::ready_within(std::chrono::milliseconds time) {
-  if (!next_) next_ = reader_.next();
-  pollfd readable{socket_, POLLIN, 0};
-  return next_ || ::poll(&readable, 1, static_cast<int>(time.count())) != 0;
 }
 
 }  // namespace trireme::pmix

@@ -2,7 +2,6 @@
 // back on a thread of its own. Blocking both ways: the agent always reads.
 #pragma once
 
-#include <chrono>
 #include <mutex>
 #include <optional>
 
@@ -17,14 +16,11 @@ class Channel {
   void send(const FromServer& message);
   /// The next message; none when the agent has closed its end, is gone, or speaks nonsense.
   std::optional<ToServer> receive();
-  /// Whether receive() will not wait, now or within a time.
-  bool ready_within(std::chrono::milliseconds time);
 
  private:
   int socket_;
   std::mutex sending_;
   Reader<ToServer> reader_;
-  std::optional<Result<ToServer>> next_;  ///< read already
 };
 
 }  // namespace trireme::pmix

@@ -5,7 +5,6 @@
 // this process: if it crashes, the MPI tasks of this host fail and nothing else.
 #include <unistd.h>
 
-#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -20,9 +19,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::chrono::milliseconds close_after{20};  // of quiet
-constexpr std::size_t most_closings = 32;
-
 /// A folder for the shared memory of tasks, or empty where there is none to be had.
 std::string make_memory_folder() {
   std::string name = "/dev/shm/trireme-" + std::to_string(::getuid()) + "-XXXXXX";
@@ -35,18 +31,7 @@ void serve(trireme::pmix::Channel& agent, const std::string& folder, const std::
   const auto started = server.start(host);
   agent.send(trireme::pmix::Ready{started.ok() ? "" : started.error().text()});
   if (!started.ok()) return;
-  // What closes a namespace is put off while there is anything else to do: the next task waits for its own namespace, and nobody for
-  // the end of the last one.
-  for (;;) {
-    if (server.closings() > 0 && (server.closings() >= most_closings || !agent.ready_within(close_after))) {
-      server.close_one();
-      continue;
-    }
-    auto request = agent.receive();
-    if (!request) break;
-    server.handle(std::move(*request));
-  }
-  while (server.closings() > 0) server.close_one();  // their folders
+  while (auto request = agent.receive()) server.handle(std::move(*request));
 }
 
 }  // namespace

@@ -100,8 +100,6 @@ void Server::handle(ToServer request) {
 // ---- requests of the agent
 
 void Server::on(Open& request) {
-  // One that opens again is closed first.
-  while (std::find(closings_.begin(), closings_.end(), request.name) != closings_.end()) close_one();
   Space space;
   space.folder = request.folder;
   if (!memory_folder_.empty())
@@ -203,27 +201,21 @@ Status Server::open(const Open& request, const Space& space, std::vector<RankEnv
 }
 
 void Server::on(Close& request) {
-  closings_.push_back(request.name);
-}
-
-void Server::close_one() {
-  const std::string name = std::move(closings_.front());
-  closings_.pop_front();
   Space space;
   {
     const std::scoped_lock lock(mutex_);
-    const auto found = spaces_.find(name);
+    const auto found = spaces_.find(request.name);
     if (found == spaces_.end()) return;
     space = std::move(found->second);
     spaces_.erase(found);
   }
   Completion gone;
-  PMIx_server_deregister_nspace(name.c_str(), &Completion::complete, &gone);
+  PMIx_server_deregister_nspace(request.name.c_str(), &Completion::complete, &gone);
   gone.result(PMIX_SUCCESS);
   std::error_code ignored;
   fs::remove_all(space.folder, ignored);
   if (!space.memory_folder.empty()) fs::remove_all(space.memory_folder, ignored);
-  agent_.send(Closed{name});
+  agent_.send(Closed{request.name});
 }
 
 template <typename Change>

@@ -10,7 +10,6 @@
 
 #include <pmix_server.h>
 
-#include <deque>
 #include <map>
 #include <mutex>
 #include <string>
@@ -32,9 +31,6 @@ class Server {
 
   Status start(const std::string& host);
   void handle(ToServer request);
-  /// Namespaces that are to be closed when there is time; closes the first of them.
-  std::size_t closings() const { return closings_.size(); }
-  void close_one();
 
  private:
   struct Space {
@@ -86,7 +82,6 @@ class Server {
   std::map<std::string, Space> spaces_;
   std::map<std::uint64_t, Call> calls_;
   std::uint64_t last_call_ = 0;
-  std::deque<std::string> closings_;  ///< of the main thread
 };
 
 }  // namespace trireme::pmix
