@@ -117,6 +117,23 @@ constexpr auto progress_redraw = 100ms;         ///< of the bar on a terminal
 constexpr auto progress_line = 5s;              ///< between lines where there is no terminal
 constexpr auto progress_window = 5s;            ///< that the rate of tasks is taken over
 
+// Dashboard.
+constexpr auto dashboard_every = 1s;             ///< between snapshots, and between the points of its series
+constexpr auto dashboard_hurry = 250ms;          ///< at least between two of them, whoever has just opened the page
+constexpr std::size_t dashboard_viewers = 8;     ///< pages that are open at once; beyond: 503
+constexpr auto dashboard_stall = 30s;            ///< a page that has not taken a snapshot for so long is let go
+constexpr std::size_t dashboard_points = 300;    ///< of each level of a series, …
+constexpr std::size_t dashboard_levels = 5;      ///< … of which there are so many, …
+constexpr std::size_t dashboard_step = 8;        ///< … each so much coarser than the one before: 5 min to 14 days
+constexpr auto dashboard_latency = 5s;           ///< percentiles are of the last one to two of these
+constexpr std::size_t dashboard_charted = 8;     ///< services that have a series
+constexpr std::size_t dashboard_services = 100;  ///< rows of each kind at most; what is beyond is counted
+constexpr std::size_t dashboard_replicas = 400;  ///< of all services together
+constexpr std::size_t dashboard_task_names = 200;
+constexpr std::size_t dashboard_nodes = 200;
+constexpr std::size_t dashboard_reason = 1000;  ///< bytes of a reason
+constexpr std::size_t kept_failures = 30;       ///< the last ones, of a run's view
+
 // Event log.
 constexpr std::size_t segment_bytes = 64u << 20;
 constexpr auto commit_every = 20ms;                     ///< group commit: an event is on its way to disk within this

@@ -42,6 +42,18 @@ void LatencyHistogram::add(const LatencyHistogram& other) {
   for (const Bucket& bucket : other.buckets_) add(bucket.index, bucket.count);
 }
 
+LatencyHistogram LatencyHistogram::since(const LatencyHistogram& earlier) const {
+  LatencyHistogram fresh;
+  auto before = earlier.buckets_.begin();
+  for (const Bucket& bucket : buckets_) {
+    while (before != earlier.buckets_.end() && before->index < bucket.index) ++before;
+    const bool known = before != earlier.buckets_.end() && before->index == bucket.index;
+    const std::uint64_t old = known ? std::min(before->count, bucket.count) : 0;
+    if (bucket.count > old) fresh.buckets_.push_back({bucket.index, bucket.count - old});
+  }
+  return fresh;
+}
+
 std::uint64_t LatencyHistogram::count() const {
   std::uint64_t all = 0;
   for (const Bucket& bucket : buckets_) all += bucket.count;

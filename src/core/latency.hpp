@@ -17,6 +17,8 @@ class LatencyHistogram {
  public:
   void add(Duration took);
   void add(const LatencyHistogram& other);
+  /// What has come in since this histogram was as `earlier`.
+  LatencyHistogram since(const LatencyHistogram& earlier) const;
   std::uint64_t count() const;
   /// The time within which that part (0 to 1) of the requests ended; none where there were no requests.
   std::optional<Duration> quantile(double part) const;

@@ -8,6 +8,7 @@
 //   RUN/nodes/RANK/                          logs of the rank itself and of its spawner
 //   RUN/nodes/RANK/{output,output.index}     what tasks wrote whose output is streamed (docs/spec/output.md)
 //   RUN/requests/                            what other hosts ask of a live run
+//   RUN/dashboard.url                        where the dashboard can be opened, while the run is on
 //   RUN/summary.json                         how it ended (docs/spec/summary.md)
 #pragma once
 
@@ -40,6 +41,7 @@ class RunPaths {
   std::filesystem::path output(Rank rank) const { return node(rank) / "output"; }
   std::filesystem::path output_index(Rank rank) const { return node(rank) / "output.index"; }
   std::filesystem::path requests() const { return root_ / "requests"; }
+  std::filesystem::path dashboard() const { return root_ / "dashboard.url"; }
   std::filesystem::path summary() const { return root_ / "summary.json"; }
 
  private:

@@ -111,10 +111,7 @@ void Progress::finish(MonoTime now, const RunView& run) {
 Progress::Line Progress::line(const RunView& run, MonoTime now) {
   const std::uint64_t total = run.tasks().size();
   const std::uint64_t over = finished(run);
-  finished_.emplace_back(now, over);
-  while (finished_.size() > 2 && now - finished_.front().first > nanoseconds(defaults::progress_window)) {
-    finished_.pop_front();
-  }
+  pace_.on_time(now, total, over);
 
   std::string out;
   if (mode_ == ProgressMode::bar) out += meter(over, total);
@@ -139,22 +136,15 @@ Progress::Line Progress::line(const RunView& run, MonoTime now) {
   if (run.draining()) out += ", draining";
 
   std::array<char, 48> rate{};
-  const auto& [since, before] = finished_.front();
-  if (now > since && over > before) {
-    std::snprintf(rate.data(), rate.size(), ", %.1f tasks/s",
-                  static_cast<double>(over - before) * 1e9 / static_cast<double>(now - since));
-  }
-  return {std::move(out), rate.data() + time_left(now, total, over)};
+  if (const auto ended = pace_.rate()) std::snprintf(rate.data(), rate.size(), ", %.1f tasks/s", *ended);
+  return {std::move(out), rate.data() + time_left()};
 }
 
 /// ", 12m left", by the mean rate since the display began; empty while too little is known.
-std::string Progress::time_left(MonoTime now, std::uint64_t total, std::uint64_t over) {
-  if (!begun_ || over < begun_->second) begun_ = {now, over};
-  const auto& [since, before] = *begun_;
-  if (over == before || over == total || now - since < nanoseconds(defaults::progress_window)) return "";
-  const double left =
-      static_cast<double>(total - over) * static_cast<double>(now - since) / static_cast<double>(over - before);
-  const auto whole = static_cast<std::int64_t>(left / 1e9 + 0.5);
+std::string Progress::time_left() const {
+  const auto left = pace_.left();
+  if (!left) return "";
+  const auto whole = static_cast<std::int64_t>(seconds(*left) + 0.5);
   std::string text;
   if (whole >= 3600) text += std::to_string(whole / 3600) + "h";
   if (whole >= 60) text += std::to_string(whole / 60 % 60) + "m";

@@ -5,15 +5,14 @@
 // that calls it.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include "core/result.hpp"
 #include "core/units.hpp"
+#include "observe/pace.hpp"
 #include "observe/run_view.hpp"
 
 namespace trireme::observe {
@@ -62,7 +61,7 @@ class Progress {
   };
   Duration interval() const;
   Line line(const RunView& run, MonoTime now);
-  std::string time_left(MonoTime now, std::uint64_t total, std::uint64_t over);
+  std::string time_left() const;
   void draw(const Line& line, const RunView& run);
 
   ProgressMode mode_;
@@ -71,8 +70,7 @@ class Progress {
   std::optional<MonoTime> drawn_at_;
   std::string drawn_;  ///< the last line, without what is no news
   bool visible_ = false;
-  std::optional<std::pair<MonoTime, std::uint64_t>> begun_;  ///< the first time, and tasks that had ended by then
-  std::deque<std::pair<MonoTime, std::uint64_t>> finished_;  ///< tasks that had ended, at times: for the rate
+  Pace pace_;
 };
 
 }  // namespace trireme::observe

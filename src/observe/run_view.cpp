@@ -1,6 +1,9 @@
 #include "observe/run_view.hpp"
 
 #include <algorithm>
+#include <limits>
+
+#include "core/defaults.hpp"
 
 namespace trireme::observe {
 namespace {
@@ -8,6 +11,7 @@ namespace {
 constexpr std::size_t kept_warnings = 20;
 // More replicas than this come from a damaged log.
 constexpr std::uint32_t max_replicas = 100'000;
+constexpr std::uint32_t no_group = std::numeric_limits<std::uint32_t>::max();
 constexpr auto states = static_cast<std::size_t>(TaskState::skipped) + 1;
 
 /// Nanoseconds from one time to a later one; 0 where they make no sense.
@@ -88,6 +92,7 @@ void RunView::on(const events::RunStarted& event, WallTime time) {
     }
     samples_.clear();
     nodes_.clear();
+    in_use_.clear();
   } else {
     started_ = time;
   }
@@ -120,6 +125,7 @@ void RunView::on(const events::NodeLost& event, WallTime time) {
   node.left = time;
   node.reason = event.reason;
   available_.add(node.resources, node.joined, node.left);
+  note({.kind = Failure::Kind::node, .time = time, .subject = node.host, .rank = event.rank, .reason = event.reason});
 }
 
 void RunView::on(const events::TaskSubmitted& event, WallTime time) {
@@ -134,8 +140,10 @@ void RunView::on(const events::TaskSubmitted& event, WallTime time) {
     made.changed = time;
     task_by_id_.emplace(made.id, slot);
     ++counts_.at(static_cast<std::size_t>(TaskState::waiting));
+    made.group = no_group;
   }
   TaskRecord& task = tasks_[slot];
+  set_group(task, event.name);
   task.name = event.name;
   task.command = event.command;
   task.priority = event.priority;
@@ -156,12 +164,25 @@ void RunView::on(const events::TaskChanged& event, WallTime time) {
   if (found == nullptr || static_cast<std::size_t>(event.state) >= states) return;
   found->reason = event.reason;
   set_state(*found, event.state, time);
+  if (event.state == TaskState::failed) {
+    note({.kind = Failure::Kind::task,
+          .time = time,
+          .subject = found->id,
+          .attempt = found->parts.empty() ? 0 : found->parts.back().attempt,
+          .rank = found->parts.empty() ? -1 : found->parts.back().rank,
+          .reason = event.reason});
+  }
 }
 
 void RunView::on(const events::AttemptPlaced& event, WallTime time) {
   TaskRecord* found = task(event.attempt.task);
   if (found == nullptr) return;
-  part(*found, event.attempt.attempt, event.rank, time).local_ranks = event.local_ranks;
+  AttemptPart& placed = part(*found, event.attempt.attempt, event.rank, time);
+  if (placed.phase != AttemptPart::Phase::over) {
+    give_back(event.rank, found->per_rank.times(placed.local_ranks));
+    in_use_[event.rank] += found->per_rank.times(event.local_ranks);
+  }
+  placed.local_ranks = event.local_ranks;
   set_state(*found, TaskState::running, time);
 }
 
@@ -189,7 +210,16 @@ void RunView::on(const events::AttemptEnded& event, WallTime time) {
   one.reason = event.end.reason;
   one.usage = event.end.usage;
   if (event.end.started != 0) one.started = event.end.started;
+  const bool news = one.phase != AttemptPart::Phase::over;
   end_part(*found, one, event.end.ended != 0 ? event.end.ended : time);
+  if (news && one.outcome != Outcome::done && one.outcome != Outcome::cancelled) {
+    note({.kind = Failure::Kind::attempt,
+          .time = time,
+          .subject = found->id,
+          .attempt = one.attempt,
+          .rank = one.rank,
+          .reason = one.reason});
+  }
 }
 
 void RunView::on(const events::ServiceDeclared& event, WallTime /*time*/) {
@@ -209,6 +239,8 @@ void RunView::on(const events::ReplicaChanged& event, WallTime time) {
   if (found == nullptr || event.state > ReplicaState::failed) return;
   ServiceRecord* owner = service(event.replica.service);
   owner->replicas = std::max(owner->replicas, event.replica.replica + 1);  // one that the load had asked for
+  const bool was_wanted = found->state != ReplicaState::draining && found->ended == 0;
+  if (found->holds()) give_back(found->rank, owner->per_replica);
   found->state = event.state;
   if (event.rank >= 0) found->rank = event.rank;
   if (event.pid != 0) found->pid = event.pid;
@@ -225,12 +257,22 @@ void RunView::on(const events::ReplicaChanged& event, WallTime time) {
       break;
     case ReplicaState::ended:
     case ReplicaState::failed:
-      end_life(*service(event.replica.service), *found, time);
+      end_life(*owner, *found, time);
+      if (was_wanted && !event.reason.empty()) {
+        note({.kind = Failure::Kind::replica,
+              .time = time,
+              .subject = owner->name,
+              .replica = found->replica,
+              .attempt = found->attempt,
+              .rank = found->rank,
+              .reason = event.reason});
+      }
       break;
     case ReplicaState::waiting:
     case ReplicaState::draining:
       break;
   }
+  if (found->holds()) in_use_[found->rank] += owner->per_replica;
 }
 
 void RunView::on(const events::EpochPublished& event, WallTime /*time*/) {
@@ -281,6 +323,7 @@ void RunView::cut_off(WallTime time) {
   for (ServiceRecord& service : services_) {
     for (ReplicaRecord& life : service.lives) {
       if (life.state == ReplicaState::ended || life.state == ReplicaState::failed) continue;
+      if (life.holds()) give_back(life.rank, service.per_replica);
       life.state = ReplicaState::ended;
       end_life(service, life, time);
     }
@@ -314,10 +357,10 @@ RequestCounts RunView::requests(const ServiceRecord& service) const {
   if (const auto before = requests_before_.find(&service); before != requests_before_.end()) {
     out = before->second.total;
   }
-  for (const auto& [key, sample] : samples_) {
-    if (key.first != &service) continue;
-    out.requests += sample.requests;
-    out.failed += sample.failed;
+  const auto [first, last] = samples_of(service);
+  for (auto entry = first; entry != last; ++entry) {
+    out.requests += entry->second.requests;
+    out.failed += entry->second.failed;
   }
   return out;
 }
@@ -329,9 +372,9 @@ std::map<std::uint32_t, RequestCounts> RunView::replica_requests(const ServiceRe
   }
   const std::uint32_t replicas = std::min(service.replicas, max_replicas);
   for (std::uint32_t replica = 0; replica < replicas; ++replica) out.try_emplace(replica);
-  for (const auto& [key, sample] : samples_) {
-    if (key.first != &service) continue;
-    for (const ServiceSample::PerReplica& one : sample.replicas) {
+  const auto [first, last] = samples_of(service);
+  for (auto entry = first; entry != last; ++entry) {
+    for (const ServiceSample::PerReplica& one : entry->second.replicas) {
       out[one.replica].requests += one.requests;
       out[one.replica].failed += one.failed;
     }
@@ -341,9 +384,9 @@ std::map<std::uint32_t, RequestCounts> RunView::replica_requests(const ServiceRe
 
 std::map<std::uint32_t, ServiceSample::Load> RunView::replica_loads(const ServiceRecord& service) const {
   std::map<std::uint32_t, ServiceSample::Load> out;
-  for (const auto& [key, sample] : samples_) {
-    if (key.first != &service) continue;
-    for (const ServiceSample::Load& one : sample.loads) {
+  const auto [first, last] = samples_of(service);
+  for (auto entry = first; entry != last; ++entry) {
+    for (const ServiceSample::Load& one : entry->second.loads) {
       ServiceSample::Load& load = out.try_emplace(one.replica).first->second;
       load.active += one.active;
       load.latency.add(one.latency);
@@ -354,40 +397,56 @@ std::map<std::uint32_t, ServiceSample::Load> RunView::replica_loads(const Servic
 
 std::uint64_t RunView::queued(const ServiceRecord& service) const {
   std::uint64_t out = 0;
-  for (const auto& [key, sample] : samples_) {
-    if (key.first == &service) out += sample.queued;
-  }
+  const auto [first, last] = samples_of(service);
+  for (auto entry = first; entry != last; ++entry) out += entry->second.queued;
   return out;
+}
+
+std::pair<RunView::Samples::const_iterator, RunView::Samples::const_iterator> RunView::samples_of(
+    const ServiceRecord& service) const {
+  return {samples_.lower_bound({&service, std::numeric_limits<Rank>::min()}),
+          samples_.upper_bound({&service, std::numeric_limits<Rank>::max()})};
+}
+
+Resources RunView::in_use(Rank rank) const {
+  const auto found = in_use_.find(rank);
+  return found != in_use_.end() ? found->second : Resources{};
 }
 
 std::map<Rank, Resources> RunView::free_resources() const {
   std::map<Rank, Resources> free;
   for (const auto& [rank, node] : nodes_) {
-    if (node.left == 0) free[rank] = node.resources;
-  }
-  const auto take = [&free](Rank rank, const Resources& used) {
-    const auto found = free.find(rank);
-    if (found == free.end()) return;
-    Resources& left = found->second;
+    if (node.left != 0) continue;
+    const Resources used = in_use(rank);
+    Resources& left = free[rank];
+    left = node.resources;
     left -= {.cores = std::min(left.cores, used.cores),
              .gpus = std::min(left.gpus, used.gpus),
              .memory = std::min(left.memory, used.memory)};
-  };
-  for (const TaskRecord& task : tasks_) {
-    for (const AttemptPart& part : task.parts) {
-      if (part.phase != AttemptPart::Phase::over) {
-        take(part.rank, task.per_rank.times(part.local_ranks));
-      }
-    }
-  }
-  for (const ServiceRecord& service : services_) {
-    for (const ReplicaRecord& life : service.lives) {
-      const bool holds = life.state == ReplicaState::starting || life.state == ReplicaState::ready ||
-                         life.state == ReplicaState::draining;
-      if (holds) take(life.rank, service.per_replica);
-    }
   }
   return free;
+}
+
+/// Never below nothing, whatever a damaged log says.
+void RunView::give_back(Rank rank, const Resources& resources) {
+  Resources& used = in_use_[rank];
+  used -= {.cores = std::min(used.cores, resources.cores),
+           .gpus = std::min(used.gpus, resources.gpus),
+           .memory = std::min(used.memory, resources.memory)};
+}
+
+void RunView::note(Failure failure) {
+  // That the task has failed says of its last attempt what that has just said itself.
+  if (failure.kind == Failure::Kind::task && !failures_.empty()) {
+    Failure& last = failures_.back();
+    if (last.kind == Failure::Kind::attempt && last.subject == failure.subject && last.attempt == failure.attempt) {
+      last.kind = Failure::Kind::task;
+      if (!failure.reason.empty()) last.reason = std::move(failure.reason);
+      return;
+    }
+  }
+  failures_.push_back(std::move(failure));
+  if (failures_.size() > defaults::kept_failures) failures_.pop_front();
 }
 
 Utilisation RunView::utilisation(WallTime now) const {
@@ -453,6 +512,7 @@ AttemptPart& RunView::part(TaskRecord& task, std::uint32_t attempt, Rank rank, W
   made.attempt = attempt;
   made.rank = rank;
   made.placed = time;
+  in_use_[rank] += task.per_rank.times(made.local_ranks);
   return made;
 }
 
@@ -460,14 +520,32 @@ void RunView::set_state(TaskRecord& task, TaskState state, WallTime time) {
   if (task.state == state) return;
   --counts_.at(static_cast<std::size_t>(task.state));
   ++counts_.at(static_cast<std::size_t>(state));
+  TaskGroup& group = groups_[task.group];
+  --group.counts.at(static_cast<std::size_t>(task.state));
+  ++group.counts.at(static_cast<std::size_t>(state));
   task.state = state;
   task.changed = time;
+}
+
+void RunView::set_group(TaskRecord& task, const std::string& name) {
+  if (task.group != no_group) {
+    if (groups_[task.group].name == name) return;
+    --groups_[task.group].counts.at(static_cast<std::size_t>(task.state));
+  }
+  auto found = group_by_name_.find(name);
+  if (found == group_by_name_.end()) {
+    groups_.push_back({.name = name});
+    found = group_by_name_.emplace(groups_.back().name, static_cast<std::uint32_t>(groups_.size() - 1)).first;
+  }
+  task.group = found->second;
+  ++groups_[task.group].counts.at(static_cast<std::size_t>(task.state));
 }
 
 void RunView::end_part(const TaskRecord& task, AttemptPart& part, WallTime time) {
   if (part.phase == AttemptPart::Phase::over) return;
   part.phase = AttemptPart::Phase::over;
   part.ended = time;
+  give_back(part.rank, task.per_rank.times(part.local_ranks));
   if (part.started != 0) busy_.add(task.per_rank.times(part.local_ranks), part.started, part.ended);
 }
 

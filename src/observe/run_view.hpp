@@ -47,6 +47,7 @@ struct TaskRecord {
   std::string id;
   std::string name;
   std::string command;
+  std::uint32_t group = 0;  ///< of the tasks of this name
   TaskState state = TaskState::waiting;
   std::string reason;  ///< why it failed, was cancelled or skipped
   std::int32_t priority = 0;
@@ -67,6 +68,25 @@ struct TaskRecord {
   const AttemptPart* verdict() const;
 };
 
+/// The tasks of one name, counted by their state.
+struct TaskGroup {
+  std::string name;
+  std::array<std::uint64_t, static_cast<std::size_t>(TaskState::skipped) + 1> counts{};
+  std::uint64_t count(TaskState state) const { return counts.at(static_cast<std::size_t>(state)); }
+};
+
+/// Something that went wrong, for a list of the last such things.
+struct Failure {
+  enum class Kind : std::uint8_t { attempt, task, replica, node };
+  Kind kind = Kind::task;
+  WallTime time = 0;
+  std::string subject;  ///< the task's id, the service's name, or the node's host
+  std::uint32_t replica = 0;
+  std::uint32_t attempt = 0;
+  Rank rank = -1;
+  std::string reason;
+};
+
 /// One life of a replica.
 struct ReplicaRecord {
   std::uint32_t incarnation = 1;  ///< of the run
@@ -83,6 +103,10 @@ struct ReplicaRecord {
   std::optional<Duration> launch;
   std::optional<Duration> init;
   std::optional<Duration> publish;
+  /// Whether it has its resources.
+  bool holds() const {
+    return state == ReplicaState::starting || state == ReplicaState::ready || state == ReplicaState::draining;
+  }
 };
 
 struct RequestCounts {
@@ -156,6 +180,10 @@ class RunView {
   std::uint64_t count(TaskState state) const { return counts_.at(static_cast<std::size_t>(state)); }
   /// Tasks of which more than one attempt was made.
   std::uint64_t retried() const { return retried_; }
+  /// By name, in the order in which the names came.
+  const std::deque<TaskGroup>& groups() const { return groups_; }
+  /// The last ones, oldest first.
+  const std::deque<Failure>& failures() const { return failures_; }
 
   const std::deque<ServiceRecord>& services() const { return services_; }
   const ServiceRecord* find_service(std::string_view name) const;
@@ -173,6 +201,8 @@ class RunView {
   std::size_t hosts() const { return hosts_.size(); }
   /// What each living node has left.
   std::map<Rank, Resources> free_resources() const;
+  /// What is handed out on a node.
+  Resources in_use(Rank rank) const;
   Utilisation utilisation(WallTime now) const;
 
   const std::deque<std::string>& warnings() const { return warnings_; }
@@ -209,6 +239,11 @@ class RunView {
   ReplicaRecord* life(const ReplicaId& id, bool make);
   AttemptPart& part(TaskRecord& task, std::uint32_t attempt, Rank rank, WallTime time);
   void set_state(TaskRecord& task, TaskState state, WallTime time);
+  void set_group(TaskRecord& task, const std::string& name);
+  void give_back(Rank rank, const Resources& resources);
+  void note(Failure failure);
+  using Samples = std::map<std::pair<const ServiceRecord*, Rank>, ServiceSample>;
+  std::pair<Samples::const_iterator, Samples::const_iterator> samples_of(const ServiceRecord& service) const;
   void end_part(const TaskRecord& task, AttemptPart& part, WallTime time);
   void end_life(const ServiceRecord& service, ReplicaRecord& life, WallTime time);
 
@@ -234,11 +269,14 @@ class RunView {
   std::unordered_map<TaskIndex, std::uint32_t> task_by_index_;
   std::array<std::uint64_t, static_cast<std::size_t>(TaskState::skipped) + 1> counts_{};
   std::uint64_t retried_ = 0;
+  std::deque<TaskGroup> groups_;  // a deque for the same reason
+  std::unordered_map<std::string_view, std::uint32_t> group_by_name_;
+  std::deque<Failure> failures_;
 
   std::deque<ServiceRecord> services_;
   std::unordered_map<ServiceIndex, std::uint32_t> service_by_index_;
   /// Counters of requests start at 0 in each incarnation: what is here is of this one, by service and rank.
-  std::map<std::pair<const ServiceRecord*, Rank>, ServiceSample> samples_;
+  Samples samples_;
   struct Before {
     RequestCounts total;
     std::map<std::uint32_t, RequestCounts> replicas;
@@ -246,6 +284,7 @@ class RunView {
   std::map<const ServiceRecord*, Before> requests_before_;
 
   std::map<Rank, NodeRecord> nodes_;
+  std::map<Rank, Resources> in_use_;
   std::set<std::string> hosts_;
   Amount busy_;                       ///< of what is over
   Amount available_;                  ///< of nodes that left

@@ -25,3 +25,18 @@ TEST_CASE("histograms of two replicas are added, and what is beyond the bounds i
   CHECK(*other.quantile(0.5) <= std::chrono::microseconds(1));
   CHECK(*other.quantile(1) > std::chrono::minutes(20));
 }
+
+TEST_CASE("what came in since an earlier state is told apart, also where a replica has begun anew meanwhile") {
+  LatencyHistogram all;
+  all.add(std::chrono::milliseconds(1));
+  all.add(std::chrono::milliseconds(50));
+  const LatencyHistogram earlier = all;
+  CHECK(all.since(earlier).count() == 0);
+  all.add(std::chrono::seconds(2));
+  all.add(std::chrono::milliseconds(50));
+  const LatencyHistogram fresh = all.since(earlier);
+  CHECK(fresh.count() == 2);
+  CHECK(*fresh.quantile(0) > std::chrono::milliseconds(40));
+  CHECK(*fresh.quantile(1) > std::chrono::seconds(1));
+  CHECK(LatencyHistogram().since(all).count() == 0);
+}

@@ -102,6 +102,7 @@ TEST_CASE("what is free is what nodes have less what is on them") {
   story.start().node(0, "n0", {4, 0, 0}).node(1, "n1", {8, 0, 0}).submit(0, "a", {}, {}, 3).run(0, 0, 0);
   CHECK(story.view().free_resources().at(0).cores == 1);
   CHECK(story.view().free_resources().at(1).cores == 8);
+  CHECK(story.view().in_use(0).cores == 3);
   story.end(0);
   CHECK(story.view().free_resources().at(0).cores == 4);
   story.add(events::NodeLost{1, "silence"});
@@ -124,6 +125,7 @@ TEST_CASE("a resumed run keeps what was done and begins the rest again") {
   story.after(100).start();
   CHECK_FALSE(story.view().ended());
   CHECK(story.view().incarnations() == 2);
+  CHECK(story.view().in_use(0) == Resources{});
   CHECK(story.view().count(TaskState::running) == 0);
   CHECK(story.view().find_task("b")->parts[0].outcome == Outcome::lost);
   // It numbers its tasks in another order.
@@ -136,6 +138,10 @@ TEST_CASE("a resumed run keeps what was done and begins the rest again") {
   story.run(0, 1).end(0, 1).change(0, TaskState::done);
   CHECK(story.view().find_task("c")->state == TaskState::done);
   CHECK(story.view().find_task("c")->attempts() == 2);
+  REQUIRE(story.view().groups().size() == 3);
+  CHECK(story.view().groups()[2].name == "c");
+  CHECK(story.view().groups()[2].count(TaskState::done) == 1);
+  CHECK(story.view().groups()[1].count(TaskState::waiting) == 1);
   const ServiceRecord& service = *story.view().find_service("s");
   CHECK(service.lives.size() == 2);
   CHECK(service.restarts() == 0);
