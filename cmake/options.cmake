@@ -57,3 +57,17 @@ function(trireme_test name)
   add_test(NAME unit.${name} COMMAND test_${name})
   set_tests_properties(unit.${name} PROPERTIES TIMEOUT 600 LABELS unit)
 endfunction()
+
+# trireme_embed(VARIABLE FILES NAME TYPE PATH …): sets VARIABLE to initializers {"NAME", "TYPE", content} of text files, for a
+# template that configure_file() fills in. A file that changes makes CMake run again.
+function(trireme_embed variable)
+  cmake_parse_arguments(ARG "" "" "FILES" ${ARGN})
+  set(out "")
+  while(ARG_FILES)
+    list(POP_FRONT ARG_FILES name type path)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${path})
+    file(READ ${path} text)
+    string(APPEND out "    {\"${name}\", \"${type}\", R\"embedded(${text})embedded\"},\n")
+  endwhile()
+  set(${variable} "${out}" PARENT_SCOPE)
+endfunction()

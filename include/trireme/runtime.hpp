@@ -37,7 +37,10 @@ struct RuntimeOptions {
   std::optional<unsigned> worker_cores;
   std::optional<unsigned> worker_gpus;
   std::optional<std::uint64_t> worker_memory;  ///< bytes
-  std::string log_level = "warn";              ///< trace, debug, info, warn, error
+  /// The first rank serves a page that shows the run (docs/guide/dashboard.md), on this port of its node's loopback; 0: any free
+  /// one. Its address is in `run_dir`/dashboard.url while the run is on.
+  std::optional<std::uint16_t> dashboard;
+  std::string log_level = "warn";  ///< trace, debug, info, warn, error
 };
 
 /// Names a task of one Session.

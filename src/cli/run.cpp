@@ -4,6 +4,7 @@
 #include <mpi.h>
 
 #include <algorithm>
+#include <charconv>
 #include <condition_variable>
 #include <cstdlib>
 #include <filesystem>
@@ -11,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <ostream>
+#include <system_error>
 #include <thread>
 #include <unordered_map>
 
@@ -37,6 +39,7 @@ struct RunOptions {
   std::string progress = "auto";
   std::string worker_memory;
   OutputMode output = OutputMode::inherit;  ///< given here: instead of what the workflow says
+  std::string dashboard;
   bool json = false;
   RunConfig config;
 };
@@ -183,12 +186,35 @@ std::pair<ExitCode, bool> run_under_mpi(RunOptions& options, Context& context) {
   return {end->code, end->clean};
 }
 
-void run(RunOptions& options, Context& context) {
+/// `--dashboard [PORT]`: the word after it is a port only if it is a number, since it may be the workflow file as well.
+Status take_dashboard(RunOptions& options) {
+  options.config.dashboard = 0;
+  const std::string& word = options.dashboard;
+  if (word.empty()) return {};
+  std::uint16_t port = 0;
+  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), port);
+  if (error == std::errc() && end == word.data() + word.size()) {
+    options.config.dashboard = port;
+    return {};
+  }
+  if (!options.workflow.file.empty()) {
+    return Error{"\"" + word + "\" is no port", "--dashboard", "it is a number up to 65535, or nothing",
+                 ExitCode::usage};
+  }
+  options.workflow.file = word;
+  return {};
+}
+
+void run(RunOptions& options, Context& context, bool dashboard) {
   auto progress = observe::parse_progress_mode(options.progress);
   if (!progress) return context.fail(progress.error());
   options.config.progress = *progress;
   options.config.run_dir = options.run_dir;
   options.config.handle_signals = true;
+  options.config.say = [&context](const std::string& text) { context.say(text); };
+  if (dashboard) {
+    if (auto taken = take_dashboard(options); !taken) return context.fail(taken.error());
+  }
   if (!options.worker_memory.empty()) {
     auto memory = parse_size(options.worker_memory);
     if (!memory) return context.fail(memory.error());
@@ -240,10 +266,16 @@ void add_run(CLI::App& app, Context& context) {
       "--reserve-cores", config.reserve_cores,
       "cores of each host never given away: l3 (the first of each L3 cache), a number, or a list as 0,8-9");
   command->add_flag("--dedicated-pilot", config.dedicated_pilot, "rank 0 only steers and takes no work");
+  CLI::Option* dashboard =
+      command
+          ->add_option("--dashboard", options->dashboard,
+                       "rank 0 serves a page that shows the run; the port on its loopback (default: any free one)")
+          ->expected(0, 1)
+          ->type_name("[PORT]");
   command->add_option("--log-level", config.log_level, "trace, debug, info, warn or error")
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error"}));
   command->add_flag("--json", options->json, "print the summary as JSON on stdout at the end");
-  command->callback([options, &context] { run(*options, context); });
+  command->callback([options, dashboard, &context] { run(*options, context, dashboard->count() > 0); });
 }
 
 }  // namespace trireme::cli

@@ -1,5 +1,6 @@
 #include "proxy/proxy.hpp"
 
+#include <optional>
 #include <unordered_map>
 #include <utility>
 
@@ -56,7 +57,9 @@ class Proxy::Impl final : private http::Resident,
         native_(
             loop, [this](std::unique_ptr<http::Exchange> exchange) { front_.handle(std::move(exchange)); }, express_,
             [this](http::Peer peer, std::string_view token) { return deny_connection(peer, token, run_); },
-            options.client_limits) {}
+            options.client_limits) {
+    if (options.dashboard) dashboard_.emplace(loop, run_, *options.dashboard);
+  }
 
   Status listen(const ProxyOptions& options) {
     http::ListenerOptions limits;
@@ -135,11 +138,16 @@ class Proxy::Impl final : private http::Resident,
     settle();
   }
 
+  void show(const dashboard::News& news) {
+    if (dashboard_) dashboard_->show(news);
+  }
+
   std::vector<ServiceSample> take_samples() { return metrics_.take_samples(gauges(), site_gauges()); }
 
   void close() {
     tick_.disarm();
     front_.close();
+    if (dashboard_) dashboard_->close();
     native_.close();
     requests_.clear();
     server_.clear();
@@ -266,6 +274,11 @@ class Proxy::Impl final : private http::Resident,
 
   void ask_pilot(std::unique_ptr<http::Exchange> exchange) override { runtime_.take(std::move(exchange)); }
 
+  bool open_dashboard(std::unique_ptr<http::Exchange>& exchange) override {
+    if (dashboard_) dashboard_->handle(std::move(exchange));
+    return dashboard_.has_value();
+  }
+
   void start(Start start) override {
     retry_budgets_[start.demand.service].on_request();
     keep(std::move(start)).start();
@@ -326,6 +339,7 @@ class Proxy::Impl final : private http::Resident,
   RuntimeCalls runtime_;
   Metrics metrics_;
   FrontDoor front_;
+  std::optional<dashboard::Door> dashboard_;
   native::Express express_;
   native::Door native_;
   std::map<ServiceIndex, RetryBudget> retry_budgets_;
@@ -366,6 +380,9 @@ void Proxy::on_rank_lost(Rank rank) {
 }
 void Proxy::drain(const ReplicaId& replica, std::function<void()> done) {
   impl_->drain(replica, std::move(done));
+}
+void Proxy::show(const dashboard::News& news) {
+  impl_->show(news);
 }
 std::vector<ServiceSample> Proxy::take_samples() {
   return impl_->take_samples();

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "core/result.hpp"
 #include "core/run_info.hpp"
 #include "fabric/transport.hpp"
+#include "proxy/dashboard/door.hpp"
 #include "proxy/http/access.hpp"
 #include "proxy/http/server.hpp"
 
@@ -35,7 +37,8 @@ struct ProxyOptions {
   std::string socket;      ///< path of the unix socket, or empty for none
   /// Whose the other end of an accepted connection is; by default the kernel is asked.
   std::function<http::Peer(int descriptor)> identify;
-  http::ServerLimits client_limits;  ///< how long and how much clients are waited for
+  http::ServerLimits client_limits;           ///< how long and how much clients are waited for
+  std::optional<DashboardOptions> dashboard;  ///< it is served here
 };
 
 class Proxy {
@@ -58,6 +61,8 @@ class Proxy {
 
   /// A replica of this rank shall end: it is given no new request. `done` is called once none is in flight.
   void drain(const ReplicaId& replica, std::function<void()> done);
+  /// For the pages of the dashboard that are open.
+  void show(const dashboard::News& news);
   /// Counters of the services where something has changed since the last call.
   std::vector<ServiceSample> take_samples();
   /// Serves the connections that have something at once, for an event loop that does not want to wait for the io_context.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -31,7 +32,9 @@ struct RunConfig {
   std::string dvm_uri;                    ///< of a PMIx runtime for the launch method `dvm`
   OutputMode output = OutputMode::files;  ///< of tasks that do not say their own
   observe::ProgressMode progress = observe::ProgressMode::none;
-  bool handle_signals = false;  ///< SIGINT, SIGTERM and SIGUSR1 drain the run
+  std::optional<std::uint16_t> dashboard;  ///< rank 0 serves it, on this port of its loopback; 0: any free one
+  std::function<void(const std::string& text)> say;  ///< words for the user while the run is on; null: nobody listens
+  bool handle_signals = false;                       ///< SIGINT, SIGTERM and SIGUSR1 drain the run
   std::string log_level = "warn";
 };
 

@@ -52,6 +52,12 @@ PilotEdge::PilotEdge(const RunConfig& config, const RunInfo& info, Rank ranks, s
           pilot_, view_, results_, info_, [this](Rank to, RuntimeAnswer reply) { answer(to, std::move(reply)); },
           [this](EventBody event) { record(std::move(event)); }),
       keeper_(info.run_dir) {
+  if (config_.dashboard) {
+    dashboard_.emplace(info_.run_dir, [this](const std::string& text) {
+      progress_.clear();
+      if (config_.say) config_.say(text);
+    });
+  }
   record(events::RunStarted{info_.run_id, info_.name, TRIREME_VERSION, config_.workflow_file,
                             static_cast<std::uint32_t>(ranks_), config_.settings});
   // Whatever becomes of this process, the log says whose run it is; a failure shows in the journal's status.
@@ -97,6 +103,19 @@ void PilotEdge::on_runtime_request(Rank from, RuntimeRequest request) {
 
 void PilotEdge::on_runtime_drop(Rank from, std::uint64_t number) {
   push([this, from, number] { steering_.on_drop(from, number); });
+}
+
+void PilotEdge::on_dashboard_key(DashboardPlace place, std::string key) {
+  push([this, place = std::move(place), key = std::move(key)] {
+    if (!dashboard_) return;
+    if (auto told = dashboard_->on_key(place, key); !told) record(events::Warning{told.error().text()});
+  });
+}
+
+void PilotEdge::on_dashboard_viewers(std::size_t viewers, bool fresh) {
+  push([this, viewers, fresh] {
+    if (dashboard_) dashboard_->on_viewers(viewers, fresh, mono_now());
+  });
 }
 
 /// Waits for what the pilot's thread promised; it drops its promises when it ends.
@@ -257,7 +276,8 @@ void PilotEdge::main() {
   while (!pilot_.finished() && !abandoned_) {
     const MonoTime now = mono_now();
     const MonoTime next = std::min({pilot_.next_deadline().value_or(next_look_), next_look_,
-                                    steering_.next_deadline().value_or(next_look_), progress_.next_deadline(now)});
+                                    steering_.next_deadline().value_or(next_look_), progress_.next_deadline(now),
+                                    dashboard_ ? dashboard_->next_deadline() : next_look_});
     for (Input& input : inbox_.take_all(Duration(std::max<MonoTime>(0, next - now)))) handle(std::move(input));
     pilot_.on_time(mono_now());
     steering_.on_time(mono_now());
@@ -268,6 +288,8 @@ void PilotEdge::main() {
   if (auto closed = journal_->close(); !closed) fail(closed.error());
   settle_waiters();
   steering_.close();
+  if (dashboard_) batch_.dashboard = dashboard_->finish(mono_now(), view_);
+  dashboard_.reset();
   batch_.over = true;
   flush_batch();
   inbox_.close();
@@ -301,7 +323,8 @@ void PilotEdge::handle(Input input) {
 }
 
 void PilotEdge::flush_batch() {
-  if (batch_.messages.empty() && batch_.endpoints.empty() && batch_.answers.empty() && !batch_.over) return;
+  const bool empty = batch_.messages.empty() && batch_.endpoints.empty() && batch_.answers.empty();
+  if (empty && !batch_.dashboard && !batch_.over) return;
   deliver_(std::exchange(batch_, {}));
 }
 
@@ -311,6 +334,9 @@ void PilotEdge::look_around() {
   if (auto log = journal_->status(); !log) fail(log.error());
   if (overflowed_) fail(overflow());
   progress_.on_time(now, view_);
+  if (dashboard_) {
+    if (auto news = dashboard_->on_time(now, view_)) batch_.dashboard = std::move(news);
+  }
   if (now < next_look_) return;
   next_look_ = now + look_every.count();
   show_life(now);

@@ -30,6 +30,7 @@
 #include "pilot/pilot.hpp"
 #include "runtime/bounded_queue.hpp"
 #include "runtime/config.hpp"
+#include "runtime/dashboard_feed.hpp"
 #include "runtime/results.hpp"
 #include "runtime/steering.hpp"
 #include "trireme/task.hpp"
@@ -70,6 +71,7 @@ struct PilotBatch {
   std::vector<std::pair<Rank, ToAgent>> messages;
   std::vector<ServiceEndpoint> endpoints;
   std::vector<std::pair<Rank, RuntimeAnswer>> answers;
+  std::optional<DashboardNews> dashboard;
   bool over = false;  ///< the run has ended: nothing follows
 };
 
@@ -92,6 +94,8 @@ class PilotEdge final : private pilot::Output {
   void on_rank_lost(Rank rank, std::string reason, MonoTime harmless_at);
   void on_runtime_request(Rank from, RuntimeRequest request);
   void on_runtime_drop(Rank from, std::uint64_t number);
+  void on_dashboard_key(DashboardPlace place, std::string key);
+  void on_dashboard_viewers(std::size_t viewers, bool fresh);
   void on_epoch_acknowledged(std::uint64_t number, Duration took, std::vector<ReplicaId> ready);
 
   // From any thread; all but the last two wait for the pilot.
@@ -164,6 +168,7 @@ class PilotEdge final : private pilot::Output {
   pilot::Pilot pilot_;
   Results results_;
   Steering steering_;
+  std::optional<DashboardFeed> dashboard_;
   std::map<std::uint64_t, std::string> folder_answers_;  ///< where answers to the request folder go, by number
   std::uint64_t folder_requests_ = 0;
   PilotBatch batch_;

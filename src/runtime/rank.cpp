@@ -65,6 +65,7 @@ class RankLoop::Impl final : public TransportHandler {
   void pass_on_orders();
   void on_batch(PilotBatch batch);
   void publish(std::vector<ServiceEndpoint> changed);
+  void tell_dashboard_key();
   void tend_later();
   void send_samples();
   void renew_lease();
@@ -91,6 +92,7 @@ class RankLoop::Impl final : public TransportHandler {
 
   // On rank 0.
   std::unique_ptr<PilotEdge> pilot_;
+  std::string dashboard_key_;  ///< that opens the page next
   struct Epoch {
     MonoTime published;
     std::vector<ReplicaId> ready;
@@ -117,6 +119,19 @@ Status RankLoop::Impl::prepare(MPI_Comm comm, std::unique_ptr<JournalWriter> jou
   proxy_socket_ = tmp_->proxy_socket();
   proxy::ProxyOptions options;
   options.socket = proxy_socket_;
+  if (is_pilot() && config_.dashboard) {
+    options.port = *config_.dashboard;
+    dashboard_key_ = make_token();
+    options.dashboard = proxy::DashboardOptions{
+        .keys = {.once = dashboard_key_, .session = make_token()},
+        .next_key =
+            [this] {
+              dashboard_key_ = make_token();
+              tell_dashboard_key();
+              return dashboard_key_;
+            },
+        .on_viewers = [this](std::size_t viewers, bool fresh) { pilot_->on_dashboard_viewers(viewers, fresh); }};
+  }
   auto proxy = proxy::Proxy::start(io_, *fabric_, info_, std::move(options));
   if (!proxy) return proxy.error();
   proxy_ = std::move(*proxy);
@@ -125,6 +140,7 @@ Status RankLoop::Impl::prepare(MPI_Comm comm, std::unique_ptr<JournalWriter> jou
     pilot_ = std::make_unique<PilotEdge>(config_, info_, place_.size, std::move(journal), [this](PilotBatch batch) {
       boost::asio::post(io_, [this, batch = std::move(batch)]() mutable { on_batch(std::move(batch)); });
     });
+    if (config_.dashboard) tell_dashboard_key();
   }
   if (config_.handle_signals) handle_signals();
   if (!is_pilot() || !config_.dedicated_pilot) {
@@ -286,7 +302,14 @@ void RankLoop::Impl::on_batch(PilotBatch batch) {
     answer.epoch = published_;
     fabric_->send(to, MessageClass::control, MessageKind::runtime_answer, encode(answer));
   }
+  if (batch.dashboard) {
+    proxy_->show({std::move(batch.dashboard->history), std::move(batch.dashboard->snapshot), batch.dashboard->over});
+  }
   if (batch.over) begin_close();
+}
+
+void RankLoop::Impl::tell_dashboard_key() {
+  pilot_->on_dashboard_key({host_name(), proxy_->port()}, dashboard_key_);
 }
 
 void RankLoop::Impl::begin_close() {

@@ -42,6 +42,7 @@ Result<RunSummary> run(MPI_Comm comm, const RuntimeOptions& options, const Drive
   config.worker_cores = options.worker_cores;
   config.worker_gpus = options.worker_gpus;
   config.worker_memory = options.worker_memory;
+  config.dashboard = options.dashboard;
   config.log_level = options.log_level;
   auto end = run_on(
       comm, config, [](RunConfig&) { return Status{}; },

@@ -65,6 +65,7 @@ void FrontDoor::handle(std::unique_ptr<http::Exchange> exchange) {
   const http::RequestHead& head = exchange->head();
   Arrival arrival{.route = route_of(head.target), .wishes = {}, .at = mono_now()};
   const Route& route = arrival.route;
+  if (route.kind == Route::Kind::dashboard && host_.open_dashboard(exchange)) return;
   if (const auto denial = deny(head, exchange->peer(), route.control, run_)) {
     http::Headers headers;
     if (denial->status == 401) headers.push_back({"WWW-Authenticate", "Bearer"});
@@ -73,6 +74,10 @@ void FrontDoor::handle(std::unique_ptr<http::Exchange> exchange) {
   if (route.kind == Route::Kind::unknown) {
     return refuse(*exchange, route.dialect, 404,
                   "there is nothing at this path; models are under /v1 and /api, services at /services/NAME/");
+  }
+  if (route.kind == Route::Kind::dashboard) {
+    return refuse(*exchange, route.dialect, 404,
+                  "there is no dashboard here: rank 0 serves it if the run is started with --dashboard");
   }
   if (route.kind == Route::Kind::runtime) return host_.ask_pilot(std::move(exchange));
   if (route.kind != Route::Kind::service && route.kind != Route::Kind::by_model) return answer_here(*exchange, route);

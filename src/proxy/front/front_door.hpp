@@ -51,6 +51,8 @@ class FrontHost {
   virtual void start(Start start) = 0;
   /// A request under /runtime that may be made.
   virtual void ask_pilot(std::unique_ptr<http::Exchange> exchange) = 0;
+  /// A request under /dashboard, which nobody has judged yet; false where this rank has none.
+  virtual bool open_dashboard(std::unique_ptr<http::Exchange>& exchange) = 0;
 
  protected:
   ~FrontHost() = default;

@@ -13,7 +13,8 @@ constexpr std::string_view services_prefix = "/services/";
 constexpr std::string_view models_prefix = "/v1/models/";
 constexpr std::size_t longest_request_id = 128;
 
-/// "localhost", "127.0.0.1" or "[::1]", with any port.
+}  // namespace
+
 bool is_our_host(std::string_view host) {
   for (const std::string_view name : {"localhost", "127.0.0.1", "[::1]"}) {
     if (!host.starts_with(name)) continue;
@@ -31,11 +32,14 @@ bool is_our_origin(std::string_view origin) {
   return origin.starts_with(scheme) && is_our_host(origin.substr(scheme.size()));
 }
 
-}  // namespace
+std::string_view path_of(std::string_view target) {
+  target = http::origin_form(target);
+  return target.substr(0, target.find('?'));
+}
 
 Route route_of(std::string_view target) {
   target = http::origin_form(target);
-  const std::string_view path = target.substr(0, target.find('?'));
+  const std::string_view path = path_of(target);
   Route route;
   if (path.starts_with(services_prefix)) {
     const std::string_view rest = target.substr(services_prefix.size());
@@ -67,6 +71,8 @@ Route route_of(std::string_view target) {
   } else if (path == "/runtime" || path.starts_with("/runtime/")) {
     route.control = true;
     route.kind = path == "/runtime/endpoints" ? Route::Kind::endpoints : Route::Kind::runtime;
+  } else if (path == "/dashboard" || path.starts_with("/dashboard/")) {
+    route.kind = Route::Kind::dashboard;
   }
   return route;
 }

@@ -31,7 +31,8 @@ struct Route {
     health,
     metrics,
     endpoints,
-    runtime,  ///< /runtime/…, for the pilot
+    runtime,    ///< /runtime/…, for the pilot
+    dashboard,  ///< /dashboard/…, which has rules of its own for who may come
     unknown,
   };
   Kind kind = Kind::unknown;
@@ -42,6 +43,14 @@ struct Route {
 };
 /// Where a target leads. What it returns are views into `target`.
 Route route_of(std::string_view target);
+
+/// A target without its query, and without scheme and host.
+std::string_view path_of(std::string_view target);
+
+/// "localhost", "127.0.0.1" or "[::1]", with any port.
+bool is_our_host(std::string_view host);
+/// http:// and one of these.
+bool is_our_origin(std::string_view origin);
 
 /// The target as the service sees it.
 std::string upstream_target(const Route& route);
