@@ -4,6 +4,9 @@
 #include <charconv>
 #include <filesystem>
 #include <fstream>
+#include <map>
+
+#include "node/nvml.hpp"
 
 namespace trireme {
 namespace {
@@ -34,19 +37,40 @@ std::size_t count_nvidia(const NodeSources& sources) {
   return listed > 0 && nodes > 0 ? std::min(listed, nodes) : std::max(listed, nodes);
 }
 
-std::size_t count_amd(const NodeSources& sources) {
-  std::size_t count = 0;
+/// What a file of "key value" lines says of a key; 0 if it does not.
+std::uint64_t value_of(const fs::path& file, std::string_view wanted) {
+  std::ifstream properties(file);
+  std::string key;
+  std::uint64_t value = 0;
+  while (properties >> key >> value) {
+    if (key == wanted) return value;
+  }
+  return 0;
+}
+
+/// The memory of a node's own banks, which are on the GPU.
+std::uint64_t amd_memory(const fs::path& node) {
+  std::uint64_t bytes = 0;
+  std::error_code error;
+  for (const auto& bank : fs::directory_iterator(node / "mem_banks", error)) {
+    bytes += value_of(bank.path() / "properties", "size_in_bytes");
+  }
+  return bytes;
+}
+
+/// Of each GPU, in the order of the driver's numbers, its memory.
+std::vector<std::uint64_t> find_amd(const NodeSources& sources) {
+  std::map<std::size_t, std::uint64_t> found;
   std::error_code error;
   for (const auto& node : fs::directory_iterator(sources.sys + "/class/kfd/kfd/topology/nodes", error)) {
     // A node without SIMD units is a CPU; one that the cgroup denies has an unreadable file.
-    std::ifstream properties(node.path() / "properties");
-    std::string key;
-    std::uint64_t value = 0;
-    while (properties >> key >> value) {
-      if (key == "simd_count" && value > 0) ++count;
-    }
+    const auto number = to_number(node.path().filename().string());
+    if (!number || value_of(node.path() / "properties", "simd_count") == 0) continue;
+    found.emplace(*number, amd_memory(node.path()));
   }
-  return count;
+  std::vector<std::uint64_t> memory;
+  for (const auto& [number, bytes] : found) memory.push_back(bytes);
+  return memory;
 }
 
 /// "0,2", "0-3", "GPU-1b2c,GPU-…": the names in a list of devices, ranges spelt out.
@@ -102,12 +126,14 @@ std::vector<std::string> narrowed(std::vector<std::string> present, const NodeSo
 
 std::vector<NodeGpu> find_gpus(const NodeSources& sources, std::size_t intel) {
   GpuVendor vendor = GpuVendor::nvidia;
+  std::vector<std::uint64_t> amd;
   std::vector<std::string> ids = numbers(count_nvidia(sources));
   if (!ids.empty()) {
     ids = narrowed(std::move(ids), sources, {"CUDA_VISIBLE_DEVICES", "SLURM_STEP_GPUS", "SLURM_JOB_GPUS"});
   } else {
     vendor = GpuVendor::amd;
-    ids = narrowed(numbers(count_amd(sources)), sources, {"ROCR_VISIBLE_DEVICES", "SLURM_STEP_GPUS", "SLURM_JOB_GPUS"});
+    amd = find_amd(sources);
+    ids = narrowed(numbers(amd.size()), sources, {"ROCR_VISIBLE_DEVICES", "SLURM_STEP_GPUS", "SLURM_JOB_GPUS"});
     // HIP numbers what ROCR leaves visible.
     ids = narrowed(std::move(ids), sources, {"HIP_VISIBLE_DEVICES"});
     if (ids.empty() && intel > 0) {
@@ -119,8 +145,10 @@ std::vector<NodeGpu> find_gpus(const NodeSources& sources, std::size_t intel) {
   for (std::string& id : ids) {
     const auto number = to_number(id);
     const auto index = static_cast<std::uint32_t>(number.value_or(gpus.size()));
-    gpus.push_back({index, vendor, std::move(id), {}});
+    const bool known = vendor == GpuVendor::amd && number && *number < amd.size();
+    gpus.push_back({index, vendor, std::move(id), {}, known ? amd[*number] : 0});
   }
+  if (vendor == GpuVendor::nvidia && !gpus.empty()) ask_nvml(sources.nvml, gpus);
   return gpus;
 }
 

@@ -37,6 +37,7 @@ struct NodeGpu {
   GpuVendor vendor = GpuVendor::nvidia;
   std::string id;                   ///< what CUDA_VISIBLE_DEVICES or ROCR_VISIBLE_DEVICES calls it: a number or a UUID
   std::vector<std::uint32_t> near;  ///< ids of the cores that it is attached to; empty: nobody knows
+  std::uint64_t memory = 0;         ///< bytes; 0: nobody knows
   bool operator==(const NodeGpu&) const = default;
 };
 
@@ -58,9 +59,10 @@ struct NodeSources {
   std::string proc = "/proc";
   std::string sys = "/sys";
   std::string dev = "/dev";
-  std::string hwloc_xml;          ///< a file to take the topology from; empty: this host (or HWLOC_XMLFILE)
-  std::string hwloc_synthetic;    ///< hwloc's own notation, e.g. "numa:4 core:16 pu:2"
-  EnvironmentLookup environment;  ///< default: getenv
+  std::string nvml = "libnvidia-ml.so.1";  ///< NVIDIA's library, which knows how much memory its GPUs have; empty: none
+  std::string hwloc_xml;                   ///< a file to take the topology from; empty: this host (or HWLOC_XMLFILE)
+  std::string hwloc_synthetic;             ///< hwloc's own notation, e.g. "numa:4 core:16 pu:2"
+  EnvironmentLookup environment;           ///< default: getenv
 };
 
 Result<NodeResources> discover_node(const NodeSources& sources = {});

@@ -142,6 +142,21 @@ void add_gpus(std::span<const NodeGpu> gpus, Variables& variables) {
   }
 }
 
+void add_gpu_share(const NodeGpu& gpu, MilliGpus share, Variables& variables) {
+  std::string thousandths = std::to_string(whole_gpu + share).substr(1);
+  while (thousandths.ends_with('0')) thousandths.pop_back();
+  variables.insert_or_assign("TRIREME_GPU_FRACTION", "0." + thousandths);
+  const std::uint64_t memory = gpu.memory / whole_gpu * share;
+  if (memory > 0) variables.insert_or_assign("TRIREME_GPU_MEMORY", std::to_string(memory));
+  if (gpu.vendor != GpuVendor::nvidia) return;
+  // Rounded up: MPS takes whole percents, and lets their sum be more than a hundred.
+  constexpr MilliGpus percent = whole_gpu / 100;
+  variables.insert_or_assign("CUDA_MPS_ACTIVE_THREAD_PERCENTAGE", std::to_string((share + percent - 1) / percent));
+  // By the number that the process sees, in MiB: one GPU is visible to it.
+  if (memory > 0)
+    variables.insert_or_assign("CUDA_MPS_PINNED_DEVICE_MEM_LIMIT", "0=" + std::to_string(memory >> 20) + "M");
+}
+
 Status add_user(const EnvironmentVariables& user, const Template::Lookup& lookup, Variables& variables) {
   for (const auto& [name, value] : user) {
     auto text = value.expand(lookup);

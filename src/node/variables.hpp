@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "core/description.hpp"
+#include "core/resources.hpp"
 #include "core/result.hpp"
 #include "node/topology.hpp"
 
@@ -58,6 +59,9 @@ void add_threads(std::span<const NodeCore> cores, Variables& variables);
 /// Makes exactly these GPUs visible; nothing if there are none. AMD: ROCR_VISIBLE_DEVICES chooses, and HIP_VISIBLE_DEVICES, which
 /// counts in what that leaves, shows all of it. Intel: ZE_AFFINITY_MASK.
 void add_gpus(std::span<const NodeGpu> gpus, Variables& variables);
+/// Tells a process that shares a GPU what its part is: TRIREME_GPU_FRACTION, TRIREME_GPU_MEMORY (bytes, where the GPU's memory is
+/// known), and what NVIDIA's MPS enforces where it runs: a part of the multiprocessors and of the memory.
+void add_gpu_share(const NodeGpu& gpu, MilliGpus share, Variables& variables);
 
 /// The user's own; fails where a value holds a placeholder that has no value here.
 Status add_user(const EnvironmentVariables& user, const Template::Lookup& lookup, Variables& variables);

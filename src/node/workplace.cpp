@@ -92,6 +92,9 @@ Variables make_variables(const NodeContext& node, const Environments::Made& chan
   std::vector<NodeGpu> gpus;
   for (const auto& part : allocation.gpus) gpus.push_back(node.node.gpus[part.gpu]);
   add_gpus(gpus, variables);
+  if (gpus.size() == 1 && allocation.gpus.front().amount < whole_gpu) {
+    add_gpu_share(gpus.front(), allocation.gpus.front().amount, variables);
+  }
   return variables;
 }
 

@@ -1,5 +1,6 @@
 """Requests that cross ranks: large bodies, streams, clients that go away; services that die."""
 
+import os
 import socket
 import unittest
 
@@ -78,6 +79,31 @@ class Services(harness.TestCase):
         run = self.run_workflow(flow("kill", cores=0), ranks=2)
         self.assertGreaterEqual(run.summary()["services"]["web"]["restarts"], 1)
         self.assert_nothing_left()
+
+
+class Shares(harness.TestCase):
+    def test_tasks_that_share_a_gpu_run_beside_each_other_on_it_and_know_their_share(self):
+        pipe = os.path.join(self.folder, "pipe")
+        os.mkfifo(pipe)
+        gate = os.open(pipe, os.O_RDWR)
+        self.addCleanup(os.close, gate)
+        run = self.start(f"""
+name: shares
+tasks:
+  share:
+    foreach: {{i: [0, 1, 2, 3]}}
+    gpus: 0.25
+    script: |
+      touch {self.folder}/there-{{i}}
+      read -n 1 word < {pipe}
+      echo "$CUDA_VISIBLE_DEVICES $TRIREME_GPU_FRACTION"
+""", "--worker-cores", "4", "--worker-gpus", "1")
+        harness.wait_until(lambda: len([name for name in os.listdir(self.folder) if name.startswith("there-")]) == 4, "all four run at once")
+        os.write(gate, b"gggg")
+        self.assertEqual(run.finish().code, 0, run.stderr)
+        told = {run.stdout_of(f"share[i={i}]").strip() for i in range(4)}
+        self.assertEqual(len(told), 1)
+        self.assertRegex(told.pop(), r"^\S+ 0\.25$")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ struct Host {
     sources.proc = (root.path() / "proc").string();
     sources.sys = (root.path() / "sys").string();
     sources.dev = (root.path() / "dev").string();
+    sources.nvml.clear();
     sources.hwloc_synthetic = "numa:1 core:4 pu:1";
     sources.environment = environment({});
   }
@@ -51,6 +52,8 @@ struct Host {
     for (int i = 0; i < 4 + count; ++i) {
       test::write(nodes / std::to_string(i) / "properties",
                   i < 4 ? "cpu_cores_count 16\nsimd_count 0\n" : "cpu_cores_count 0\nsimd_count 440\n");
+      test::write(nodes / std::to_string(i) / "mem_banks/0/properties",
+                  "heap_type 1\nsize_in_bytes " + std::to_string((60 + i) * 1'000'000'000LL) + "\nflags 0\n");
     }
   }
 };
@@ -90,6 +93,7 @@ TEST_CASE("an XML file of a node with 64 cores in 4 domains is read, without the
   CHECK(node.cores.size() == 64);
   CHECK(node.gpus.size() == 8);
   CHECK(node.gpus[0].vendor == GpuVendor::amd);
+  CHECK(node.gpus[7].memory == 71'000'000'000);
   CHECK(node.memory == 512ull << 30);
 
   host.sources.hwloc_xml = data("eight-of-16-cores-allowed.xml");
@@ -171,6 +175,24 @@ TEST_CASE("a container that was given two of four devices has two") {
   fs::remove(fs::path(host.sources.dev) / "nvidia2");
   fs::remove(fs::path(host.sources.dev) / "nvidia3");
   CHECK(host.discover().gpus.size() == 2);
+}
+
+TEST_CASE("NVIDIA's library says how much memory its GPUs have; what it does not know, or without it, nobody knows") {
+  Host host;
+  host.nvidia(3);
+  host.sources.nvml = TRIREME_TEST_NVML;
+  auto gpus = host.discover().gpus;
+  REQUIRE(gpus.size() == 3);
+  CHECK(gpus[0].memory == 1'000'000'000);
+  CHECK(gpus[1].memory == 2'000'000'000);
+  CHECK(gpus[2].memory == 0);
+  host.sources.environment = environment({{"CUDA_VISIBLE_DEVICES", "GPU-1b2c,1"}});
+  gpus = host.discover().gpus;
+  REQUIRE(gpus.size() == 2);
+  CHECK(gpus[0].memory == 3'000'000'000);
+  CHECK(gpus[1].memory == 2'000'000'000);
+  host.sources.nvml = "/no/such/library.so";
+  for (const auto& gpu : host.discover().gpus) CHECK(gpu.memory == 0);
 }
 
 TEST_CASE("HIP's list counts in what ROCR's leaves") {

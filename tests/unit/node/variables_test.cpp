@@ -73,6 +73,21 @@ TEST_CASE("Intel's GPUs have a mask of their own") {
   CHECK(variables == Variables{{"ZE_AFFINITY_MASK", "1,2"}});
 }
 
+TEST_CASE("a share of a GPU says how large it is, with limits that MPS enforces where the GPU is NVIDIA's") {
+  Variables variables;
+  add_gpu_share({0, GpuVendor::nvidia, "0", {}, 80ull << 30}, 250, variables);
+  CHECK(variables == Variables{{"TRIREME_GPU_FRACTION", "0.25"},
+                               {"TRIREME_GPU_MEMORY", std::to_string((80ull << 30) / 1000 * 250)},
+                               {"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE", "25"},
+                               {"CUDA_MPS_PINNED_DEVICE_MEM_LIMIT", "0=20479M"}});
+  variables.clear();
+  add_gpu_share({0, GpuVendor::nvidia, "0"}, 125, variables);  // its memory is not known
+  CHECK(variables == Variables{{"TRIREME_GPU_FRACTION", "0.125"}, {"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE", "13"}});
+  variables.clear();
+  add_gpu_share({0, GpuVendor::amd, "0", {}, 64'000'000'000}, 5, variables);
+  CHECK(variables == Variables{{"TRIREME_GPU_FRACTION", "0.005"}, {"TRIREME_GPU_MEMORY", "320000000"}});
+}
+
 TEST_CASE("threads are bound to the cores given, unless somebody has said otherwise") {
   Variables variables;
   add_threads({}, variables);
