@@ -60,7 +60,8 @@ const File* find_file(std::string_view path) {
 Door::Door(http::Loop& loop, const RunInfo& run, DashboardOptions options)
     : run_(run),
       options_(std::move(options)),
-      viewers_(loop, [this](std::size_t viewers, bool fresh) { options_.on_viewers(viewers, fresh); }) {}
+      viewers_(
+          loop, [this](std::size_t viewers, bool fresh) { options_.on_viewers(viewers, fresh); }, options_.stall) {}
 
 void Door::handle(std::unique_ptr<http::Exchange> exchange) {
   const http::RequestHead& head = exchange->head();

@@ -7,7 +7,9 @@
 #include <memory>
 #include <string>
 
+#include "core/defaults.hpp"
 #include "core/run_info.hpp"
+#include "core/units.hpp"
 #include "proxy/dashboard/access.hpp"
 #include "proxy/dashboard/viewers.hpp"
 #include "proxy/http/exchange.hpp"
@@ -21,6 +23,7 @@ struct DashboardOptions {
   std::function<std::string()> next_key;
   /// So many pages are open, and whether one has just come, which needs a history.
   std::function<void(std::size_t viewers, bool fresh)> on_viewers;
+  Duration stall = defaults::dashboard_stall;  ///< a page that has taken nothing for so long is let go
 };
 
 namespace dashboard {

@@ -37,7 +37,7 @@ class Viewers::Viewer final : public http::Resident, public http::ExchangeObserv
   /// False: it has not taken what it was given for too long.
   bool show(const News& news, MonoTime now) {
     const bool behind = unwritten_ > 0;
-    if (behind && !news.over) return now - taken_at_ < Duration(defaults::dashboard_stall).count();
+    if (behind && !news.over) return now - taken_at_ < owner_.stall_.count();
     if (!has_history_ && news.history.empty()) return true;
     taken_at_ = now;
     std::string text = event_text("snapshot", news.snapshot);
@@ -70,8 +70,8 @@ class Viewers::Viewer final : public http::Resident, public http::ExchangeObserv
   MonoTime taken_at_ = mono_now();  ///< when it took some last
 };
 
-Viewers::Viewers(http::Loop& loop, std::function<void(std::size_t, bool)> changed)
-    : loop_(loop), changed_(std::move(changed)) {}
+Viewers::Viewers(http::Loop& loop, std::function<void(std::size_t, bool)> changed, Duration stall)
+    : loop_(loop), changed_(std::move(changed)), stall_(stall) {}
 
 Viewers::~Viewers() {
   clear();

@@ -1,7 +1,7 @@
 // The open pages: each is an answer that does not end, of server-sent events.
 //
 // A page gets the history once, then each snapshot. While its browser has not taken what it was given, snapshots pass it by; one that
-// takes nothing for defaults::dashboard_stall is let go. So a page holds at most one history and one snapshot in memory, and
+// takes nothing for too long is let go. So a page holds at most one history and one snapshot in memory, and
 // nothing waits for it. There are at most defaults::dashboard_viewers. Lives on the rank's event loop.
 #pragma once
 
@@ -11,6 +11,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "core/units.hpp"
 #include "proxy/http/exchange.hpp"
 #include "proxy/http/loop.hpp"
 
@@ -26,7 +27,7 @@ struct News {
 class Viewers {
  public:
   /// `changed` is called with how many there are now, and whether one has just come, which needs a history.
-  Viewers(http::Loop& loop, std::function<void(std::size_t viewers, bool fresh)> changed);
+  Viewers(http::Loop& loop, std::function<void(std::size_t viewers, bool fresh)> changed, Duration stall);
   ~Viewers();
   Viewers(const Viewers&) = delete;
   Viewers& operator=(const Viewers&) = delete;
@@ -44,6 +45,7 @@ class Viewers {
 
   http::Loop& loop_;
   std::function<void(std::size_t, bool)> changed_;
+  const Duration stall_;
   std::unordered_map<Viewer*, std::unique_ptr<Viewer>> viewers_;
 };
 

@@ -23,8 +23,8 @@ const std::string cookie = "Cookie: other=1; trireme_test=session-secret; more=2
 
 /// A proxy with a dashboard: the first key is key-0, and each that is used makes the next.
 struct Board {
-  Board() : cluster(1, options()) {}
-  ProxyOptions options() {
+  explicit Board(Duration stall = defaults::dashboard_stall) : cluster(1, options(stall)) {}
+  ProxyOptions options(Duration stall) {
     ProxyOptions made;
     made.dashboard = DashboardOptions{.keys = {.once = "key-0", .session = "session-secret"},
                                       .next_key = [this] { return "key-" + std::to_string(++keys); },
@@ -32,7 +32,8 @@ struct Board {
                                           [this](std::size_t now, bool fresh) {
                                             viewers = now;
                                             if (fresh) ++arrivals;
-                                          }};
+                                          },
+                                      .stall = stall};
     return made;
   }
   Answer get(const std::string& path, std::vector<std::string> headers = {}, const std::string& method = "GET") {
@@ -207,4 +208,14 @@ TEST_CASE("dashboard: snapshots pass by a page whose browser is slow, and the ot
   // What the slow one finds is what it was given first, and the end: not all that was shown meanwhile.
   const std::string found = slow->read_until("data: the end\n\n");
   CHECK(found.find("passes by") == std::string::npos);
+}
+
+TEST_CASE("dashboard: a page that takes nothing for too long is let go") {
+  Board board(std::chrono::milliseconds(20));
+  const auto slow = board.open();
+  board.await_viewers(1);
+  board.show({.history = std::string(8u << 20, 'x'), .snapshot = "first"});
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (board.viewers > 0 && std::chrono::steady_clock::now() < end) board.show({.history = "", .snapshot = "next"});
+  CHECK(board.viewers == 0);
 }
