@@ -81,7 +81,7 @@ TEST_CASE("random shares and whole GPUs: none is given more than once over, and 
 TEST_CASE("four quarters share one GPU, and a whole one beside them is another") {
   Room room({.cores = 8, .gpus = 2 * whole_gpu});
   const Grant quarters = room.take({.gpus = 250}, 4);
-  CHECK(quarters.gpus == std::vector<std::uint16_t>(4, quarters.gpus.front()));
+  CHECK(std::count(quarters.gpus.begin(), quarters.gpus.end(), quarters.gpus.front()) == 4);
   CHECK(room.ranks_that_fit({.gpus = whole_gpu}) == 1);
   CHECK(room.take({.gpus = whole_gpu}, 1).gpus.front() != quarters.gpus.front());
   CHECK(room.ranks_that_fit({.gpus = 1}) == 0);
