@@ -140,18 +140,18 @@ std::optional<Allocator::Fit> Allocator::fit(const Place& place, std::uint32_t c
 void Allocator::take_cores(std::uint32_t wanted, const std::vector<std::uint32_t>& gpus, std::size_t gpus_wanted,
                            std::vector<std::size_t>& out) {
   if (wanted == 0) return;
-  struct Choice {
+  struct Candidate {
     Place place;
     std::size_t first;
     Fit fit;
   };
-  std::optional<Choice> chosen;
+  std::optional<Candidate> chosen;
   for (const std::vector<Place>* places : {&caches_, &domains_}) {
-    std::optional<Choice> best;
+    std::optional<Candidate> best;
     for (const Place& place : *places) {
       std::size_t first = 0;
       const auto here = fit(place, wanted, gpus, gpus_wanted, first);
-      if (here && (!best || here->better_than(best->fit))) best = Choice{place, first, *here};
+      if (here && (!best || here->better_than(best->fit))) best = Candidate{place, first, *here};
     }
     // A narrower place is worth more than a wider one, but less than one that has the GPUs.
     if (best && (!chosen || (best->fit.gpus && !chosen->fit.gpus))) chosen = best;
