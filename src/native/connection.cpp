@@ -235,10 +235,11 @@ bool Connection::encode(const Call& call, Progress& progress) {
 /// Sends of a long body what its window allows, as far as the socket takes it.
 void Connection::pump(Progress& progress) {
   while (!progress.rest.empty() && progress.credit > 0) {
-    if (sent_ < out_.size()) flush();
-    if (socket_ < 0) return;
     if (sent_ < out_.size()) {
-      blocked_.push_back(progress.id);
+      flush();
+      if (socket_ < 0) return;
+      if (sent_ == out_.size()) continue;  // this body may have waited for that, and have left
+      if (std::find(blocked_.begin(), blocked_.end(), progress.id) == blocked_.end()) blocked_.push_back(progress.id);
       return;
     }
     const std::size_t size =

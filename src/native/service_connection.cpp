@@ -1,5 +1,6 @@
 #include "native/service_connection.hpp"
 
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -130,8 +131,11 @@ void ServiceConnection::run() {
     {
       const std::lock_guard lock(mutex_);
       began_ = Clock::now();
-      const bool good = take_frames();
-      flush();  // what ends the connection, too
+      bool good = true;
+      do {
+        good = take_frames();
+        flush();  // what ends the connection, too
+      } while (good && held_back_ && !broken_ && out_.size() - sent_ < unsent_most);
       if (!good || broken_) break;
       to_write = sent_ < out_.size();
       full = out_.size() - sent_ >= unsent_most;
@@ -147,6 +151,7 @@ void ServiceConnection::run() {
   }
   const std::lock_guard lock(mutex_);
   broken_ = true;
+  ::shutdown(socket_, SHUT_RDWR);  // the descriptor is closed later: the proxy shall know now
   requests_.for_each([](std::uint64_t, const std::unique_ptr<Work>& work) { *work->cancelled = true; });
   over_ = true;
 }
@@ -159,6 +164,7 @@ bool ServiceConnection::take_frames() {
     in_.consume(frames::preface.size());
     prefaced_ = true;
   }
+  held_back_ = false;
   while (out_.size() - sent_ < unsent_most) {
     frames::Frame frame;
     std::size_t consumed = 0;
@@ -167,6 +173,7 @@ bool ServiceConnection::take_frames() {
     if (parsed == frames::Parsed::bad || !take(frame)) return false;
     in_.consume(consumed);
   }
+  held_back_ = true;
   return true;
 }
 
@@ -390,7 +397,8 @@ void ServiceConnection::flush() {
     for (const std::uint64_t id : std::exchange(blocked_, {})) {
       if (auto* work = requests_.find(id)) pump(id, **work);
     }
-    if (sent_ == out_.size()) return;
+    // One that waited may have found room that an earlier one had not: then the earlier one has its turn again.
+    if (sent_ == out_.size() && blocked_.empty()) return;
   }
 }
 

@@ -101,6 +101,7 @@ class ServiceConnection : public std::enable_shared_from_this<ServiceConnection>
   bool broken_ = false;
   bool prefaced_ = false;
   bool greeted_ = false;
+  bool held_back_ = false;  ///< whole frames may be in the inbox: too many answers waited to be taken
   std::uint64_t last_ = 0;
   frames::IdTable<std::unique_ptr<Work>> requests_;
   std::vector<std::uint64_t> blocked_;  ///< whose answers go on when out_ has left
