@@ -238,6 +238,7 @@ class ServerLost(MpiTest):
         self.assertEqual(run.code, 1, run.stderr)
         self.assertRegex(self.reason(run, "waits"), "^the PMIx server of host .* was lost: (killed by signal 9|its connection broke)")
         self.assertEqual(run.stdout_of("after"), "ranks 2 sum 1 ring 1\n")
+        self.assert_nothing_left()  # the new server removed what the dead one had in shared memory
 
     @staticmethod
     def read(run, name):
