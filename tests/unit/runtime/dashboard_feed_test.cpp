@@ -35,13 +35,13 @@ struct Folder {
 
 TEST_CASE("dashboard: the words hold the address and the ssh line, through the login node where there is one") {
   const DashboardPlace place{"node17", 8123};
-  std::string words = dashboard_words(place, "abc", "ada", "", "/r/dashboard.url");
+  std::string words = dashboard_words(place, "abc", "you", "", "/r/dashboard.url");
   CHECK(words.find("http://127.0.0.1:8123/dashboard?key=abc") != std::string::npos);
-  CHECK(words.find("ssh -N -L 8123:127.0.0.1:8123 ada@node17") != std::string::npos);
+  CHECK(words.find("ssh -N -L 8123:127.0.0.1:8123 you@node17") != std::string::npos);
   CHECK(words.find("/r/dashboard.url") != std::string::npos);
-  words = dashboard_words(place, "abc", "ada", "login3", "/r/dashboard.url");
-  CHECK(words.find("ssh -N -L 8123:127.0.0.1:8123 -J ada@login3 ada@node17") != std::string::npos);
-  words = dashboard_words(place, "abc", "ada", "node17", "/r/dashboard.url");
+  words = dashboard_words(place, "abc", "you", "login3", "/r/dashboard.url");
+  CHECK(words.find("ssh -N -L 8123:127.0.0.1:8123 -J you@login3 you@node17") != std::string::npos);
+  words = dashboard_words(place, "abc", "you", "node17", "/r/dashboard.url");
   CHECK(words.find("-J") == std::string::npos);
 }
 
