@@ -39,7 +39,7 @@ class Many(TestCase):
         over = threading.Event()
 
         def watch():
-            while not over.wait(0.5):
+            while not over.wait(0.05):
                 looks.append(self.look())
 
         watcher = threading.Thread(target=watch)

@@ -35,8 +35,8 @@ TEST_CASE("jobs in progress end before the destructor is over") {
   boost::asio::io_context loop;
   auto done = std::make_shared<bool>(false);
   {
-    FileWorker files(loop, 1, 8, 1h);
     std::promise<void> begun;
+    FileWorker files(loop, 1, 8, 1h);
     REQUIRE(files.post(
         [done, &begun] {
           begun.set_value();
@@ -53,10 +53,10 @@ TEST_CASE("what tidies up is done before the destructor is over, and leaves room
   boost::asio::io_context loop;
   auto tidied = std::make_shared<int>(0);
   {
-    FileWorker files(loop, 1, 8, 1h);
     std::promise<void> begun;
     std::promise<void> go;
     auto wait = go.get_future();
+    FileWorker files(loop, 1, 8, 1h);  // its destructor waits for what uses the above
     REQUIRE(files.post(
         [&] {
           begun.set_value();

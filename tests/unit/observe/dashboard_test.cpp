@@ -149,7 +149,8 @@ TEST_CASE("dashboard: the history has a column for each line of the charts, and 
   CHECK(history["run"]["cores"].size() == 3);
   CHECK(history["run"]["gpus"][0].is_null());
   CHECK(history["services"]["llama"]["p99_s"].size() == 3);
-  for (const auto& [column, value] : run.snapshot()["points"]["run"].items()) CHECK(history["run"].contains(column));
+  const Json points = run.snapshot()["points"]["run"];
+  for (const auto& [column, value] : points.items()) CHECK(history["run"].contains(column));
   CHECK(run.snapshot()["groups"]["rows"][0]["name"].get<std::string>().find("<script>\"") != std::string::npos);
 }
 

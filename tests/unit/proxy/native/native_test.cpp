@@ -484,7 +484,8 @@ TEST_CASE(
     std::string out;
     native::append_response(out, got.id, head, "tea", true);
     replica.write(out);
-    const auto told = native::read_response(client.expect(Type::response).payload);
+    const Got answered = client.expect(Type::response);
+    const auto told = native::read_response(answered.payload);
     REQUIRE(told);
     CHECK(told->head.status == 418);
     CHECK(told->body == "tea");
