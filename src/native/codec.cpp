@@ -4,6 +4,8 @@
 #include <array>
 #include <bit>
 
+#include "core/field_chars.hpp"
+
 namespace trireme::frames {
 
 static_assert(std::endian::native == std::endian::little, "frames are little-endian");
@@ -52,23 +54,7 @@ class Taker {
   bool ok_ = true;
 };
 
-enum : std::uint8_t { token_char = 1, value_char = 2, target_char = 4 };
-
-constexpr std::array<std::uint8_t, 256> char_classes = [] {
-  std::array<std::uint8_t, 256> classes{};
-  for (unsigned c = 0; c < 256; ++c) {
-    if (c == '\t' || (c >= 0x20 && c != 0x7f)) classes[c] |= value_char;
-    if (c > 0x20 && c < 0x7f) classes[c] |= target_char;
-    if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z')) classes[c] |= token_char;
-  }
-  for (char c : std::string_view("!#$%&'*+-.^_`|~")) classes[static_cast<unsigned char>(c)] |= token_char;
-  return classes;
-}();
-
-bool all(std::uint8_t wanted, std::string_view text) {
-  return std::all_of(text.begin(), text.end(),
-                     [&](char c) { return (char_classes[static_cast<unsigned char>(c)] & wanted) != 0; });
-}
+using namespace field_chars;
 
 constexpr char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;

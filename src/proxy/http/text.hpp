@@ -1,39 +1,15 @@
 // The characters and lists that HTTP's lines are made of. For the codec's own files.
 #pragma once
 
-#include <algorithm>
-#include <array>
-#include <cstdint>
+#include <cstddef>
 #include <string_view>
 
+#include "core/field_chars.hpp"
 #include "proxy/http/head.hpp"
 
 namespace trireme::proxy::http {
 
-enum : std::uint8_t { token_char = 1, value_char = 2, target_char = 4 };
-
-constexpr std::array<std::uint8_t, 256> char_classes = [] {
-  std::array<std::uint8_t, 256> classes{};
-  for (unsigned c = 0; c < 256; ++c) {
-    if (c == '\t' || (c >= 0x20 && c != 0x7f)) classes[c] |= value_char;
-    if (c > 0x20 && c < 0x7f) classes[c] |= target_char;
-    if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z')) {
-      classes[c] |= token_char;
-    }
-  }
-  for (char c : std::string_view("!#$%&'*+-.^_`|~")) {
-    classes[static_cast<unsigned char>(c)] |= token_char;
-  }
-  return classes;
-}();
-
-constexpr bool is(std::uint8_t wanted, char c) {
-  return (char_classes[static_cast<unsigned char>(c)] & wanted) != 0;
-}
-
-inline bool all(std::uint8_t wanted, std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [&](char c) { return is(wanted, c); });
-}
+using namespace field_chars;
 
 constexpr bool is_digit(char c) {
   return c >= '0' && c <= '9';
