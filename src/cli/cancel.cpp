@@ -6,7 +6,7 @@
 
 #include "cli/command.hpp"
 #include "cli/runtime_access.hpp"
-#include "runtime/target.hpp"
+#include "core/percent_encode.hpp"
 
 namespace trireme::cli {
 

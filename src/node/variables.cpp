@@ -4,6 +4,8 @@
 #include <array>
 #include <cctype>
 
+#include "core/percent_encode.hpp"
+
 namespace trireme {
 namespace {
 
@@ -18,21 +20,6 @@ bool is_ours(std::string_view name) {
 // What bash sets in every process that it starts.
 bool is_shells(std::string_view name) {
   return name == "_" || name == "SHLVL" || name == "PWD" || name == "OLDPWD";
-}
-
-/// A service's name as one component of a URL's path.
-std::string in_url(std::string_view name) {
-  constexpr std::string_view digits = "0123456789ABCDEF";
-  std::string out;
-  for (const char c : name) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (std::isalnum(byte) != 0 || c == '-' || c == '.' || c == '_' || c == '~') {
-      out += c;
-    } else {
-      out += {'%', digits[byte >> 4], digits[byte & 15]};
-    }
-  }
-  return out;
 }
 
 }  // namespace
@@ -86,7 +73,7 @@ void add_proxy(const ProxyAccess& proxy, std::span<const std::string> services, 
   variables.insert_or_assign("TRIREME_PROXY_URL", proxy.url);
   variables.insert_or_assign("TRIREME_SOCKET", proxy.socket);
   for (const std::string& service : services) {
-    variables.insert_or_assign(service_variable(service), proxy.url + "/services/" + in_url(service));
+    variables.insert_or_assign(service_variable(service), proxy.url + "/services/" + percent_encode(service));
   }
   variables.insert_or_assign("OPENAI_BASE_URL", proxy.url + "/v1");
   variables.insert_or_assign("OPENAI_API_KEY", proxy.inference_token);

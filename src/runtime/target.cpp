@@ -1,7 +1,5 @@
 #include "runtime/target.hpp"
 
-#include <cctype>
-
 namespace trireme {
 namespace {
 
@@ -52,20 +50,6 @@ Target parse_target(std::string_view target) {
     const std::size_t equals = part.find('=');
     out.query[decode(part.substr(0, equals))] = equals == std::string_view::npos ? "" : decode(part.substr(equals + 1));
   });
-  return out;
-}
-
-std::string percent_encode(std::string_view text) {
-  constexpr std::string_view digits = "0123456789ABCDEF";
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (std::isalnum(byte) != 0 || c == '-' || c == '.' || c == '_' || c == '~') {
-      out += c;
-    } else {
-      out += {'%', digits[byte >> 4], digits[byte & 15]};
-    }
-  }
   return out;
 }
 

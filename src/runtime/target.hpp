@@ -18,7 +18,4 @@ struct Target {
 
 Target parse_target(std::string_view target);
 
-/// Text as one component of a path or query.
-std::string percent_encode(std::string_view text);
-
 }  // namespace trireme

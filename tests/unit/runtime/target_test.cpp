@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "core/percent_encode.hpp"
+
 using namespace trireme;
 
 TEST_CASE("a target's path and query are decoded") {
