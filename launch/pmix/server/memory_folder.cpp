@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <string>
 #include <system_error>
+#include <utility>
 
 namespace trireme::pmix {
 namespace {
@@ -61,8 +62,8 @@ MemoryFolder::MemoryFolder() {
       path_ = name;
       return;
     }
-    if (lock_ >= 0) ::close(lock_);
-    lock_ = -1;
+    ::rmdir(name.c_str());
+    if (lock_ >= 0) ::close(std::exchange(lock_, -1));
   }
 }
 
