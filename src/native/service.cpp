@@ -107,12 +107,12 @@ bool Service::serve(const std::string& path) {
     pollfd waits[3] = {{listener, POLLIN, 0}, {term.descriptor(), POLLIN, 0}, {stop_, POLLIN, 0}};
     if (::poll(waits, 3, -1) < 0) continue;
     if (waits[1].revents != 0 || waits[2].revents != 0) break;
-    const int socket = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     served.remove_if([](Served& one) {
       if (!one.connection->over()) return false;
       one.thread.join();
       return true;
     });
+    const int socket = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (socket < 0) continue;
     auto connection = std::make_shared<ServiceConnection>(socket, *this, crew.get());
     served.push_back({connection, std::thread([connection] { connection->run(); })});
