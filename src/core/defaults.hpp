@@ -73,10 +73,12 @@ constexpr auto http_stall_timeout = 5min;        ///< a client that neither send
 constexpr auto http_linger = 2s;                 ///< for a client to read an answer that ends its connection
 constexpr auto http_accept_backoff = 100ms;      ///< after accept found no descriptor or memory
 constexpr auto upstream_connect_timeout = 5s;
-constexpr auto upstream_idle_timeout = 30s;      ///< of a pooled connection to a server
-constexpr std::size_t upstream_idle = 64;        ///< pooled connections per server
-constexpr auto upstream_stale = 1s;              ///< a reused connection that ends within this had been closed before
-constexpr std::size_t native_requests = 1024;    ///< in progress on one connection of the native protocol
+constexpr auto upstream_idle_timeout = 30s;    ///< of a pooled connection to a server
+constexpr std::size_t upstream_idle = 64;      ///< pooled connections per server
+constexpr auto upstream_stale = 1s;            ///< a reused connection that ends within this had been closed before
+constexpr std::size_t native_requests = 1024;  ///< in progress on one connection of the native protocol
+constexpr int native_reads_per_turn = 8;       ///< of one connection, before the others get their turn
+constexpr std::size_t native_written_at_once = 16u << 10;  ///< bytes that cost more to copy than to write by themselves
 constexpr std::size_t native_unsent = 1u << 20;  ///< bytes that wait for a client; beyond, nothing more is read from it
 
 // Fabric.
@@ -95,6 +97,7 @@ constexpr auto epoch_repair_after = 2s;              ///< an epoch not held by t
 constexpr std::uint32_t polls_per_wake = 2;          ///< of MPI, when a sleep ends
 constexpr auto spin = 50us;                          ///< after activity, before the rank sleeps
 constexpr auto spin_contended = 100ms;               ///< no spinning for so long on a core that others want
+constexpr std::uint32_t looks_past_io = 16;          ///< at local events, before the io_context gets its turn
 constexpr auto sleep_min = 20us;
 constexpr auto sleep_max = 3ms;
 constexpr auto sleep_min_rung = 1ms;  ///< of a rank that all others can wake

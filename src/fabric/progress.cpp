@@ -15,9 +15,6 @@ namespace trireme {
 
 namespace {
 
-// Looks past the io_context while local events come without it.
-constexpr std::uint32_t looks_past_io = 16;
-
 /// Sleeps inside the io_context.
 class Sleeper {
  public:
@@ -100,7 +97,7 @@ void run_until(boost::asio::io_context& io, const std::function<bool()>& poll, c
     for (std::uint32_t i = 1; i < looks && !active; ++i) active = poll();
     looks = 1;
     const auto now = Clock::now();
-    if (active && stop()) break;
+    if (active && stop()) break;  // at once: a sleep would not end for what is over
     if (active || listener.rung()) backoff.active(now);
     const bool rung = wakeable.doorbell != nullptr && wakeable.will_be_rung();
     const Duration pause = backoff.idle(now, rung);
@@ -117,14 +114,15 @@ void run_until(boost::asio::io_context& io, const std::function<bool()>& poll, c
       if (rung) wakeable.doorbell->get_up();
       looks = defaults::polls_per_wake;
       past_io = 0;
-    } else if (look && past_io < looks_past_io && look()) {
-      backoff.worked(now);
-      looked_until = now + limits.spin;
-      ++past_io;
-    } else if (now < looked_until && ++past_io < looks_past_io) {
-      sched_yield();
-      backoff.yielded(now, Clock::now());
-    } else if (past_io = 0; io.poll_one() > 0) {
+      continue;
+    }
+    // Past the io_context as long as that finds something, and a moment longer, but for its turn now and then.
+    const bool past = look && past_io < defaults::looks_past_io;
+    const bool found = past && look();
+    if (found) looked_until = now + limits.spin;
+    const bool ahead = past && now < looked_until;
+    past_io = ahead ? past_io + 1 : 0;
+    if (found || (!ahead && io.poll_one() > 0)) {
       backoff.worked(now);
     } else if (!active) {
       sched_yield();

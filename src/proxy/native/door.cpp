@@ -11,15 +11,6 @@
 
 namespace trireme::proxy::native {
 
-namespace {
-
-// Reads of one connection before the others get their turn.
-constexpr int reads_per_turn = 8;
-// Bytes that cost more to copy than to write by themselves.
-constexpr std::size_t written_at_once = 16u << 10;
-
-}  // namespace
-
 /// One request of a connection.
 class Carried final : public http::ExchangeCarrier {
  public:
@@ -107,7 +98,8 @@ class ClientConnection final : public http::Resident, private PassageClient {
   }
   /// Of an answer's body; long ones are written at once, and not copied as far as the client takes them.
   void send_data(std::uint64_t id, std::string_view data, bool end) override {
-    if (data.size() < written_at_once || data.size() > max_payload) return append_data(out(), id, data, end);
+    if (data.size() < defaults::native_written_at_once || data.size() > max_payload)
+      return append_data(out(), id, data, end);
     std::string header;
     append_header(header, Type::data, end, id, data.size());
     stream_.write({header, data});
@@ -306,7 +298,7 @@ void ClientConnection::serve() {
       return close();
     }
     if (!step()) break;
-    if (i == reads_per_turn) {
+    if (i == defaults::native_reads_per_turn) {
       at_tail();
       break;
     }

@@ -11,15 +11,6 @@
 
 namespace trireme::proxy::native {
 
-namespace {
-
-// Reads of one connection before the others get their turn.
-constexpr int link_reads_per_turn = 8;
-// Bytes that cost more to copy than to write by themselves.
-constexpr std::size_t link_written_at_once = 16u << 10;
-
-}  // namespace
-
 void Link::connect(const std::string& path, const std::string& key) {
   http::Descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   sockaddr_un to{};
@@ -61,7 +52,7 @@ void Link::forget(std::uint64_t id, bool cancel) {
 
 void Link::send_data(std::uint64_t id, std::string_view data, bool end) {
   if (failure_) return;
-  if (!welcomed_ || data.size() < link_written_at_once || data.size() > max_payload)
+  if (!welcomed_ || data.size() < defaults::native_written_at_once || data.size() > max_payload)
     return append_data(out(), id, data, end);
   std::string header;
   append_header(header, Type::data, end, id, data.size());
@@ -84,7 +75,7 @@ void Link::serve() {
           {CallError::Kind::not_delivered, "the head of the request is too long for " + name_, CallError::Blame::none});
     }
     if (failure_ || !step()) break;
-    if (i == link_reads_per_turn) {
+    if (i == defaults::native_reads_per_turn) {
       at_tail();
       break;
     }
