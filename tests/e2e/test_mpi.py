@@ -3,6 +3,7 @@
 import glob
 import os
 import re
+import signal
 import unittest
 
 import harness
@@ -11,6 +12,7 @@ from harness import BUILD, MPI, MPIEXEC, TestCase
 PROGRAMS = os.path.join(BUILD, "tests", "programs")
 PMIX = os.path.exists(os.path.join(BUILD, "trireme-pmix"))
 KINDS = (["openmpi"] if PMIX else []) + ["mpich"]
+PMIX_CLIENT = os.path.join(PROGRAMS, "pmix_client")
 METHOD = {"openmpi": "pmix", "mpich": "pmi"}
 DEADLINE = 180
 
@@ -84,7 +86,7 @@ class WorksWithPmix(MpiTest):
     def test_pmix_client(self):
         for nodes, cores in ((1, 4), (2, 2)):
             run_dir = os.path.join(self.folder, f"run{nodes}")
-            run = self.run_tasks([task("client", [os.path.join(PROGRAMS, "pmix_client")], 4)], nodes, cores, run_dir=run_dir)
+            run = self.run_tasks([task("client", [PMIX_CLIENT], 4)], nodes, cores, run_dir=run_dir)
             self.assertEqual(run.stdout_of("client"), f"ranks 4 read {10 + 1000}\n")
             self.assertIn("pmix: ", self.launches(run)["client"])
 
@@ -224,6 +226,15 @@ def add_failures():
 add_failures()
 
 
+def ranks_that_wait(run, name):
+    """How many ranks of the task's first attempt have said that they wait."""
+    count = 0
+    for path in glob.glob(os.path.join(run.run_dir, "tasks", name, "0", "stdout*")):
+        with open(path) as file:
+            count += "waits" in file.read()
+    return count
+
+
 class ServerLost(MpiTest):
     def test_a_dead_server_fails_its_tasks_and_the_next_task_gets_a_new_one(self):
         tasks = [task("waits", [program("mpi_task", "openmpi"), "sleep"], 2), task("after", [program("mpi_task", "openmpi"), "sum"], 2)]
@@ -248,6 +259,99 @@ class ServerLost(MpiTest):
             return ""
 
 
+# States of /proc/net/tcp: a listener; connected, and connected with the other end closed.
+LISTENS, OPEN = "0A", ("01", "08")
+
+# A task that dies at a bad moment for the server, and one that needs the same server afterwards.
+BAD_MOMENT = """
+name: moment
+tasks:
+  dies:
+    script: '{dies}'
+    ranks: 3
+    mpi: openmpi
+  marker:
+    script: 'until [ -e {{run_dir}}/next ]; do sleep 0.1; done'
+  after:
+    command: [{client}]
+    ranks: 2
+    mpi: openmpi
+    after: [marker]
+"""
+
+
+class ServerHolds(MpiTest):
+    """The PMIx server outlives ranks that die at any moment: here while it is held, so that it meets all their ends at once. The
+    pilot is held as well: it would close the namespace."""
+
+    def start_dying(self, dies):
+        run = self.start(BAD_MOMENT.format(dies=dies, client=PMIX_CLIENT), "--worker-cores", "6")
+        harness.wait_until(lambda: ranks_that_wait(run, "dies") == 3, "all ranks are there")
+        servers = self.processes_named("trireme-pmix")
+        self.assertEqual(len(servers), 1)
+        os.kill(servers[0], signal.SIGSTOP)
+        os.kill(run.process.pid, signal.SIGSTOP)
+        return run, servers[0]
+
+    def kill_ranks(self, name):
+        """The last one first."""
+        for pid in sorted(self.processes_named(name), key=lambda pid: rank_variable(harness.process_environment(pid)), reverse=True):
+            os.kill(pid, 9)
+            harness.wait_until(lambda pid=pid: not is_running(pid), "the rank has died")
+
+    def check_end(self, run, server):
+        os.kill(server, signal.SIGCONT)
+        harness.wait_until(lambda: connections(server) == 0, "it has seen all their ends")
+        os.kill(run.process.pid, signal.SIGCONT)
+        harness.wait_until(lambda: any(e["event"] == "task_changed" and e["task"] == "dies" and e["state"] == "failed" for e in run.events()), "it failed")
+        open(os.path.join(run.run_dir, "next"), "w").close()
+        run.finish(DEADLINE)
+        self.assertIn("killed by signal 9", self.reason(run, "dies"))
+        self.assertEqual(run.stdout_of("after"), f"ranks 2 read {3 + 300}\n")
+        self.assertEqual(len(glob.glob(os.path.join(run.run_dir, "nodes", "*", "pmix-*.log"))), 1)
+        self.assert_nothing_left()
+
+    def test_ranks_that_die_while_they_connect(self):
+        run, server = self.start_dying("echo waits; until [ -e {run_dir}/go ]; do sleep 0.1; done; exec %s sleep" % program("mpi_task", "openmpi"))
+        open(os.path.join(run.run_dir, "go"), "w").close()
+        harness.wait_until(lambda: connections(server, unread=True) == 3, "all ranks have said who they are")
+        self.kill_ranks("mpi_task.openmp")
+        self.check_end(run, server)
+
+    def test_ranks_that_die_in_a_fence(self):
+        run, server = self.start_dying(f"exec {PMIX_CLIENT} wait")
+        self.kill_ranks("pmix_client")
+        self.check_end(run, server)
+
+
+def rank_variable(environment):
+    return max([entry for entry in environment if entry.startswith(b"PMIX_RANK=")], default=b"")
+
+
+def is_running(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def connections(server, unread=False):
+    """How many connections lead to that process's listening sockets, or those with bytes that it has not read; none if it is gone."""
+    inodes = set()
+    try:
+        for fd in os.listdir(f"/proc/{server}/fd"):
+            target = os.readlink(f"/proc/{server}/fd/{fd}")
+            if target.startswith("socket:["):
+                inodes.add(target[8:-1])
+    except OSError:
+        return 0
+    with open("/proc/net/tcp") as file:
+        rows = [line.split() for line in file][1:]
+    ports = {row[1] for row in rows if row[3] == LISTENS and row[9] in inodes}
+    return sum(row[1] in ports and row[3] in OPEN and (not unread or int(row[4].split(":")[1], 16) > 0) for row in rows)
+
+
 # The first attempt waits for ever; the next, on the nodes that are left, does its work.
 LOSS = """
 name: loss
@@ -268,7 +372,7 @@ class NodeLost(MpiTest):
         launcher = [MPIEXEC, "--enable-recovery", "--mca", "btl", "self,vader", "--mca", "pml", "ob1", "-n", "3"]
         flow = LOSS.format(task=program("mpi_task", kind), kind=kind)
         run = self.start(flow, "--worker-cores", "2", ranks=3, launcher=launcher)
-        harness.wait_until(lambda: self.ranks_inside(run) == 3, "all ranks are inside MPI")
+        harness.wait_until(lambda: ranks_that_wait(run, "wide") == 3, "all ranks are inside MPI")
         victims = [pid for pid in self.processes_named("trireme") if b"OMPI_COMM_WORLD_RANK=1" in harness.process_environment(pid)]
         self.assertEqual(len(victims), 1)
         os.kill(victims[0], 9)
@@ -277,14 +381,6 @@ class NodeLost(MpiTest):
         outcomes = {e["outcome"] for e in run.events() if e["event"] == "attempt_ended" and e["attempt"] == 0}
         self.assertEqual(outcomes, {"lost", "cancelled"})
         self.assertEqual(run.stdout_of("wide", 1), "ranks 3 sum 3 ring 2\n")
-
-    @staticmethod
-    def ranks_inside(run):
-        count = 0
-        for path in glob.glob(os.path.join(run.run_dir, "tasks", "wide", "0", "stdout*")):
-            with open(path) as file:
-                count += "waits" in file.read()
-        return count
 
 
 def add_losses():
@@ -295,7 +391,7 @@ def add_losses():
 if MPI == "openmpi":
     add_losses()
 if not PMIX:
-    del WorksWithPmix, ForeignPrograms, ServerLost
+    del WorksWithPmix, ForeignPrograms, ServerLost, ServerHolds
 
 
 if __name__ == "__main__":

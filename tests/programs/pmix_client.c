@@ -1,11 +1,13 @@
 // A program that uses PMIx's own client API and no MPI: each rank publishes a value, all fence, and each reads every other's, those
 // of one half collected by the fence, those of the other by direct modex. Prints "ranks N read R" from rank 0, with R summed up.
 // What our servers do not offer is asked for too, and has to be refused and not to hang; with the argument `any`, other servers may
-// offer it.
+// offer it. With the argument `wait`, all but the last rank enter a fence that the last one never does; each says so when its server
+// knows.
 #include <pmix.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void check(const char* what, pmix_status_t status) {
   if (status == PMIX_SUCCESS) return;
@@ -31,11 +33,26 @@ static uint32_t get(const pmix_proc_t* self, pmix_rank_t rank, const char* key) 
   return number;
 }
 
+static void on_fence(pmix_status_t status, void* argument) {
+  (void)status;
+  (void)argument;
+}
+
+static void wait_for_the_last(const pmix_proc_t* self, uint32_t size) {
+  if (self->rank + 1 < size) check("PMIx_Fence_nb", PMIx_Fence_nb(NULL, 0, NULL, 0, &on_fence, NULL));
+  put("test.waits", 1, PMIX_GLOBAL);
+  check("PMIx_Commit", PMIx_Commit());  // is answered, after what was said before it
+  printf("rank %u waits\n", self->rank);
+  fflush(stdout);
+  for (;;) pause();
+}
+
 int main(int argc, char** argv) {
   const bool any = argc > 1 && strcmp(argv[1], "any") == 0;
   pmix_proc_t self;
   check("PMIx_Init", PMIx_Init(&self, NULL, 0));
   const uint32_t size = get(&self, PMIX_RANK_WILDCARD, PMIX_JOB_SIZE);
+  if (argc > 1 && strcmp(argv[1], "wait") == 0) wait_for_the_last(&self, size);
 
   put("test.collected", self.rank + 1, PMIX_GLOBAL);
   check("PMIx_Commit", PMIx_Commit());

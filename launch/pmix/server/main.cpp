@@ -2,13 +2,14 @@
 //
 // Started by an agent through its spawner, connected to it at descriptor 3. It lives until that connection ends, whoever ended
 // it, and then removes what it has made; TERM is ignored, so that this is so when the rank has died as well. All of libpmix is in
-// this process: if it crashes, the MPI tasks of this host fail and nothing else.
+// this process: if it crashes, the MPI tasks of this host fail and nothing else, and its log tells where it was.
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <string>
 
 #include "launch/pmix/server/channel.hpp"
+#include "launch/pmix/server/last_words.hpp"
 #include "launch/pmix/server/memory_folder.hpp"
 #include "launch/pmix/server/server.hpp"
 #include "launch/spawner/protocol.hpp"
@@ -35,6 +36,9 @@ int main(int argc, char** argv) {
   }
   const std::string folder = argv[1];
   ::signal(SIGTERM, SIG_IGN);
+  // libpmix writes to ranks that may have died.
+  ::signal(SIGPIPE, SIG_IGN);
+  trireme::pmix::say_last_words();
   trireme::pmix::Channel agent(trireme::spawner::connection_descriptor);
   std::error_code failed;
   fs::create_directories(folder, failed);

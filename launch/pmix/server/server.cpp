@@ -208,6 +208,8 @@ void Server::on(Close& request) {
     if (found == spaces_.end()) return;
     space = std::move(found->second);
     spaces_.erase(found);
+    // libpmix frees with the namespace what its calls are about: their answers may not come any more.
+    std::erase_if(calls_, [&](const auto& call) { return call.second.space == request.name; });
   }
   Completion gone;
   PMIx_server_deregister_nspace(request.name.c_str(), &Completion::complete, &gone);
@@ -239,7 +241,7 @@ void Server::on(Left& request) {
 
 std::uint64_t Server::keep(Call call) {
   const std::scoped_lock lock(mutex_);
-  calls_.emplace(++last_call_, call);
+  calls_.emplace(++last_call_, std::move(call));
   return last_call_;
 }
 
@@ -249,7 +251,7 @@ void Server::answer(std::uint64_t number, pmix_status_t status, const std::strin
     const std::scoped_lock lock(mutex_);
     const auto found = calls_.find(number);
     if (found == calls_.end()) return;
-    call = found->second;
+    call = std::move(found->second);
     calls_.erase(found);
   }
   // libpmix reads them later, on its own thread, and then calls free_bytes.
@@ -317,14 +319,14 @@ pmix_status_t Server::on_fence(const pmix_proc_t* ranks, std::size_t count, cons
   std::sort(fence.ranks.begin(), fence.ranks.end());
   if (data != nullptr) fence.bytes.assign(data, size);
   std::free(data);  // it was made for us
-  fence.call = instance_->keep({done, argument});
+  fence.call = instance_->keep({done, argument, fence.name});
   instance_->agent_.send(std::move(fence));
   return PMIX_SUCCESS;
 }
 
 pmix_status_t Server::on_modex(const pmix_proc_t* rank, const pmix_info_t*, std::size_t, pmix_modex_cbfunc_t done,
                                void* argument) {
-  instance_->agent_.send(Modex{instance_->keep({done, argument}), rank->nspace, rank->rank});
+  instance_->agent_.send(Modex{instance_->keep({done, argument, rank->nspace}), rank->nspace, rank->rank});
   return PMIX_SUCCESS;
 }
 

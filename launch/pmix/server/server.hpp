@@ -43,6 +43,7 @@ class Server {
   struct Call {
     pmix_modex_cbfunc_t answer;
     void* argument;
+    std::string space;
   };
 
   void on(Open& request);
