@@ -110,7 +110,7 @@ void run_until(boost::asio::io_context& io, const std::function<bool()>& poll, c
           continue;
         }
       }
-      if (sleeper.sleep(pause)) backoff.worked(Clock::now());
+      if (sleeper.sleep(pause)) backoff.woken(Clock::now());
       if (rung) wakeable.doorbell->get_up();
       looks = defaults::polls_per_wake;
       past_io = 0;
@@ -119,7 +119,7 @@ void run_until(boost::asio::io_context& io, const std::function<bool()>& poll, c
     // Past the io_context as long as that finds something, and a moment longer, but for its turn now and then.
     const bool past = look && past_io < defaults::looks_past_io;
     const bool found = past && look();
-    if (found) looked_until = now + limits.spin;
+    if (found) looked_until = now + limits.spin.least;
     const bool ahead = past && now < looked_until;
     past_io = ahead ? past_io + 1 : 0;
     if (found || (!ahead && io.poll_one() > 0)) {

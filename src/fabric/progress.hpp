@@ -5,7 +5,7 @@
 // that MPI has been silent, from 20 µs to 3 ms: who waits for an answer sees it a quarter later than it came at most, and who
 // has waited for long pays for few wakes. A local event is a reason to spin, because the next is often near, but not to sleep
 // shorter: whatever concerns the io_context ends a sleep at once (boost::asio::post from any thread, a socket, a timer). So a
-// rank whose requests stay on its node sets no timers between them. On a core that others want the loop does not spin.
+// rank whose requests stay on its node sets no timers between them. How long it spins: core/spin.hpp.
 //
 // Where all others can ring the rank's doorbell (doorbell.hpp), a message ends the sleep by itself: sleeps are then from 1 to
 // 50 ms long, which MPI's own business needs, and an idle rank costs next to nothing.
@@ -21,6 +21,7 @@
 #include <functional>
 
 #include "core/defaults.hpp"
+#include "core/spin.hpp"
 #include "core/units.hpp"
 #include "fabric/doorbell.hpp"
 
@@ -38,45 +39,47 @@ class Backoff {
  public:
   using Time = std::chrono::steady_clock::time_point;
   struct Limits {
-    Duration spin = defaults::spin;
+    Spin::Limits spin{};
     Duration sleep_min = defaults::sleep_min;
     Duration sleep_max = defaults::sleep_max;
     Duration sleep_min_rung = defaults::sleep_min_rung;
     Duration sleep_max_rung = defaults::sleep_max_rung;
     std::uint32_t sleep_part = defaults::sleep_part;
-    Duration contended = defaults::spin_contended;
   };
-  Backoff(const Limits& limits, Time now) : limits_(limits), active_at_(now), spin_until_(now + limits.spin) {}
+  Backoff(const Limits& limits, Time now) : limits_(limits), spin_(limits.spin), active_at_(now), worked_at_(now) {
+    spin_.active(now);
+  }
 
   /// MPI brought or took something: an answer may follow.
   void active(Time now) {
     active_at_ = now;
-    spin(now);
+    worked(now);
   }
   /// A local event ran: another may follow at once. It ends sleeps by itself, so they do not begin anew for it.
-  void worked(Time now) { spin(now); }
-  /// A yield took from `before` to `now`. If that is long, others want this core: who yields to a busy process gets the core
-  /// back milliseconds later, who sleeps wakes in time. So there is no spinning for a while.
-  void yielded(Time before, Time now) {
-    if (now - before <= limits_.spin) return;
-    contended_until_ = now + limits_.contended;
-    spin_until_ = now;
+  void worked(Time now) {
+    worked_at_ = now;
+    spin_.active(now);
   }
+  /// A local event has ended a sleep.
+  void woken(Time now) {
+    spin_.woken(now - worked_at_);
+    worked(now);
+  }
+  /// A yield took from `before` to `now`.
+  void yielded(Time before, Time now) { spin_.yielded(before, now); }
   /// Nothing happened: zero means to yield and look again, else to sleep that long. `rung`: a message ends the sleep.
   Duration idle(Time now, bool rung = false) const {
-    if (now < spin_until_) return Duration::zero();
+    if (spin_.looks(now)) return Duration::zero();
     return std::clamp(Duration(now - active_at_) / limits_.sleep_part,
                       rung ? limits_.sleep_min_rung : limits_.sleep_min,
                       rung ? limits_.sleep_max_rung : limits_.sleep_max);
   }
 
  private:
-  void spin(Time now) { spin_until_ = now < contended_until_ ? now : now + limits_.spin; }
-
   Limits limits_;
+  Spin spin_;
   Time active_at_;  ///< when MPI last did something
-  Time spin_until_;
-  Time contended_until_{};
+  Time worked_at_;  ///< when anything last happened
 };
 
 /// How a sleep is ended by those who send: `will_be_rung` says whether all of them ring now.

@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "native/codec.hpp"
 
@@ -22,8 +23,6 @@ namespace {
 
 constexpr std::size_t inbox_first = 64u << 10;
 constexpr std::size_t inbox_most = 1u << 20;
-constexpr auto contended = std::chrono::milliseconds(100);
-constexpr auto long_yield = std::chrono::microseconds(50);
 
 bool fill(sockaddr_un& address, const std::string& path) {
   address.sun_family = AF_UNIX;
@@ -88,7 +87,7 @@ void Inbox::commit(std::size_t bytes) {
 
 Waiter::Got Waiter::receive(int socket, Inbox& in, int wake, bool to_write, Clock::time_point until) {
   const auto [room, size] = in.room();
-  Clock::time_point spin_until{};
+  bool began = false;
   bool slept = false;
   for (;;) {
     const ssize_t got = ::recv(socket, room, size, MSG_DONTWAIT);
@@ -103,16 +102,12 @@ Waiter::Got Waiter::receive(int socket, Inbox& in, int wake, bool to_write, Cloc
     if (errno == EINTR) continue;
     if (errno != EAGAIN && errno != EWOULDBLOCK) return Got::end;
     if (slept) return Got::nothing;
-    if (!to_write && spin_.count() > 0) {
+    if (!to_write) {
       const auto now = Clock::now();
-      if (spin_until == Clock::time_point{}) spin_until = now < contended_until_ ? now : now + spin_;
-      if (now < spin_until) {
+      if (!std::exchange(began, true)) spin_.active(now);
+      if (spin_.looks(now)) {
         ::sched_yield();
-        // Who yields to a busy process gets the core back milliseconds later; who sleeps wakes in time.
-        if (const auto after = Clock::now(); after - now > long_yield) {
-          contended_until_ = after + contended;
-          spin_until = after;
-        }
+        spin_.yielded(now, Clock::now());
         continue;
       }
     }

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <utility>
 
+#include "core/spin.hpp"
+
 namespace trireme::native {
 
 using Clock = std::chrono::steady_clock;
@@ -35,7 +37,7 @@ class Inbox {
 /// Waits for bytes: looks for them for a while, giving the core to others in between, then sleeps.
 class Waiter {
  public:
-  explicit Waiter(std::chrono::nanoseconds spin) : spin_(spin) {}
+  explicit Waiter(std::chrono::nanoseconds spin) : spin_({.least = spin, .most = spin}) {}
 
   enum class Got {
     bytes,    ///< they are in the inbox
@@ -48,8 +50,7 @@ class Waiter {
   Got wait_for_room(int socket, int wake);
 
  private:
-  std::chrono::nanoseconds spin_;
-  Clock::time_point contended_until_{};  ///< others want this core: no spinning
+  Spin spin_;
 };
 
 /// -1: errno says why.
