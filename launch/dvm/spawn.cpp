@@ -1,9 +1,9 @@
 // trireme-dvm: asks a PMIx runtime to start the ranks of a task.
 //
-//   trireme-dvm spawn URI PERSONALITY HOST:COUNT… -- COMMAND…   starts COMMAND once per rank, in the order of hosts, and waits for TERM;
-//                                                               with an empty URI it asks the runtime whose client its environment
-//                                                               (PMIX_*) says it is, else it is a tool of the runtime at URI
-//   trireme-dvm settle                                          for a client that is gone: says hello and goodbye to its server
+//   trireme-dvm spawn URI HOST:COUNT… -- COMMAND…   starts COMMAND once per rank, in the order of hosts, and waits for TERM; with an
+//                                                   empty URI it asks the runtime whose client its environment (PMIX_*) says it is,
+//                                                   else it is a tool of the runtime at URI
+//   trireme-dvm settle                              for a client that is gone: says hello and goodbye to its server
 //
 // A process for each task, as with srun: what libpmix or the runtime do to it (a hang, a crash, a lost connection) is the end of one
 // task. No end of the task is read from the runtime's events, which can be lost; the shims in front of the ranks tell it. Where the
@@ -78,15 +78,14 @@ struct Group {
 
 struct Arguments {
   std::string uri;
-  std::string personality;
   std::vector<Group> groups;
   std::vector<std::string> command;
 };
 
 std::optional<Arguments> read_arguments(int argc, char** argv) {
-  if (argc < 6) return std::nullopt;
-  Arguments out{argv[2], argv[3], {}, {}};
-  int at = 4;
+  if (argc < 5) return std::nullopt;
+  Arguments out{argv[2], {}, {}};
+  int at = 3;
   for (; at < argc && std::string_view(argv[at]) != "--"; ++at) {
     const std::string_view group = argv[at];
     const auto colon = group.rfind(':');
@@ -222,7 +221,8 @@ std::string spawn(const Arguments& arguments, bool notify) {
   job.add(PMIX_MAPBY,
           "slot:OVERSUBSCRIBE");  // our scheduler counts the cores, and the runtime's own ranks have slots too
   if (notify) job.add_flag(PMIX_NOTIFY_COMPLETION);
-  if (!arguments.personality.empty() && notify) job.add(PMIX_PERSONALITY, arguments.personality);
+  // No personality: with that of Open MPI the daemons of PRRTE 3.0.8 crash where a job has several applications, and its programs ask
+  // for nothing that they would be given by it.
 
   std::vector<Attributes> places(arguments.groups.size());
   std::vector<pmix_app_t> apps(arguments.groups.size());

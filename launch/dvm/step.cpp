@@ -6,7 +6,7 @@ namespace trireme::dvm {
 
 std::vector<std::string> spawn_arguments(const std::string& uri, const step::Placement& placement,
                                          const std::vector<std::string>& rank) {
-  std::vector<std::string> out{"spawn", uri, placement.kind == MpiKind::openmpi ? "ompi" : ""};
+  std::vector<std::string> out{"spawn", uri};
   std::string last;
   std::uint32_t count = 0;
   const auto add = [&] {

@@ -8,7 +8,7 @@ using namespace trireme;
 TEST_CASE("virtual nodes of one host are one group, and ranks keep their order") {
   const step::Placement placement{MpiKind::openmpi, {{"n1", 2}, {"n1", 1}, {"n2", 2}, {"n1", 1}}, ""};
   CHECK(dvm::spawn_arguments("file:/a", placement, {"shim", "rank"}) ==
-        std::vector<std::string>{"spawn", "file:/a", "ompi", "n1:3", "n2:2", "n1:1", "--", "shim", "rank"});
+        std::vector<std::string>{"spawn", "file:/a", "n1:3", "n2:2", "n1:1", "--", "shim", "rank"});
   const step::Placement client{MpiKind::pmix, {{"n1", 1}}, ""};
-  CHECK(dvm::spawn_arguments("", client, {"shim"}) == std::vector<std::string>{"spawn", "", "", "n1:1", "--", "shim"});
+  CHECK(dvm::spawn_arguments("", client, {"shim"}) == std::vector<std::string>{"spawn", "", "n1:1", "--", "shim"});
 }
