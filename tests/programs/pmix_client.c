@@ -2,7 +2,7 @@
 // of one half collected by the fence, those of the other by direct modex. Prints "ranks N read R" from rank 0, with R summed up.
 // What our servers do not offer is asked for too, and has to be refused and not to hang; with the argument `any`, other servers may
 // offer it. With the argument `wait`, all but the last rank enter a fence that the last one never does; each says so when its server
-// knows.
+// knows. With `collected` the first half is all: no direct modex.
 #include <pmix.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,12 +47,32 @@ static void wait_for_the_last(const pmix_proc_t* self, uint32_t size) {
   for (;;) pause();
 }
 
+// What no fence has collected: fetched from the rank's own server when it is asked for.
+static uint32_t fetch_from_all(const pmix_proc_t* self, uint32_t size) {
+  put("test.fetched", 100 * (self->rank + 1), PMIX_GLOBAL);
+  check("PMIx_Commit", PMIx_Commit());
+  check("PMIx_Fence", PMIx_Fence(NULL, 0, NULL, 0));
+  uint32_t read = 0;
+  for (pmix_rank_t rank = 0; rank < size; ++rank) read += get(self, rank, "test.fetched");
+  return read;
+}
+
+static void publish(bool any) {
+  pmix_info_t name;
+  PMIX_INFO_CONSTRUCT(&name);
+  PMIX_INFO_LOAD(&name, "test.port", "here", PMIX_STRING);
+  const pmix_status_t refused = PMIx_Publish(&name, 1);
+  if (refused == PMIX_ERR_NOT_SUPPORTED || any) return;
+  fprintf(stderr, "PMIx_Publish: %s\n", PMIx_Error_string(refused));
+  exit(3);
+}
+
 int main(int argc, char** argv) {
-  const bool any = argc > 1 && strcmp(argv[1], "any") == 0;
+  const char* what = argc > 1 ? argv[1] : "";
   pmix_proc_t self;
   check("PMIx_Init", PMIx_Init(&self, NULL, 0));
   const uint32_t size = get(&self, PMIX_RANK_WILDCARD, PMIX_JOB_SIZE);
-  if (argc > 1 && strcmp(argv[1], "wait") == 0) wait_for_the_last(&self, size);
+  if (strcmp(what, "wait") == 0) wait_for_the_last(&self, size);
 
   put("test.collected", self.rank + 1, PMIX_GLOBAL);
   check("PMIx_Commit", PMIx_Commit());
@@ -64,19 +84,9 @@ int main(int argc, char** argv) {
   uint32_t read = 0;
   for (pmix_rank_t rank = 0; rank < size; ++rank) read += get(&self, rank, "test.collected");
 
-  // Not collected: fetched from the rank's own server when it is asked for.
-  put("test.fetched", 100 * (self.rank + 1), PMIX_GLOBAL);
-  check("PMIx_Commit", PMIx_Commit());
-  check("PMIx_Fence", PMIx_Fence(NULL, 0, NULL, 0));
-  for (pmix_rank_t rank = 0; rank < size; ++rank) read += get(&self, rank, "test.fetched");
-
-  pmix_info_t name;
-  PMIX_INFO_CONSTRUCT(&name);
-  PMIX_INFO_LOAD(&name, "test.port", "here", PMIX_STRING);
-  const pmix_status_t refused = PMIx_Publish(&name, 1);
-  if (refused != PMIX_ERR_NOT_SUPPORTED && !any) {
-    fprintf(stderr, "PMIx_Publish: %s\n", PMIx_Error_string(refused));
-    return 3;
+  if (strcmp(what, "collected") != 0) {
+    read += fetch_from_all(&self, size);
+    publish(strcmp(what, "any") == 0);
   }
   check("PMIx_Fence", PMIx_Fence(NULL, 0, NULL, 0));
   if (self.rank == 0) printf("ranks %u read %u\n", size, read);
