@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "launch/pmi/job.hpp"
+#include "launch/rank_defaults.hpp"
 #include "launch/wireup/exchange.hpp"
 #include "node/child_listener.hpp"
 
@@ -99,6 +100,7 @@ class PmiLaunch::Attempt : public std::enable_shared_from_this<Attempt> {
       if (!greeting) return events_.ready(greeting.error());
       greetings_.push_back(*greeting);
       RankWiring one;
+      one.defaults = rank_defaults();
       one.connect_path = context_.listener.path();
       one.connect_greeting = std::move(*greeting);
       one.variables = {{"PMI_FD", std::to_string(spawner::connection_descriptor)},

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/defaults.hpp"
+#include "launch/rank_defaults.hpp"
 
 namespace trireme::pmix {
 void PmixLaunch::prepare(const StartTask& part, MpiKind /*kind*/, LaunchEvents events) {
@@ -22,6 +23,7 @@ void PmixLaunch::prepare(const StartTask& part, MpiKind /*kind*/, LaunchEvents e
 
 RankWiring PmixLaunch::wiring_of(const std::vector<std::string>& entries) const {
   RankWiring wiring;
+  wiring.defaults = rank_defaults();
   for (const std::string& entry : entries) {
     const auto equals = entry.find('=');
     if (equals == std::string::npos) continue;

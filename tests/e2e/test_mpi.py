@@ -90,6 +90,13 @@ class WorksWithPmix(MpiTest):
             self.assertEqual(run.stdout_of("client"), f"ranks 4 read {10 + 1000}\n")
             self.assertIn("pmix: ", self.launches(run)["client"])
 
+    def test_ranks_load_no_library_of_x11(self):
+        what = "import os; from mpi4py import MPI; print(any('libX11' in line for line in open('/proc/self/maps')), os.environ.get('HWLOC_PLUGINS_BLACKLIST'))"
+        tasks = [task("plain", ["/usr/bin/python3", "-c", f'"{what}"'], 2), task("own", ["/usr/bin/python3", "-c", f'"{what}"'], 2, env='{HWLOC_PLUGINS_BLACKLIST: none}')]
+        run = self.run_tasks(tasks, 1, 2)
+        self.assertTrue(run.stdout_of("plain").startswith("False "), run.stdout_of("plain"))
+        self.assertTrue(run.stdout_of("own").endswith(" none\n"), run.stdout_of("own"))
+
     def test_mpi4py_is_known_by_its_module(self):
         script = os.path.join(self.folder, "sum.py")
         with open(script, "w") as file:
