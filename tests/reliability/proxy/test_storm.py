@@ -1,4 +1,5 @@
-"""A storm of faults: replicas are killed, stopped and started again while many requests run through three ranks.
+"""A storm of faults: replicas are killed, stopped and started again while many requests run through three ranks; and the same
+while the load rises and falls in waves, so that replicas are added and drained, and all are started anew now and then.
 
 Every request has one definite end within its deadline, those that may be repeated succeed, those that may not are seen at
 most once, and afterwards nothing is counted as in progress and no descriptor is left open.
@@ -12,6 +13,7 @@ import json
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 import unittest
@@ -32,28 +34,32 @@ FLOW = f"""
 name: storm
 services:
   again: &service
-    command: [{REPLICA}, "{{port}}", "{{run_dir}}/seen/again-{{replica}}"]
-    replicas: 3
+    command: [{REPLICA}, "{{port}}", "SEEN/again-{{replica}}"]
+    replicas: REPLICAS
     cores: 0
     ready: {{http: /health}}
     live: {{http: /health, every: 1s, failures: 2}}
     restart: {{max: 100000, backoff: 100ms}}
     retry: always
-    concurrency: 8
+    concurrency: CONCURRENCY
   once:
     <<: *service
-    command: [{REPLICA}, "{{port}}", "{{run_dir}}/seen/once-{{replica}}"]
+    command: [{REPLICA}, "{{port}}", "SEEN/once-{{replica}}"]
     retry: safe
 tasks:
   client:
     foreach: {{i: [0, 1, 2]}}
     script: |
       echo "$TRIREME_PROXY_URL" > {{run_dir}}/proxy-{{i}}.part && mv {{run_dir}}/proxy-{{i}}.part {{run_dir}}/proxy-{{i}}
+      storm() {{
+        while read -r wave count connections; do
+          {CLIENT} "$TRIREME_PROXY_URL" $1 $1-{{i}}-$wave $count $connections {DEADLINE_S} || return 1
+        done > {{run_dir}}/$1-{{i}}.part <<< 'WAVES'
+        mv {{run_dir}}/$1-{{i}}.part {{run_dir}}/$1-{{i}}
+      }}
       until [ -e {{run_dir}}/storm ]; do sleep 0.1; done
-      {CLIENT} "$TRIREME_PROXY_URL" again again-{{i}} REQUESTS 16 {DEADLINE_S} > {{run_dir}}/again-{{i}}.part &
-      {CLIENT} "$TRIREME_PROXY_URL" once once-{{i}} REQUESTS 16 {DEADLINE_S} > {{run_dir}}/once-{{i}}.part || exit 1
-      wait $! || exit 1
-      for service in again once; do mv {{run_dir}}/$service-{{i}}.part {{run_dir}}/$service-{{i}}; done
+      storm again & storm once || exit 1
+      wait $!
     services: [again, once]
   gate:
     cores: 0
@@ -152,12 +158,25 @@ class Storm(harness.TestCase):
             raise AssertionError("the run has ended: " + run.finish().stderr)
         return all(os.path.exists(os.path.join(run.run_dir, name)) for name in names)
 
-    def test_storm(self):
-        run_dir = os.path.join(self.folder, "run")
+    def waves(self, run):
+        """What each client said of each of its waves, by service."""
+        out = {}
+        for service in ("again", "once"):
+            out[service] = []
+            for i in range(RANKS):
+                with open(os.path.join(run.run_dir, f"{service}-{i}")) as file:
+                    out[service] += [json.loads(line) for line in file]
+        return out
+
+    def storm(self, replicas, concurrency, waves, meanwhile=lambda run, passed: None):
+        """Runs it; `waves` are requests and connections of each client and service, one after the other."""
         seen = os.path.join(self.folder, "seen")
         os.mkdir(seen)
-        flow = FLOW.replace("REQUESTS", str(requests)).replace("{run_dir}/seen", seen)
-        run = self.start(flow, "--worker-cores", "1", ranks=RANKS, run_dir=run_dir)
+        lines = "".join(f"\n{' ' * 6}{number} {count} {connections}" for number, (count, connections) in enumerate(waves)).strip()
+        flow = FLOW
+        for name, value in {"SEEN": seen, "REPLICAS": replicas, "CONCURRENCY": str(concurrency), "WAVES": lines}.items():
+            flow = flow.replace(name, value)
+        run = self.start(flow, "--worker-cores", "1", ranks=RANKS)
         harness.wait_until(lambda: self.has(run, [f"proxy-{i}" for i in range(RANKS)]), "the clients are there", 300)
         ranks = self.ranks()
         self.assertEqual(len(ranks), RANKS)
@@ -169,6 +188,7 @@ class Storm(harness.TestCase):
         done = [f"{service}-{i}" for service in ("again", "once") for i in range(RANKS)]
         while not self.has(run, done):
             faults.step()
+            meanwhile(run, time.monotonic() - started)
             time.sleep(0.05)
             self.assertLess(time.monotonic() - started, 3600, "the storm does not end")
         faults.end()
@@ -183,15 +203,15 @@ class Storm(harness.TestCase):
         self.assertEqual(run.code, 0, run.stderr)
 
         totals = {service: collections.Counter() for service in ("again", "once")}
-        for service, counts in totals.items():
-            for i in range(RANKS):
-                with open(os.path.join(run_dir, f"{service}-{i}")) as file:
-                    answers = json.load(file)
-                self.assertEqual((answers["late"], answers["wrong"]), (0, 0), answers)
-                self.assertEqual(sum(answers["plain"].values()) + sum(answers["streamed"].values()), requests, answers)
+        for service, answers in self.waves(run).items():
+            self.assertEqual(len(answers), RANKS * len(waves))
+            for number, answer in enumerate(answers):
+                self.assertEqual((answer["late"], answer["wrong"]), (0, 0), answer)
+                self.assertEqual(sum(answer["plain"].values()) + sum(answer["streamed"].values()), waves[number % len(waves)][0], answer)
                 for kind in ("plain", "streamed"):
-                    counts.update({(kind, outcome): count for outcome, count in answers[kind].items()})
-        print(f"{2 * RANKS * requests} requests in {took:.1f} s, {faults.killed} replicas killed, {faults.paused} stopped; "
+                    totals[service].update({(kind, outcome): count for outcome, count in answer[kind].items()})
+        requests = 2 * RANKS * sum(count for count, _ in waves)
+        print(f"{requests} requests in {took:.1f} s, {faults.killed} replicas killed, {faults.paused} stopped; "
               f"again: {dict(totals['again'])}; once: {dict(totals['once'])}; descriptors before: {sorted(before.values())}")
 
         # What may be repeated succeeds; an answer that has begun may still be cut, which the client sees.
@@ -205,6 +225,35 @@ class Storm(harness.TestCase):
                 ids.update(file.read().split())
         self.assertEqual([name for name, count in ids.items() if count > 1], [], "delivered twice")
         self.assert_nothing_left()
+        return run
+
+    def test_storm(self):
+        self.storm("3", 8, [(requests, 16)])
+
+    def test_storm_while_replicas_are_scaled(self):
+        restarts = []
+
+        def restart(run, passed):
+            """All replicas of a service anew, one after the other, every few seconds; the services take turns."""
+            if passed < 5 * (len(restarts) + 1):
+                return
+            service = ("again", "once")[len(restarts) % 2]
+            restarts.append(subprocess.run([harness.TRIREME, "restart", run.run_dir, service], capture_output=True, timeout=harness.DEADLINE).returncode)
+
+        # Few requests at a time take longer than the cool-down, many longer than it takes to grow.
+        rounds = max(1, requests // 1250)
+        run = self.storm("{min: 1, max: 4, cooldown: 1s}", 2, [(1000, 16), (250, 1)] * rounds, restart)
+        changes = [event for event in run.events() if event["event"] == "replica_changed"]
+        for service in ("again", "once"):
+            states = collections.defaultdict(list)
+            for event in changes:
+                if event["service"] == service:
+                    states[event["replica"]].append(event["state"])
+            lives = {replica: states[replica].count("ready") for replica in states}
+            drained = sum(replica_states.count("draining") for replica_states in states.values())
+            print(f"{service}: lives of each replica {lives}, {drained} times drained, restarted {restarts}")
+            self.assertGreater(len(lives), 2, "replicas were added")
+            self.assertGreater(drained, 1, "replicas were drained")
 
 
 if __name__ == "__main__":
