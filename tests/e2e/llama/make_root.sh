@@ -3,8 +3,8 @@
 # mirror that this machine's apt uses. Needs root and mmdebstrap. ROOT is there when it is whole, or not at all.
 set -eu
 root=$1
-mirror=$(sed -n 's/^URIs: *\([^ ]*\).*/\1/p; s/^deb  *\(\[[^]]*\] *\)\{0,1\}\([^ ]*\).*/\2/p' \
-  /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -v security | head -n 1)
+mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Component: main' |
+  grep -v security | head -n 1)
 [ -n "$mirror" ] || { echo "apt's sources name no mirror" >&2; exit 1; }
 rm -rf --one-file-system "$root.part"
 mmdebstrap --quiet --mode=root --variant=minbase --keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
