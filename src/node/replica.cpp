@@ -162,10 +162,23 @@ void Replica::prepare_start() {
   }
   auto spawn = plan();
   if (!spawn) return fail(spawn.error().text());
-  if (auto prepared = prepare(preparation_, stop_.get_token()); !prepared.ok()) return fail(prepared.error().text());
+  // Not on the loop: many replicas start at once, and a slow file system must not hold up what the others have to say.
+  const bool posted = node_.files.run<Status>(
+      [preparation = preparation_, token = stop_.get_token()] { return prepare(preparation, token); },
+      [weak = weak_from_this(), spawn = std::move(*spawn)](Status prepared) mutable {
+        const auto self = weak.lock();
+        if (!self) return;
+        if (self->asked_to_end_) return self->finish();
+        if (!prepared.ok()) return self->fail(prepared.error().text());
+        self->start_process(std::move(spawn));
+      });
+  if (!posted) fail("too much file work is waiting on this node");
+}
+
+void Replica::start_process(spawner::Spawn spawn) {
   phase_ = Phase::starting;
   end_.started = wall_now();
-  process_ = node_.processes.start(std::move(*spawn), *this);
+  process_ = node_.processes.start(std::move(spawn), *this);
 }
 
 void Replica::on_process_started(ProcessId, const spawner::Started& report) {

@@ -45,6 +45,7 @@ class Replica final : public ProcessOwner, public std::enable_shared_from_this<R
 
   void ask_for_resources();
   void prepare_start();
+  void start_process(spawner::Spawn spawn);
   Result<spawner::Spawn> plan();
   Template::Lookup lookup() const;
   bool mentioned(std::string_view name) const;

@@ -222,7 +222,7 @@ TEST_CASE("shutting down ends everything, then the spawner, and AgentDone is the
   wide.task.per_rank.cores = 4;
   bench.agent->on_message(wide);
   bench.agent->on_message(service({"srv"}));
-  REQUIRE(bench.fake->spawned.size() == 2);
+  REQUIRE(bench.until([&] { return bench.fake->spawned.size() == 2; }));
   bench.fake->started(2);
 
   bench.agent->on_message(ShutdownAgent{});
@@ -250,7 +250,7 @@ TEST_CASE("a replica that is ready is drained before it is stopped; one that sta
   auto order = service({"srv", "{replica}", "{key}"});
   order.service.drain = std::chrono::minutes(10);
   bench.agent->on_message(order);
-  REQUIRE(bench.fake->spawned.size() == 1);
+  REQUIRE(bench.until([&] { return bench.fake->spawned.size() == 1; }));
   const auto& spawn = bench.fake->spawned[0];
   CHECK(spawn.argv[1] == "1");
   CHECK(spawn.argv[2].size() == 32);
@@ -296,6 +296,7 @@ TEST_CASE("draining ends when the service's drain time is over") {
   auto order = service({"srv"});
   order.service.drain = std::chrono::milliseconds(20);
   bench.agent->on_message(order);
+  REQUIRE(bench.until([&] { return bench.fake->spawned.size() == 1; }));
   bench.fake->started(1);
   test::write(bench.root.path() / "run/services/svc/1/2/ready", "");
   REQUIRE(bench.until([&] { return bench.sent<ReplicaReady>().size() == 1; }));
@@ -309,11 +310,12 @@ TEST_CASE("a service is told of others only if it uses them, and never the contr
     return std::any_of(entries.begin(), entries.end(), [&](const auto& entry) { return entry.starts_with(prefix); });
   };
   bench.agent->on_message(service({"srv"}));
+  REQUIRE(bench.until([&] { return bench.fake->spawned.size() == 1; }));
   auto user = service({"srv"});
   user.id.replica = 2;
   user.service.uses = {"other"};
   bench.agent->on_message(user);
-  REQUIRE(bench.fake->spawned.size() == 2);
+  REQUIRE(bench.until([&] { return bench.fake->spawned.size() == 2; }));
   const auto& alone = bench.fake->spawned[0].env;
   const auto& with_others = bench.fake->spawned[1].env;
   CHECK(!has_prefix(alone, "TRIREME_PROXY_URL="));
@@ -334,10 +336,21 @@ TEST_CASE("a service that nobody could reach is told so at once") {
   CHECK(bench.fake->spawned.empty());
 }
 
+TEST_CASE("a replica that is stopped while its folder is made never starts") {
+  Bench bench(SpawnerKind::fake);
+  auto order = service({"srv"});
+  bench.agent->on_message(order);
+  bench.agent->on_message(StopReplica{order.id});
+  REQUIRE(bench.until([&] { return bench.sent<ReplicaEnded>().size() == 1; }));
+  CHECK(bench.sent<ReplicaEnded>()[0].end.outcome == Outcome::cancelled);
+  CHECK(bench.fake->spawned.empty());
+}
+
 TEST_CASE("a service on a unix socket has no port") {
   Bench bench(SpawnerKind::fake);
   auto order = service({"srv", "--listen", "{socket}"});
   bench.agent->on_message(order);
+  REQUIRE(bench.until([&] { return bench.fake->spawned.size() == 1; }));
   bench.fake->started(1);
   test::write(bench.root.path() / "run/services/svc/1/2/ready", "");
   REQUIRE(bench.until([&] { return bench.sent<ReplicaReady>().size() == 1; }));
