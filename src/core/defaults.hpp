@@ -89,6 +89,7 @@ constexpr auto heartbeat_lost = 30s;  ///< silence after which a rank is lost
 constexpr auto lease = 15s;           ///< a rank that rank 0 has not heard for so long ends all that it started
 constexpr auto lease_grace = 5s;      ///< for that end; only then does the pilot start anew what a lost rank had
 constexpr std::size_t max_message = 64u << 20;       ///< bytes of one message between ranks
+constexpr std::size_t message_batch = 256u << 10;    ///< bytes of orders, or reports, that make one message
 constexpr std::size_t control_backlog = 256u << 20;  ///< bytes of control waiting for a peer; beyond: it is lost
 constexpr std::uint32_t frame_receives = 16;         ///< receives kept open per class
 constexpr std::uint32_t bulk_frames_per_poll = 32;   ///< so that control is looked after between them
@@ -170,6 +171,7 @@ constexpr std::size_t elf_search_files = 256;    ///< shared objects looked at t
 
 // Pilot.
 constexpr std::uint32_t coreless_per_node = 1024;  ///< attempts without a core of their own that a node holds at once
+constexpr std::uint32_t node_backlog = 64;         ///< attempts that a node is sent ahead of their turn, at most
 constexpr std::uint32_t overtakes = 32;   ///< how often a blocked request is overtaken before it reserves its place
 constexpr std::uint32_t node_losses = 3;  ///< lost attempts of a task that do not use up its retries
 constexpr std::uint32_t stable_backoffs = 10;  ///< a replica ready for this many backoffs starts to count anew

@@ -32,7 +32,8 @@ struct RankBlock {
 };
 
 /// Start an attempt, or this node's part of one with several ranks. The resources are already counted as taken; which cores
-/// and GPUs they are is the agent's choice.
+/// and GPUs they are is the agent's choice. One sent ahead has none yet: it waits in the node's backlog (core/backlog.hpp) until
+/// an attempt here that asks for the same has ended, and takes its place.
 struct StartTask {
   AttemptId id;
   std::uint32_t first_rank = 0;   ///< of the ranks that run here
@@ -41,10 +42,22 @@ struct StartTask {
   std::vector<RankBlock>
       layout;               ///< of an MPI task: where all of its ranks are, this node's too, in the order of ranks
   std::uint64_t epoch = 0;  ///< the endpoint epoch that the task may count on: it starts once its node knows it
+  bool ahead = false;       ///< of its turn
   bool operator==(const StartTask&) const = default;
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(id, first_rank, local_ranks, task, layout, epoch);
+    archive(id, first_rank, local_ranks, task, layout, epoch, ahead);
+  }
+};
+
+/// Give back those of these attempts that wait in the backlog still. The answer is TasksReturned, if there are any; the others
+/// have taken somebody's place, which that one's TaskEnded tells.
+struct RecallTasks {
+  std::vector<AttemptId> ids;
+  bool operator==(const RecallTasks&) const = default;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(ids);
   }
 };
 
@@ -88,7 +101,7 @@ struct ShutdownAgent {
   void serialize(Archive&) {}
 };
 
-using ToAgent = std::variant<StartTask, CancelTask, StartReplica, StopReplica, ShutdownAgent>;
+using ToAgent = std::variant<StartTask, CancelTask, StartReplica, StopReplica, ShutdownAgent, RecallTasks>;
 
 // --- from an agent to the pilot ---------------------------------------------------------------------------------------
 
@@ -122,10 +135,21 @@ struct TaskStarted {
 struct TaskEnded {
   AttemptId id;
   AttemptEnd end;
+  AttemptId next{};  ///< the attempt of the backlog that has taken its place and starts; none: what it had is free
   bool operator==(const TaskEnded&) const = default;
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(id, end);
+    archive(id, end, next);
+  }
+};
+
+/// Attempts of the backlog that have not been started and never will be here: recalled, or sent where there was no room.
+struct TasksReturned {
+  std::vector<AttemptId> ids;
+  bool operator==(const TasksReturned&) const = default;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(ids);
   }
 };
 
@@ -207,6 +231,6 @@ struct AgentDone {
 };
 
 using FromAgent = std::variant<NodeJoined, TaskStarted, TaskEnded, ReplicaStarted, ReplicaReady, ReplicaEnded,
-                               ServiceSample, AgentDone>;
+                               ServiceSample, AgentDone, TasksReturned>;
 
 }  // namespace trireme

@@ -4,9 +4,12 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <map>
+#include <unordered_map>
 #include <utility>
 
+#include "core/backlog.hpp"
 #include "core/defaults.hpp"
 #include "launch/wireup/exchange.hpp"
 #include "node/child_listener.hpp"
@@ -16,6 +19,13 @@
 #include "node/task_attempt.hpp"
 
 namespace trireme {
+namespace {
+
+std::shared_ptr<Attempt> make_task_attempt(NodeContext& node, StartTask part, Attempt::Over over) {
+  return std::make_shared<TaskAttempt>(node, std::move(part), std::move(over));
+}
+
+}  // namespace
 
 class Agent::Impl {
  public:
@@ -53,6 +63,7 @@ class Agent::Impl {
                                              base_variables(options.launcher_environment), options.run.dvm_uri),
                  .programs = programs_},
         executors_(context_),
+        make_attempt_(options.make_attempt ? std::move(options.make_attempt) : make_task_attempt),
         end_deadline_(loop) {
     for (EnvironmentDescription& environment : options.environments) environments_.define(std::move(environment));
   }
@@ -64,7 +75,10 @@ class Agent::Impl {
   }
 
   void define_environment(EnvironmentDescription environment) { environments_.define(std::move(environment)); }
-  void renew_lease(std::chrono::milliseconds duration) { processes_.renew_lease(duration); }
+  void renew_lease(std::chrono::milliseconds duration) {
+    lease_until_ = Clock::now() + duration;
+    processes_.renew_lease(duration);
+  }
   bool done() const { return state_ == State::done; }
 
   void on_peer_message(Rank from, std::string_view bytes) {
@@ -80,21 +94,24 @@ class Agent::Impl {
 
   void on(StartTask&& order) {
     const AttemptId id = order.id;
-    if (state_ != State::working) return hooks_.send(TaskEnded{id, refused()});
     if (tasks_.contains(id) || executors_.contains(id)) return;  // a repeated order
+    if (order.ahead) {
+      if (state_ != State::working || !backlog_.add(order)) hooks_.send(TasksReturned{{id}});
+      return;
+    }
+    if (state_ != State::working) return hooks_.send(TaskEnded{id, refused()});
     if (order.task.function) {
       return executors_.start(std::move(order), [this, id](AttemptEnd end) {
         hooks_.send(TaskEnded{id, std::move(end)});
         check_end();
       });
     }
-    auto attempt = std::make_shared<TaskAttempt>(context_, std::move(order), [this, id](AttemptEnd end) {
-      tasks_.erase(id);
-      hooks_.send(TaskEnded{id, std::move(end)});
-      check_end();
-    });
-    tasks_.emplace(id, attempt);
-    attempt->start();
+    start(std::move(order));
+  }
+
+  void on(RecallTasks&& order) {
+    auto ids = backlog_.withdraw(order.ids);
+    if (!ids.empty()) hooks_.send(TasksReturned{std::move(ids)});
   }
 
   void on(CancelTask&& order) {
@@ -138,7 +155,8 @@ class Agent::Impl {
       if (!cancelled) close();
     });
     environments_.stop(defaults::stop_grace);
-    for (const auto& [id, attempt] : std::map(tasks_)) attempt->cancel("the run is over");
+    if (auto ids = backlog_.clear(); !ids.empty()) hooks_.send(TasksReturned{std::move(ids)});
+    for (const auto& [id, attempt] : std::unordered_map(tasks_)) attempt->cancel("the run is over");
     for (const auto& [id, replica] : std::map(replicas_)) replica->end_now();
     executors_.cancel_all("the run is over");
     check_end();
@@ -146,6 +164,7 @@ class Agent::Impl {
 
  private:
   enum class State { working, ending, closing, done };
+  using Clock = std::chrono::steady_clock;
 
   static Environments::Options environment_options(const AgentOptions& options) {
     const RunPaths paths(options.run.run_dir);
@@ -192,6 +211,29 @@ class Agent::Impl {
     for (const auto& method : methods_) method->on_message(from, message);
   }
 
+  void start(StartTask order) {
+    const AttemptId id = order.id;
+    const bool hands_on = may_be_ahead(order.task);
+    const Resources each = order.task.per_rank;
+    auto attempt = make_attempt_(context_, std::move(order), [this, id, hands_on, each](AttemptEnd end) {
+      tasks_.erase(id);
+      auto next = hands_on ? successor(end, each) : std::nullopt;
+      hooks_.send(TaskEnded{id, std::move(end), next ? next->id : AttemptId{}});
+      if (next) start(std::move(*next));
+      check_end();
+    });
+    tasks_.emplace(id, attempt);
+    attempt->start();
+  }
+
+  /// Who takes the place of an attempt that has ended. Nobody after the lease: the pilot may have given up this rank, and
+  /// ordered the same from another.
+  std::optional<StartTask> successor(const AttemptEnd& end, const Resources& each) {
+    if (backlog_.size() == 0 || state_ != State::working) return std::nullopt;
+    if (end.outcome == Outcome::lost || Clock::now() >= lease_until_) return std::nullopt;
+    return backlog_.next(each);
+  }
+
   static AttemptEnd refused() {
     AttemptEnd end;
     end.outcome = Outcome::cancelled;
@@ -231,7 +273,10 @@ class Agent::Impl {
   Environments environments_;
   NodeContext context_;
   Executors executors_;
-  std::map<AttemptId, std::shared_ptr<TaskAttempt>> tasks_;
+  AttemptMaker make_attempt_;
+  std::unordered_map<AttemptId, std::shared_ptr<Attempt>> tasks_;
+  Backlog backlog_;
+  Clock::time_point lease_until_ = Clock::time_point::max();  ///< until there is one
   std::map<ReplicaId, std::shared_ptr<Replica>> replicas_;
   boost::asio::steady_timer end_deadline_;
   State state_ = State::working;

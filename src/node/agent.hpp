@@ -2,8 +2,8 @@
 //
 // It lives on the rank's event loop and never blocks it: processes are the spawner's, file work the FileWorker's, probes
 // asynchronous. Each order is an object of its own (TaskAttempt, Replica) that is here while it lives; the agent starts them,
-// finds them again, and ends them all. For each StartTask there is exactly one TaskEnded, for each StartReplica exactly one
-// ReplicaEnded, and after AgentDone nothing.
+// finds them again, and ends them all. For each StartTask there is exactly one TaskEnded, or, if it was sent ahead and never
+// started, one TasksReturned; for each StartReplica exactly one ReplicaEnded, and after AgentDone nothing.
 #pragma once
 
 #include <chrono>
@@ -16,6 +16,7 @@
 #include "core/ids.hpp"
 #include "core/messages.hpp"
 #include "core/run_info.hpp"
+#include "node/attempt.hpp"
 #include "node/node_context.hpp"
 #include "node/process_spawner.hpp"
 #include "node/topology.hpp"
@@ -34,6 +35,7 @@ struct AgentOptions {
   std::vector<std::string> base_environment;      ///< NAME=value, scrubbed (spawner/environment.hpp)
   std::vector<std::string> launcher_environment;  ///< NAME=value, what the scrubbing took away
   std::vector<EnvironmentDescription> environments;
+  AttemptMaker make_attempt;  ///< null: a TaskAttempt
 };
 
 class Agent {

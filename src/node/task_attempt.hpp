@@ -17,24 +17,22 @@
 #include <string>
 #include <vector>
 
+#include "node/attempt.hpp"
 #include "node/node_context.hpp"
 #include "node/workplace.hpp"
 
 namespace trireme {
 
-class TaskAttempt final : public ProcessOwner, public std::enable_shared_from_this<TaskAttempt> {
+class TaskAttempt final : public Attempt, public ProcessOwner, public std::enable_shared_from_this<TaskAttempt> {
  public:
-  using Over = std::function<void(AttemptEnd)>;
-
-  /// `over` is called once, as the last thing.
   TaskAttempt(NodeContext& node, StartTask part, Over over);
   /// File work under way is told to stop.
-  ~TaskAttempt();
+  ~TaskAttempt() override;
   TaskAttempt(const TaskAttempt&) = delete;
   TaskAttempt& operator=(const TaskAttempt&) = delete;
 
-  void start();
-  void cancel(const std::string& reason);
+  void start() override;
+  void cancel(const std::string& reason) override;
 
   void on_process_started(ProcessId id, const spawner::Started& report) override;
   void on_process_failed(ProcessId id, const spawner::Failed& report) override;

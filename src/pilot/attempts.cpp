@@ -25,14 +25,15 @@ void Tasks::start_ready() {
     const TaskNeed need{id(task), scheduler_.shape(shape)};
     end_task(task, TaskState::failed, task_does_not_fit(need, scheduler_).what);
   }
+  if (backlog_limit_ > 0) tend_backlogs();
 }
 
-void Tasks::start(Placement& placement) {
+Tasks::Attempt& Tasks::open_attempt(TaskIndex index, std::uint32_t parts) {
   if (free_slots_.empty()) {
     free_slots_.push_back(static_cast<std::uint32_t>(attempts_.size()));
     attempts_.emplace_back();
   }
-  Task& task = tasks_[placement.task.value];
+  Task& task = tasks_[index.value];
   task.slot = free_slots_.back();
   free_slots_.pop_back();
   task.state = TaskState::running;
@@ -41,14 +42,21 @@ void Tasks::start(Placement& placement) {
   if (task.attempt > 0) ++counts_.retried;
 
   Attempt& attempt = attempts_[task.slot];
-  attempt.task = placement.task;
-  attempt.open_parts = static_cast<std::uint32_t>(placement.parts.size());
+  attempt.task = index;
+  attempt.open_parts = parts;
   attempt.outcome = Outcome::done;
   attempt.asked = false;
   attempt.words.reset();
   attempt.parts.clear();
+  return attempt;
+}
+
+void Tasks::start(Placement& placement) {
+  Attempt& attempt = open_attempt(placement.task, static_cast<std::uint32_t>(placement.parts.size()));
+  const Task& task = tasks_[placement.task.value];
   const AttemptId id{placement.task, task.attempt};
   const TaskFamily& family = families_[task.family].tasks;
+  if (families_[task.family].may_be_ahead) backlogs_.began(placement.parts.front().rank, families_[task.family].shape);
   std::vector<RankBlock> layout;
   if (family.shared().mpi != MpiKind::none) {
     for (const Part& part : placement.parts) layout.push_back({part.rank, part.first_rank, part.local_ranks});
@@ -94,14 +102,26 @@ void Tasks::on_started(Rank rank, const TaskStarted& started) {
 
 void Tasks::on_ended(Rank rank, const TaskEnded& ended) {
   LivePart* part = live_part(rank, ended.id);
-  if (part != nullptr) end_part(attempts_[tasks_[ended.id.task.value].slot], *part, ended.end);
+  if (part == nullptr) return;
+  if (!waits_at(rank, ended.next)) {
+    end_part(attempts_[tasks_[ended.id.task.value].slot], *part, ended.end);
+    return;
+  }
+  Part place = part->part;
+  end_part(attempts_[tasks_[ended.id.task.value].slot], *part, ended.end, ended.next);
+  succeed(ended.next.task, std::move(place), false);
 }
 
-void Tasks::end_part(Attempt& attempt, LivePart& part, const AttemptEnd& end) {
+/// Unless `next` has taken its place, what the part had is free.
+void Tasks::end_part(Attempt& attempt, LivePart& part, const AttemptEnd& end, AttemptId next) {
   const Task& task = tasks_[attempt.task.value];
   part.ended = true;
   output_.record(events::AttemptEnded{.attempt = {attempt.task, task.attempt}, .rank = part.part.rank, .end = end});
-  scheduler_.release(families_[task.family].shape, part.part);
+  if (!next.task.valid()) {
+    const Family& family = families_[task.family];
+    scheduler_.release(family.shape, part.part);
+    if (family.may_be_ahead) backlogs_.ended(part.part.rank, family.shape);
+  }
   if (end.outcome != Outcome::done && attempt.outcome == Outcome::done) {
     attempt.outcome = end.outcome;
     words(attempt).outcome = why(end);
@@ -165,10 +185,14 @@ void Tasks::ask_to_end(Attempt& attempt, const std::string& reason) {
 void Tasks::on_node_lost(Rank rank, const std::string& reason) {
   const AttemptEnd end{
       .outcome = Outcome::lost, .reason = "node " + std::to_string(rank) + " was lost: " + reason, .usage = {}};
+  // It may have started what it was sent ahead: that counts as an attempt, and is lost as well.
+  for (TaskIndex task : backlogs_.forget(rank)) succeed(task, {.rank = rank, .local_ranks = 1, .grant = {}}, true);
   for (Attempt& attempt : attempts_) end_parts(attempt, rank, end);
 }
 
 void Tasks::stop_running(const std::string& reason) {
+  stopping_ = reason;
+  call_back_all();
   for (Attempt& attempt : attempts_) {
     if (attempt.open_parts == 0) continue;
     end_for(attempt, Ending::stopped, reason);
@@ -177,6 +201,7 @@ void Tasks::stop_running(const std::string& reason) {
 }
 
 void Tasks::abandon(std::optional<Rank> rank, const std::string& reason) {
+  for (TaskIndex task : rank ? backlogs_.forget(*rank) : backlogs_.forget_all()) leave_backlog(task);
   if (counts_.running == 0) return;
   const AttemptEnd end{.outcome = Outcome::cancelled, .reason = reason, .usage = {}};
   for (Attempt& attempt : attempts_) {

@@ -19,13 +19,15 @@ struct StartOrder {
   const TaskFamily& family;
   std::uint32_t instance = 0;
   std::span<const RankBlock> layout;  ///< of an MPI task
+  bool ahead = false;                 ///< of its turn
 
   StartTask message() const {
     return {.id = id,
             .first_rank = first_rank,
             .local_ranks = local_ranks,
             .task = family.instance(instance),
-            .layout = {layout.begin(), layout.end()}};
+            .layout = {layout.begin(), layout.end()},
+            .ahead = ahead};
   }
 };
 

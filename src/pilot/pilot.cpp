@@ -27,7 +27,7 @@ struct Overloaded : Handlers... {
 }  // namespace
 
 Pilot::Pilot(Options options, Output& output)
-    : options_(options), output_(output), tasks_(scheduler_, output), services_(scheduler_, output) {}
+    : options_(options), output_(output), tasks_(scheduler_, output, options.backlog), services_(scheduler_, output) {}
 
 // --- what to run ---------------------------------------------------------------------------------
 
@@ -219,6 +219,7 @@ void Pilot::kill(const std::string& reason, ExitCode code, MonoTime now) {
 void Pilot::enter_draining(MonoTime now, bool at_once) {
   phase_ = Phase::draining;
   deadline_ = now + options_.drain_grace.count();
+  tasks_.call_back_all();
   if (at_once) stop_running(early_end_->reason, now);
 }
 
@@ -305,7 +306,9 @@ void Pilot::settle(MonoTime now) {
 void Pilot::advance(MonoTime now) {
   const bool is_over = closed_ && tasks_.counts().unfinished() == 0 && !services_.keeps_up(serves_only_);
   if (phase_ == Phase::running && is_over) enter_stopping(now);
-  if (phase_ == Phase::draining && tasks_.counts().running == 0) enter_stopping(now);
+  // What comes back from a backlog was not started; until then it may be.
+  const bool nothing_runs = tasks_.counts().running == 0 && tasks_.sent_ahead() == 0;
+  if (phase_ == Phase::draining && nothing_runs) enter_stopping(now);
   if (phase_ == Phase::stopping_services && services_.all_ended()) enter_shutdown(now);
   services_.publish_changes();
   if (phase_ == Phase::shutting_down && agents_.empty()) finish();
@@ -344,7 +347,8 @@ void Pilot::on_message(Rank from, const FromAgent& message, MonoTime now) {
                         [&](const ReplicaReady& m) { on_replica_ready(from, m, now); },
                         [&](const ReplicaEnded& m) { on_replica_ended(from, m, now); },
                         [&](const ServiceSample& m) { on_service_sample(from, m, now); },
-                        [&](const AgentDone&) { on_agent_done(from, now); }},
+                        [&](const AgentDone&) { on_agent_done(from, now); },
+                        [&](const TasksReturned& m) { on_tasks_returned(from, m, now); }},
              message);
 }
 
@@ -367,6 +371,7 @@ void Pilot::on_node_lost(Rank rank, const std::string& reason, MonoTime now, Mon
   if (!scheduler_.alive(rank)) return;
   output_.record(events::NodeLost{.rank = rank, .reason = reason});
   scheduler_.remove_node(rank);
+  tasks_.on_node_silent(rank);
   agents_.erase(rank);
   if (phase_ == Phase::running) make_room();
   if (agents_.empty() && (phase_ == Phase::running || phase_ == Phase::draining)) {
@@ -396,6 +401,12 @@ void Pilot::on_task_started(Rank rank, const TaskStarted& started, MonoTime) {
 void Pilot::on_task_ended(Rank rank, const TaskEnded& ended, MonoTime now) {
   if (phase_ == Phase::finished) return;
   tasks_.on_ended(rank, ended);
+  settle(now);
+}
+
+void Pilot::on_tasks_returned(Rank rank, const TasksReturned& returned, MonoTime now) {
+  if (phase_ == Phase::finished) return;
+  tasks_.on_returned(rank, returned);
   settle(now);
 }
 

@@ -49,6 +49,7 @@ struct Options {
   bool stop_on_failure = false;  ///< `on_failure: stop`; the workflow may also say so
   Duration drain_grace = defaults::drain_grace;
   Duration patience = defaults::patience;  ///< beyond an agent's own deadline
+  std::uint32_t backlog = 0;               ///< attempts that a node is sent ahead of their turn, at most
 };
 
 /// How the run went; final once the pilot is finished.
@@ -118,6 +119,7 @@ class Pilot {
   void on_node_lost(Rank rank, const std::string& reason, MonoTime now, MonoTime harmless_at = 0);
   void on_task_started(Rank rank, const TaskStarted& started, MonoTime now);
   void on_task_ended(Rank rank, const TaskEnded& ended, MonoTime now);
+  void on_tasks_returned(Rank rank, const TasksReturned& returned, MonoTime now);
   void on_replica_started(Rank rank, const ReplicaStarted& started, MonoTime now);
   void on_replica_ready(Rank rank, const ReplicaReady& ready, MonoTime now);
   void on_replica_ended(Rank rank, const ReplicaEnded& ended, MonoTime now);
@@ -127,6 +129,8 @@ class Pilot {
   // --- what there is ---------------------------------------------------------------------------
 
   const TaskCounts& counts() const { return tasks_.counts(); }
+  /// Tasks that wait in the backlogs of nodes.
+  std::size_t sent_ahead() const { return tasks_.sent_ahead(); }
   std::optional<TaskIndex> find_task(std::string_view id) const { return tasks_.find(id); }
   bool knows_task(std::string_view id_or_name) const { return tasks_.knows(id_or_name); }
   std::optional<ServiceIndex> find_service(std::string_view name) const { return services_.find(name); }

@@ -118,12 +118,31 @@ std::optional<Rank> Scheduler::find_node(const Queue& queue, bool reserved_too) 
     }
     return best;
   }
+  const auto least = least_amount(shape, measure);
+  if (!least) return std::nullopt;
+  return large ? index(measure).tightest(*least, fits) : index(measure).roomiest(*least, fits);
+}
+
+/// What a node must have free at least for all ranks; none if no node ever has.
+std::optional<std::uint32_t> Scheduler::least_amount(const Shape& shape, Measure measure) {
   const std::uint64_t wanted = measure == Measure::gpus
                                    ? (std::uint64_t{shape.ranks} * shape.per_rank.gpus + whole_gpu - 1) / whole_gpu
                                    : std::uint64_t{shape.ranks} * std::max(shape.per_rank.cores, 1u);
   if (wanted > ~std::uint32_t{0}) return std::nullopt;
-  const auto least = static_cast<std::uint32_t>(wanted);
-  return large ? index(measure).tightest(least, fits) : index(measure).roomiest(least, fits);
+  return static_cast<std::uint32_t>(wanted);
+}
+
+std::uint32_t Scheduler::room_now(ShapeIndex of, std::uint32_t most) const {
+  const Shape& shape = shapes_[of.value].shape;
+  const Measure measure = measure_of(shape.per_rank);
+  const auto least = least_amount(shape, measure);
+  if (!least) return 0;
+  std::uint64_t room = 0;
+  index(measure).roomiest(*least, [&](Rank rank) {
+    if (usable(rank, false)) room += ranks_on(shape, rank, true);
+    return room >= most;
+  });
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(room, most));
 }
 
 void Scheduler::put(const Shape& shape, Rank rank, std::uint32_t ranks, std::vector<Part>& parts) {

@@ -37,6 +37,7 @@ void Scheduler::add_node(Rank rank, const Resources& total) {
     by_amount_[m].insert(amount(nodes_[slot].free, static_cast<Measure>(m)), rank);
   }
   count(rank, true);
+  ++living_;
   capacity_changed();
 }
 
@@ -47,6 +48,8 @@ void Scheduler::remove_node(Rank rank) {
     by_amount_[m].erase(amount(at(rank).free, static_cast<Measure>(m)), rank);
   }
   running_ -= at(rank).taken;
+  unoccupied_ -= at(rank).unoccupied;
+  --living_;
   at(rank) = {};
   for (Colocation& colocation : colocations_) {
     if (std::erase(colocation.nodes, rank) == 0) continue;
@@ -133,6 +136,7 @@ void Scheduler::enqueue(TaskIndex task, ShapeIndex shape, std::int32_t priority)
   Queue& queue = shapes_[shape.value];
   const std::optional<Entry> before = queue.tasks.empty() ? std::nullopt : std::optional(queue.tasks.front());
   queue.tasks.push({priority, task});
+  ++queue.queued;
   if (before && queue.tasks.front() == *before) return;
   // It may come before the holder of a reservation now.
   queue.blocked_at = 0;
@@ -144,6 +148,7 @@ TaskIndex Scheduler::pop(ShapeIndex shape) {
   Queue& queue = shapes_[shape.value];
   const Entry head = queue.tasks.front();
   queued_[head.task.value] = false;
+  --queue.queued;
   do {
     queue.tasks.pop();
   } while (!queue.tasks.empty() && !queued_[queue.tasks.front().task.value]);
@@ -160,6 +165,7 @@ void Scheduler::remove(TaskIndex task, ShapeIndex shape) {
     pop(shape);
   } else {
     queued_[task.value] = false;
+    --shapes_[shape.value].queued;
   }
 }
 

@@ -30,6 +30,7 @@
 // stranded and never silently waits.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -116,10 +117,31 @@ class Scheduler {
   /// The next task that can start now; false if none can. `out` is filled anew.
   bool next(Placement& out);
   void release(ShapeIndex shape, const Part& part);
-  /// Of the queued task that comes first; none where no task waits for resources.
+  /// Of the queued task that comes first, or of those that wait at nodes; none where no task waits for resources.
   std::optional<std::int32_t> highest_priority() const {
-    return order_.empty() ? std::nullopt : std::optional(order_.front().head.priority);
+    return order_.empty() ? ahead_ : std::max(std::optional(order_.front().head.priority), ahead_);
   }
+  /// Tasks that were taken out of their queue wait at nodes, and none has a lower priority than this.
+  void set_ahead(std::optional<std::int32_t> priority) { ahead_ = priority; }
+  /// Who waits for resources.
+  struct Line {
+    ShapeIndex shape;        ///< that of the task which comes first; none where no task waits
+    bool contested = false;  ///< others wait as well, of another shape or for a seat, or nodes are kept for somebody
+  };
+  Line line() const {
+    const bool contested = order_.size() > 1 || unoccupied_ > 0 || holder_.valid();
+    return {order_.empty() ? ShapeIndex{} : order_.front().shape, contested};
+  }
+  /// The first of the shape that waits, and how many do. There must be one.
+  TaskQueue::Entry first(ShapeIndex shape) const { return shapes_[shape.value].tasks.front(); }
+  std::uint32_t queued(ShapeIndex shape) const { return shapes_[shape.value].queued; }
+  /// Takes the first of the shape that waits out of its queue, though nothing is free.
+  TaskIndex take_first(ShapeIndex shape) { return pop(shape); }
+  /// How many tasks of the shape, of one rank each, there is room for now, if it is less than `most`.
+  std::uint32_t room_now(ShapeIndex shape, std::uint32_t most) const;
+  /// Another number, whenever there may be more room than before.
+  std::uint64_t changes() const { return freed_before_ + freed_.size() + capacity_; }
+  std::uint32_t living() const { return living_; }
   /// Whether the shape fits beside all seats once no task runs.
   bool possible(ShapeIndex shape);
   /// How many ranks of the shape there is room for once no task runs.
@@ -143,6 +165,7 @@ class Scheduler {
   struct Queue {
     Shape shape;
     TaskQueue tasks;                      ///< may hold tasks that were removed, but not in front
+    std::uint32_t queued = 0;             ///< those that were not
     std::uint64_t blocked_at = 0;         ///< nodes freed when the head fitted nowhere; 0: not known
     std::uint64_t checked_at = 0;         ///< the capacity for which `possible` holds
     std::array<std::uint64_t, 2> room{};  ///< ranks that fit now, if there are several: on nodes not reserved, on all
@@ -168,6 +191,7 @@ class Scheduler {
   Node& at(Rank rank) { return nodes_[static_cast<std::size_t>(rank)]; }
   const Node& at(Rank rank) const { return nodes_[static_cast<std::size_t>(rank)]; }
   NodeIndex& index(Measure m) { return by_amount_[static_cast<std::size_t>(m)]; }
+  const NodeIndex& index(Measure m) const { return by_amount_[static_cast<std::size_t>(m)]; }
   template <typename Change>
   void change_free(Rank rank, Change change);
   template <typename Change>
@@ -185,6 +209,7 @@ class Scheduler {
   std::uint32_t ranks_on(const Shape& shape, Rank rank, bool now) const;
   void count(Rank rank, bool add);
   void recount(ShapeIndex shape);
+  static std::optional<std::uint32_t> least_amount(const Shape& shape, Measure measure);
   bool may_begin(const Shape& shape, Rank rank) const;
   std::optional<Rank> find_node(const Queue& queue, bool reserved_too);
   bool place(ShapeIndex shape, bool reserved_too, std::vector<Part>& parts);
@@ -210,6 +235,9 @@ class Scheduler {
   ShapeIndex holder_;          ///< of the reservation
   bool heir_ = false;          ///< it holds only what others of its shape left
   std::uint64_t running_ = 0;  ///< parts and replicas, on all nodes
+  std::optional<std::int32_t> ahead_;
+  std::uint32_t living_ = 0;      ///< nodes
+  std::uint32_t unoccupied_ = 0;  ///< seats, on all nodes
   SeatPolicy seat_policy_ = SeatPolicy::spread;
   std::vector<Rank> freed_;         ///< nodes that may hold more than before, in the order in which they came to
   std::uint64_t freed_before_ = 1;  ///< how many there were before those in freed_

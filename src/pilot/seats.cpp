@@ -33,7 +33,10 @@ std::optional<Seat> Scheduler::assign(const Resources& per_replica, std::span<co
     ++node.unoccupied;
     ++node.seats;
   });
-  Seat seat{.rank = *best, .occupied = false, .beside = at(*best).beside.take(per_replica, 1), .free = {}};
+  ++unoccupied_;
+  std::optional<Seat> seat(std::in_place);
+  seat->rank = *best;
+  seat->beside = at(*best).beside.take(per_replica, 1);
   capacity_changed();
   return seat;
 }
@@ -47,6 +50,7 @@ bool Scheduler::occupy(Seat& seat, const Resources& per_replica) {
     ++here.taken;
     --here.unoccupied;
   });
+  --unoccupied_;
   seat.occupied = true;
   ++running_;
   freed(seat.rank);
@@ -77,6 +81,7 @@ void Scheduler::vacate(const Seat& seat, const Resources& per_replica) {
       --running_;
     } else {
       --node.unoccupied;
+      --unoccupied_;
     }
   });
   capacity_changed();

@@ -4,6 +4,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "core/backlog.hpp"
 #include "core/defaults.hpp"
 
 namespace trireme::pilot {
@@ -143,7 +144,8 @@ Shape Tasks::shape_of(const TaskDescription& task) {
 void Tasks::add(TaskFamily added) {
   const auto number = static_cast<std::uint32_t>(families_.size());
   const ShapeIndex shape = scheduler_.shape_index(shape_of(added.shared()));
-  const TaskFamily& family = families_.emplace_back(Family{std::move(added), shape}).tasks;
+  const bool ahead = may_be_ahead(added.shared());
+  const TaskFamily& family = families_.emplace_back(Family{std::move(added), shape, ahead}).tasks;
   const TaskDescription& task = family.shared();
   names_.add(family, {static_cast<std::uint32_t>(tasks_.size())});
   const std::string_view group = family.single() && task.name == task.id ? std::string_view{} : task.name;
@@ -265,6 +267,7 @@ void Tasks::end_task(TaskIndex index, TaskState state, const std::string& reason
 /// A task that has not started will never run.
 void Tasks::skip(TaskIndex index, const std::string& reason) {
   const Task& task = tasks_[index.value];
+  if (task.ahead) return call_back_for(index, {TaskState::skipped, reason});
   if (task.state == TaskState::ready) scheduler_.remove(index, shape(index));
   end_task(index, TaskState::skipped, reason);
 }
@@ -294,6 +297,10 @@ Status Tasks::cancel(TaskIndex index, const std::string& reason) {
     Attempt& attempt = attempts_[task.slot];
     end_for(attempt, Ending::cancelled, reason);
     ask_to_end(attempt, reason);
+    return {};
+  }
+  if (task.ahead) {
+    call_back_for(index, {TaskState::cancelled, reason});
     return {};
   }
   if (task.state == TaskState::ready) scheduler_.remove(index, shape(index));

@@ -10,6 +10,10 @@
 // ended; the other parts are then cancelled, and the attempt is over when all have ended. A lost node ends its parts as
 // `lost`; such an attempt counts, but uses up a retry only after defaults::node_losses of them.
 //
+// A ready task may be sent ahead of its turn to a node where others that ask for the same run (backlogs.hpp). It stays ready, and
+// the log does not tell of it, until the agent says whose place it has taken: then it was placed there. To be cancelled or
+// skipped it is called back first; if it has been started meanwhile, a cancel goes after it.
+//
 // What is asked at each step (a few words per task) is kept apart from the descriptions, which tasks of one family share and
 // which are only read when an attempt starts. Nothing but `needs` scans all tasks.
 #pragma once
@@ -31,6 +35,7 @@
 #include "core/messages.hpp"
 #include "core/states.hpp"
 #include "core/task_family.hpp"
+#include "pilot/backlogs.hpp"
 #include "pilot/fit.hpp"
 #include "pilot/graph.hpp"
 #include "pilot/output.hpp"
@@ -53,7 +58,9 @@ struct TaskCounts {
 
 class Tasks {
  public:
-  Tasks(Scheduler& scheduler, Output& output) : scheduler_(scheduler), output_(output) {}
+  /// Nodes are sent at most `backlog` attempts ahead of their turn.
+  Tasks(Scheduler& scheduler, Output& output, std::uint32_t backlog)
+      : scheduler_(scheduler), output_(output), backlog_limit_(backlog) {}
 
   /// Makes the name of a service known to tasks submitted from now on.
   void add_service(std::string_view name);
@@ -73,6 +80,10 @@ class Tasks {
 
   void on_started(Rank rank, const TaskStarted& started);
   void on_ended(Rank rank, const TaskEnded& ended);
+  /// Attempts that were sent ahead stand in line again.
+  void on_returned(Rank rank, const TasksReturned& returned);
+  /// The node is lost: it is told nothing any more, and what it runs becomes known later, with on_node_lost.
+  void on_node_silent(Rank rank) { backlogs_.close(rank); }
   /// The scheduler no longer knows the node.
   void on_node_lost(Rank rank, const std::string& reason);
   void on_service_ready(ServiceIndex service);
@@ -81,6 +92,8 @@ class Tasks {
   /// It will never be ready again: tasks that name it and do not run yet are skipped.
   void on_service_failed(ServiceIndex service, const std::string& reason);
 
+  /// All that was sent ahead shall come back.
+  void call_back_all();
   /// The run comes to its end: running attempts are asked to end, and tasks that come after them
   /// stay unfinished.
   void stop_running(const std::string& reason);
@@ -88,6 +101,8 @@ class Tasks {
   void abandon(std::optional<Rank> rank, const std::string& reason);
 
   const TaskCounts& counts() const { return counts_; }
+  /// Tasks that wait in the backlogs of nodes; they are among those that are ready.
+  std::size_t sent_ahead() const { return backlogs_.size(); }
   /// Tasks that were running when the run was stopped, and are not done.
   std::uint64_t stopped() const { return stopped_; }
   /// "task train failed: exit code 3", of the first task that failed; empty if none did.
@@ -112,14 +127,21 @@ class Tasks {
     std::uint32_t instance = 0;
     std::uint32_t attempt = 0;  ///< the one that runs, or the next
     std::uint32_t retries = 0;  ///< that are left
-    std::uint32_t slot = none;  ///< of its attempt, while it runs
+    std::uint32_t slot = none;  ///< of its attempt, while it runs; while it is sent ahead, the rank
     TaskState state = TaskState::waiting;
     Ending ending = Ending::no;  ///< its attempt was asked to end
     std::uint8_t losses = 0;     ///< attempts lost with a node that used up no retry
+    bool ahead = false;          ///< it is ready and waits in the backlog of a node
   };
   struct Family {
     TaskFamily tasks;
     ShapeIndex shape;
+    bool may_be_ahead = false;
+  };
+  /// What a task that was sent ahead is to become when it comes back.
+  struct Wish {
+    TaskState state = TaskState::cancelled;
+    std::string reason;
   };
   struct LivePart {
     Part part;
@@ -156,9 +178,17 @@ class Tasks {
   void skip_if_service_failed(TaskIndex task);
   void make_ready(TaskIndex task);
   void start(Placement& placement);
+  Attempt& open_attempt(TaskIndex task, std::uint32_t parts);
+  void tend_backlogs();
+  void fill_backlogs(ShapeIndex shape);
+  void call_back(std::vector<Backlogs::Place> places);
+  void call_back_for(TaskIndex task, Wish wish);
+  void leave_backlog(TaskIndex task);
+  void succeed(TaskIndex task, Part place, bool lost);
+  bool waits_at(Rank rank, AttemptId id) const;
   static Words& words(Attempt& attempt);
   LivePart* live_part(Rank rank, AttemptId id);
-  void end_part(Attempt& attempt, LivePart& part, const AttemptEnd& end);
+  void end_part(Attempt& attempt, LivePart& part, const AttemptEnd& end, AttemptId next = {});
   void end_parts(Attempt& attempt, std::optional<Rank> rank, const AttemptEnd& end);
   void end_attempt(Attempt& attempt);
   void end_for(Attempt& attempt, Ending ending, const std::string& reason);
@@ -182,7 +212,12 @@ class Tasks {
   TaskCounts counts_;
   std::uint64_t stopped_ = 0;
   std::string first_failure_;
-  Placement placement_;  ///< reused
+  const std::uint32_t backlog_limit_;
+  Backlogs backlogs_;
+  std::unordered_map<TaskIndex, Wish> wishes_;  ///< of tasks that were sent ahead
+  std::optional<std::string> stopping_;         ///< why whatever starts now is to end
+  std::uint64_t looked_for_room_ = 0;           ///< Scheduler::changes() then
+  Placement placement_;                         ///< reused
 };
 
 }  // namespace trireme::pilot

@@ -81,6 +81,66 @@ TEST_CASE("a task whose cores are not free yet waits for them and is not dropped
   REQUIRE(bench.fake->spawned.size() == 2);
 }
 
+TEST_CASE("what was sent ahead starts in the place of one that asks for the same, as soon as that has ended") {
+  Bench bench(SpawnerKind::fake);
+  bench.agent->on_message(bench.command(0, {"prog"}));
+  auto other = bench.command(1, {"prog"});
+  other.task.per_rank.cores = 2;
+  bench.agent->on_message(other);
+  for (const std::uint32_t i : {2u, 3u}) {
+    auto order = bench.command(i, {"prog"});
+    order.ahead = true;
+    bench.agent->on_message(order);
+  }
+  REQUIRE(bench.fake->spawned.size() == 2);  // though a core is free
+  bench.fake->ended(2);                      // asked for something else
+  CHECK(bench.fake->spawned.size() == 2);
+  CHECK(bench.sent<TaskEnded>().back().next == AttemptId{});
+  bench.fake->ended(1, 5);
+  REQUIRE(bench.fake->spawned.size() == 3);
+  CHECK(bench.sent<TaskEnded>().back().next == AttemptId{{2}, 0});
+  bench.fake->ended(3);
+  CHECK(bench.sent<TaskEnded>().back().next == AttemptId{{3}, 0});
+  bench.fake->ended(4);
+  CHECK(bench.sent<TaskEnded>().back().next == AttemptId{});
+}
+
+TEST_CASE(
+    "what was sent ahead is given back when it is recalled, and when the run is over, unless it has been started") {
+  Bench bench(SpawnerKind::fake);
+  bench.agent->on_message(bench.command(0, {"prog"}));
+  for (const std::uint32_t i : {1u, 2u, 3u}) {
+    auto order = bench.command(i, {"prog"});
+    order.ahead = true;
+    bench.agent->on_message(order);
+  }
+  bench.fake->ended(1);  // 1 has its place
+  bench.agent->on_message(RecallTasks{{{{1}, 0}, {{2}, 0}, {{9}, 0}}});
+  REQUIRE(bench.sent<TasksReturned>().size() == 1);
+  CHECK(bench.sent<TasksReturned>()[0].ids == std::vector<AttemptId>{{{2}, 0}});
+  bench.agent->on_message(RecallTasks{{{{1}, 0}}});
+  CHECK(bench.sent<TasksReturned>().size() == 1);
+  bench.agent->on_message(ShutdownAgent{});
+  REQUIRE(bench.sent<TasksReturned>().size() == 2);
+  CHECK(bench.sent<TasksReturned>()[1].ids == std::vector<AttemptId>{{{3}, 0}});
+  bench.fake->ended(2, 0, true);
+  CHECK(bench.fake->spawned.size() == 2);
+}
+
+TEST_CASE("nothing that was sent ahead starts after the lease") {
+  Bench bench(SpawnerKind::fake);
+  bench.agent->on_message(bench.command(0, {"prog"}));
+  auto order = bench.command(1, {"prog"});
+  order.ahead = true;
+  bench.agent->on_message(order);
+  bench.agent->renew_lease(std::chrono::milliseconds(0));
+  bench.fake->ended(1);
+  CHECK(bench.fake->spawned.size() == 1);
+  CHECK(bench.sent<TaskEnded>().back().next == AttemptId{});
+  bench.agent->on_message(RecallTasks{{order.id}});
+  CHECK(bench.sent<TasksReturned>().size() == 1);
+}
+
 TEST_CASE("what can never fit is refused in words") {
   Bench bench(SpawnerKind::fake);
   auto order = bench.command(0, {"prog"});

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <map>
+#include <memory>
 #include <optional>
 #include <queue>
 #include <random>
@@ -17,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/backlog.hpp"
 #include "core/defaults.hpp"
 #include "pilot/pilot.hpp"
 
@@ -39,7 +41,8 @@ Outcome fate(std::uint32_t task, std::uint32_t attempt) {
 
 class Churn final : public Output {
  public:
-  explicit Churn(std::uint32_t tasks) : wanted_(tasks), pilot_({.expected_nodes = nodes}, *this) {}
+  Churn(std::uint32_t tasks, std::uint32_t backlog)
+      : wanted_(tasks), has_backlogs_(backlog > 0), pilot_({.expected_nodes = nodes, .backlog = backlog}, *this) {}
 
   void run() {
     for (Rank rank = 0; rank < nodes; ++rank) {
@@ -68,7 +71,9 @@ class Churn final : public Output {
     Rank rank = 0;
     AttemptId id;
     Outcome outcome = Outcome::done;
-    bool operator<(const End& other) const { return at > other.at; }
+    std::shared_ptr<ToAgent> order = nullptr;  ///< instead: an order that arrives at the rank
+    std::uint64_t number = 0;
+    bool operator<(const End& other) const { return at != other.at ? at > other.at : number > other.number; }
   };
   struct Task {
     std::uint32_t retries = 0;
@@ -87,13 +92,41 @@ class Churn final : public Output {
   // --- what the pilot says ----------------------------------------------------------------------
 
   void send(Rank to, ToAgent message) override {
-    if (auto* start = std::get_if<StartTask>(&message)) return started(to, *start);
+    if (auto* start = std::get_if<StartTask>(&message); start != nullptr && !start->ahead) {
+      ++busy_[to];
+      return started(to, *start);
+    }
+    // These take a while to arrive, so that they cross with the ends of tasks.
+    if (std::holds_alternative<StartTask>(message) || std::holds_alternative<RecallTasks>(message)) {
+      if (const auto* start = std::get_if<StartTask>(&message)) ahead_[to].insert(start->id);
+      MonoTime& arrival = arrivals_[to];
+      arrival = std::max(arrival, now_ + static_cast<MonoTime>(random_() % (2 * second)));
+      push({arrival, to, {}, Outcome::done, std::make_shared<ToAgent>(std::move(message))});
+      return;
+    }
     if (auto* cancel = std::get_if<CancelTask>(&message)) {
       Task& task = tasks_[cancel->id.task.value];
       CHECK(task.running == cancel->id.attempt);
       task.told_to_end = true;
-      heap_.push({now_ + 1, to, cancel->id, Outcome::cancelled});
+      push({now_ + 1, to, cancel->id, Outcome::cancelled});
     }
+  }
+
+  void push(End end) {
+    end.number = ++number_;
+    heap_.push(std::move(end));
+  }
+
+  void arrived(Rank at, ToAgent& order) {
+    if (lost_.contains(at)) return;
+    if (auto* start = std::get_if<StartTask>(&order)) {
+      CHECK(backlogs_[at].add(*start));
+      return;
+    }
+    auto ids = backlogs_[at].withdraw(std::get<RecallTasks>(order).ids);
+    for (const AttemptId id : ids) ahead_[at].erase(id);
+    recalled_ += ids.size();
+    if (!ids.empty()) pilot_.on_message(at, TasksReturned{std::move(ids)}, now_);
   }
 
   void started(Rank to, const StartTask& start) {
@@ -109,10 +142,9 @@ class Churn final : public Output {
     }
     task.running = task.last_attempt = start.id.attempt;
     task.rank = to;
-    ++busy_[to];
     if (busy_[to] > cores) ++overfull_;
     const MonoTime length = 1 + static_cast<MonoTime>(random_() % (60 * second));
-    heap_.push({now_ + length, to, start.id, fate(start.id.task.value, start.id.attempt)});
+    push({now_ + length, to, start.id, fate(start.id.task.value, start.id.attempt)});
   }
 
   void record(EventBody event) override {
@@ -135,14 +167,25 @@ class Churn final : public Output {
     const End end = heap_.top();
     heap_.pop();
     now_ = std::max(now_, end.at);
+    if (end.order) return arrived(end.rank, *end.order);
     Task& task = tasks_[end.id.task.value];
     // An end that something else has forestalled: a cancel, or the loss of the node.
     if (task.running != end.id.attempt || task.rank != end.rank) return;
     task.running = -1;
-    --busy_[end.rank];
     task.end = end.outcome;
     if (end.outcome != Outcome::done && end.outcome != Outcome::cancelled) ++task.used;
-    pilot_.on_message(end.rank, TaskEnded{.id = end.id, .end = {.outcome = end.outcome, .exit_code = 1, .reason = ""}},
+    const auto next = backlogs_[end.rank].next({.cores = 1});
+    if (next) {
+      ahead_[end.rank].erase(next->id);
+      ++succeeded_;
+      started(end.rank, *next);
+    } else {
+      --busy_[end.rank];
+    }
+    pilot_.on_message(end.rank,
+                      TaskEnded{.id = end.id,
+                                .end = {.outcome = end.outcome, .exit_code = 1, .reason = ""},
+                                .next = next ? next->id : AttemptId{}},
                       now_);
     // An agent may say the same twice, or too late: it must not count.
     if (random_() % 50 == 0) {
@@ -200,6 +243,15 @@ class Churn final : public Output {
       task.end = Outcome::lost;
       if (++task.losses > defaults::node_losses) ++task.used;
     }
+    // Nobody knows whether these have run.
+    for (const AttemptId id : std::exchange(ahead_[rank], {})) {
+      Task& task = tasks_[id.task.value];
+      ++starts_;
+      task.last_attempt = id.attempt;
+      task.end = Outcome::lost;
+      if (++task.losses > defaults::node_losses) ++task.used;
+    }
+    backlogs_[rank].clear();
     busy_[rank] = 0;
     pilot_.on_node_lost(rank, "churn", now_);
   }
@@ -252,9 +304,16 @@ class Churn final : public Output {
     }
     CHECK(counts.retried > 0);
     CHECK_FALSE(lost_.empty());
+    CHECK((succeeded_ > 0) == has_backlogs_);
+    CHECK((recalled_ > 0) == has_backlogs_);
   }
 
   const std::uint32_t wanted_;
+  const bool has_backlogs_;
+  std::map<Rank, Backlog> backlogs_;
+  std::map<Rank, std::set<AttemptId>> ahead_;  ///< what a node was sent, that has neither started nor come back
+  std::map<Rank, MonoTime> arrivals_;          ///< of the last order, so that they keep their order
+  std::uint64_t number_ = 0, succeeded_ = 0, recalled_ = 0;
   std::uint32_t told_ = 0;
   std::uint32_t submitted_ = 0;
   MonoTime now_ = second;
@@ -273,5 +332,9 @@ class Churn final : public Output {
 
 TEST_CASE("churn: failures, retries, cancels, timeouts, lost nodes and growth leave each task in its one final state") {
   const char* asked = std::getenv("TRIREME_CHURN_TASKS");
-  Churn(asked != nullptr ? static_cast<std::uint32_t>(std::strtoul(asked, nullptr, 10)) : 20'000).run();
+  const std::uint32_t tasks = asked != nullptr ? static_cast<std::uint32_t>(std::strtoul(asked, nullptr, 10)) : 20'000;
+  for (const std::uint32_t backlog : {0u, 6u}) {
+    CAPTURE(backlog);
+    Churn(tasks, backlog).run();
+  }
 }

@@ -32,6 +32,7 @@ inline std::string with(const std::string& reason) {
 
 struct ToLine {
   std::string operator()(const StartTask& m) const {
+    if (m.ahead) return "ahead " + name(m.id);
     std::string line = "start " + name(m.id) + " ranks " + std::to_string(m.first_rank) + "-" +
                        std::to_string(m.first_rank + m.local_ranks - 1);
     for (std::size_t i = 0; i < m.layout.size(); ++i) {
@@ -42,6 +43,11 @@ struct ToLine {
     return line;
   }
   std::string operator()(const CancelTask& m) const { return "cancel " + name(m.id) + with(m.reason); }
+  std::string operator()(const RecallTasks& m) const {
+    std::string line = "recall";
+    for (const AttemptId id : m.ids) line += " " + name(id);
+    return line;
+  }
   std::string operator()(const StartReplica& m) const { return "start " + name(m.id); }
   std::string operator()(const StopReplica& m) const { return "stop " + name(m.id); }
   std::string operator()(const ShutdownAgent&) const { return "shutdown"; }
@@ -80,7 +86,9 @@ struct ToLine {
   }
   std::string operator()(const events::Warning& e) const { return "warning" + with(e.text); }
   std::string operator()(const events::RunDraining& e) const { return "draining" + with(e.reason); }
-  std::string operator()(const events::WorkflowGrew& e) const { return "grew by submission " + std::to_string(e.number); }
+  std::string operator()(const events::WorkflowGrew& e) const {
+    return "grew by submission " + std::to_string(e.number);
+  }
   std::string operator()(const events::RunEnded& e) const {
     return "run " + std::string(to_string(e.state)) + " " + std::to_string(e.exit_code) + with(e.reason);
   }
@@ -162,6 +170,15 @@ struct World {
         rank,
         TaskEnded{.id = {TaskIndex{index}, attempt}, .end = {.outcome = outcome, .exit_code = exit_code, .reason = ""}},
         now);
+  }
+  /// The end of a first attempt whose place the first attempt at another task has taken.
+  void hand_on(Rank rank, std::uint32_t index, std::uint32_t next) {
+    pilot.on_message(rank, TaskEnded{.id = {TaskIndex{index}, 0}, .end = {}, .next = {TaskIndex{next}, 0}}, now);
+  }
+  void give_back(Rank rank, std::vector<std::uint32_t> tasks) {
+    TasksReturned returned;
+    for (std::uint32_t index : tasks) returned.ids.push_back({TaskIndex{index}, 0});
+    pilot.on_message(rank, std::move(returned), now);
   }
   void fail(Rank rank, std::uint32_t index, std::uint32_t attempt = 0) {
     end(rank, index, Outcome::failed, attempt, 3);

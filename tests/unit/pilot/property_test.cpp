@@ -6,6 +6,7 @@
 #include <random>
 #include <set>
 
+#include "core/backlog.hpp"
 #include "harness.hpp"
 
 using namespace trireme;
@@ -18,6 +19,7 @@ namespace {
 struct Tally {
   std::map<ExitCode, int> codes;
   int done = 0, failed = 0, skipped = 0, cancelled = 0, retried = 0;
+  int ahead = 0, recalled = 0, succeeded = 0;
   int lost_nodes = 0, several_nodes = 0, replicas_ready = 0, replicas_failed = 0, late = 0;
 };
 
@@ -63,13 +65,22 @@ class Simulation final : public Output {
     REQUIRE(run_ended_ == 0);
     Agent& agent = agents_.at(to);
     REQUIRE(agent.alive);
-    if (const auto* start = std::get_if<StartTask>(&message)) {
+    if (const auto* start = std::get_if<StartTask>(&message); start != nullptr && start->ahead) {
+      check_start(*start);
+      ++tally_.ahead;
+      agent.ahead[start->id] = start->task.per_rank;
+      REQUIRE(agent.backlog.add(std::get<StartTask>(message)));
+    } else if (start != nullptr) {
       check_start(*start);
       if (start->first_rank > 0) ++tally_.several_nodes;
       take(agent, start->task.per_rank.times(start->local_ranks));
       agent.taken[start->id] = start->task.per_rank.times(start->local_ranks);
       agent.tasks.insert(start->id);
       if (chance(80)) answer(to, TaskStarted{.id = start->id, .pid = 1});
+    } else if (const auto* recall = std::get_if<RecallTasks>(&message)) {
+      auto ids = agent.backlog.withdraw(recall->ids);
+      tally_.recalled += static_cast<int>(ids.size());
+      if (!ids.empty()) answer(to, TasksReturned{std::move(ids)});
     } else if (const auto* cancel = std::get_if<CancelTask>(&message)) {
       if (agent.tasks.contains(cancel->id) && !agent.deaf) {
         end_task(to, cancel->id, chance(20) ? Outcome::done : Outcome::cancelled);
@@ -82,6 +93,7 @@ class Simulation final : public Output {
     } else if (const auto* stop = std::get_if<StopReplica>(&message)) {
       if (agent.replicas.contains(stop->id) && !agent.deaf) end_replica(to, stop->id, Outcome::cancelled);
     } else if (!agent.deaf) {
+      answer(to, TasksReturned{agent.backlog.clear()});
       while (!agent.tasks.empty()) end_task(to, *agent.tasks.begin(), Outcome::cancelled);
       while (!agent.replicas.empty()) end_replica(to, agent.replicas.begin()->first, Outcome::cancelled);
       answer(to, AgentDone{});
@@ -95,6 +107,7 @@ class Simulation final : public Output {
       REQUIRE(!final_.contains(changed->task.value));
       if (is_final(changed->state)) final_[changed->task.value] = changed->state;
     }
+    if (const auto* placed = std::get_if<events::AttemptPlaced>(&event)) take_place(placed->rank, placed->attempt);
     if (const auto* ended = std::get_if<events::AttemptEnded>(&event)) give_task(ended->rank, ended->attempt);
     if (const auto* changed = std::get_if<events::ReplicaChanged>(&event)) {
       if (changed->state == ReplicaState::ready) was_ready_.insert(changed->replica.service.value);
@@ -120,6 +133,8 @@ class Simulation final : public Output {
     std::set<AttemptId> tasks;
     std::map<ReplicaId, bool> replicas;  ///< whether ready
     std::map<AttemptId, Resources> taken;
+    Backlog backlog;
+    std::map<AttemptId, Resources> ahead;  ///< all that it was ever sent ahead, and that has taken no place
     std::map<ReplicaId, Resources> replica_taken;
     std::deque<FromAgent> said;
   };
@@ -129,7 +144,8 @@ class Simulation final : public Output {
 
   Options options() {
     stop_on_failure_ = chance(10);
-    return {.stop_on_failure = stop_on_failure_};
+    uniform_ = chance(40);
+    return {.stop_on_failure = stop_on_failure_, .backlog = chance(70) ? 1 + pick(8) : 0};
   }
 
   TaskDescription random_task(unsigned i) {
@@ -140,6 +156,10 @@ class Simulation final : public Output {
     }
     t.per_rank = {.cores = pick(3), .gpus = chance(20) ? 250 * (1 + pick(4)) : 0, .memory = pick(3)};
     t.ranks = chance(25) ? 1 + pick(6) : 1;
+    if (uniform_) {
+      t.per_rank = {.cores = 1};
+      t.ranks = 1;
+    }
     t.retries = pick(3);
     t.priority = static_cast<std::int32_t>(pick(3));
     for (unsigned k = pick(3); k > 0 && i > 0; --k) {
@@ -184,6 +204,7 @@ class Simulation final : public Output {
   }
 
   void check_start(const StartTask& start) {
+    if (may_be_ahead(start.task)) may_hand_on_[start.id.task.value] = start.task.per_rank;
     const unsigned task = start.id.task.value;
     for (unsigned before : before_[task]) REQUIRE(final_[before] == TaskState::done);
     for (unsigned s : needs_[task]) REQUIRE(was_ready_.contains(s));
@@ -195,6 +216,19 @@ class Simulation final : public Output {
     agent.used += wanted;
     REQUIRE(agent.total.holds(agent.used));
   }
+  /// Where an attempt was sent ahead, its placement is when it takes a place.
+  void take_place(Rank rank, AttemptId id) {
+    Agent& agent = agents_.at(rank);
+    const auto ahead = agent.ahead.extract(id);
+    if (!ahead) return;
+    ++tally_.succeeded;
+    agent.taken[id] = ahead.mapped();
+    if (agent.alive) {
+      take(agent, ahead.mapped());
+    } else {
+      agent.used += ahead.mapped();
+    }
+  }
   void give_task(Rank rank, AttemptId id) {
     Agent& agent = agents_.at(rank);
     REQUIRE(agent.taken.contains(id));
@@ -203,8 +237,13 @@ class Simulation final : public Output {
   }
   void answer(Rank rank, FromAgent message) { agents_.at(rank).said.push_back(std::move(message)); }
   void end_task(Rank rank, AttemptId id, Outcome outcome) {
-    agents_.at(rank).tasks.erase(id);
-    answer(rank, TaskEnded{.id = id, .end = {.outcome = outcome, .exit_code = 1}});
+    Agent& agent = agents_.at(rank);
+    agent.tasks.erase(id);
+    const auto next =
+        may_hand_on_.contains(id.task.value) ? agent.backlog.next(may_hand_on_.at(id.task.value)) : std::nullopt;
+    if (next) agent.tasks.insert(next->id);
+    answer(rank,
+           TaskEnded{.id = id, .end = {.outcome = outcome, .exit_code = 1}, .next = next ? next->id : AttemptId{}});
   }
   void end_replica(Rank rank, ReplicaId id, Outcome outcome) {
     agents_.at(rank).replicas.erase(id);
@@ -269,6 +308,7 @@ class Simulation final : public Output {
     if (chance(50)) agent.said.clear();  // else they arrive late, when nobody cares
     agent.tasks.clear();
     agent.replicas.clear();
+    agent.backlog.clear();
     pilot_.on_node_lost(rank, "silence", now_);
   }
 
@@ -280,6 +320,9 @@ class Simulation final : public Output {
     if (const auto* ended = std::get_if<ReplicaEnded>(&message); ended != nullptr && agent.alive) {
       agent.used -= agent.replica_taken.at(ended->id);
       agent.replica_taken.erase(ended->id);
+    }
+    if (const auto* returned = std::get_if<TasksReturned>(&message)) {
+      for (const AttemptId id : returned->ids) agent.ahead.erase(id);
     }
     pilot_.on_message(rank, message, now_);
   }
@@ -294,6 +337,7 @@ class Simulation final : public Output {
   Tally& tally_;
   std::mt19937 random_;
   bool stop_on_failure_ = false;
+  bool uniform_ = false;  ///< all tasks ask for the same
   Pilot pilot_;
   MonoTime now_ = 0;
   unsigned services_ = 0;
@@ -302,6 +346,7 @@ class Simulation final : public Output {
   std::map<unsigned, std::set<unsigned>> before_;  ///< what each task comes after
   std::map<unsigned, std::set<unsigned>> needs_;   ///< services
   std::map<unsigned, TaskState> final_;
+  std::map<unsigned, Resources> may_hand_on_;  ///< what they ask for, by task
   std::set<unsigned> was_ready_;
   bool drained_ = false;
   int run_ended_ = 0;
@@ -322,7 +367,8 @@ TEST_SUITE("properties") {
       CHECK(tally.codes[code] > 0);
     }
     for (int happened : {tally.done, tally.failed, tally.skipped, tally.cancelled, tally.retried, tally.lost_nodes,
-                         tally.several_nodes, tally.replicas_ready, tally.replicas_failed, tally.late}) {
+                         tally.several_nodes, tally.ahead, tally.recalled, tally.succeeded, tally.replicas_ready,
+                         tally.replicas_failed, tally.late}) {
       CHECK(happened > 20);
     }
     std::string codes;
