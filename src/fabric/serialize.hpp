@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/result.hpp"
 
@@ -13,8 +14,16 @@ namespace trireme {
 template <typename T>
 std::string encode(const T& message);
 
+/// Several make one message: they stand one after the other.
+template <typename T>
+void append(std::string& bytes, const T& message);
+
 /// Fails, with the reason, unless `bytes` are exactly one T. Never throws.
 template <typename T>
 Result<T> decode(std::string_view bytes);
+
+/// What append() put there; fails unless all of it can be read. For ToAgent and FromAgent.
+template <typename T>
+Result<std::vector<T>> decode_all(std::string_view bytes);
 
 }  // namespace trireme

@@ -15,6 +15,11 @@ std::string encode(const T& message) {
 }
 
 template <typename T>
+void append(std::string& bytes, const T& message) {
+  archive::write_to(bytes, message);
+}
+
+template <typename T>
 Result<T> decode(std::string_view bytes) {
   auto message = archive::read<T>(bytes);
   if (!message) {
@@ -22,6 +27,16 @@ Result<T> decode(std::string_view bytes) {
     message.error().where = "the fabric";
   }
   return message;
+}
+
+template <typename T>
+Result<std::vector<T>> decode_all(std::string_view bytes) {
+  auto messages = archive::read_all<T>(bytes);
+  if (!messages) {
+    messages.error().what = "messages cannot be read: " + messages.error().what;
+    messages.error().where = "the fabric";
+  }
+  return messages;
 }
 
 }  // namespace trireme

@@ -9,6 +9,7 @@
 
 #include "core/description.hpp"
 #include "core/exit_code.hpp"
+#include "node/attempt.hpp"
 #include "observe/progress.hpp"
 
 namespace trireme {
@@ -36,6 +37,7 @@ struct RunConfig {
   std::function<void(const std::string& text)> say;  ///< words for the user while the run is on; null: nobody listens
   bool handle_signals = false;                       ///< SIGINT, SIGTERM and SIGUSR1 drain the run
   std::string log_level = "warn";
+  AttemptMaker make_attempt;  ///< what tasks are, in measurements of everything else; null: processes
 };
 
 }  // namespace trireme

@@ -47,7 +47,10 @@ PilotEdge::PilotEdge(const RunConfig& config, const RunInfo& info, Rank ranks, s
       inbox_wait_(limits.wait),
       inbox_(limits.capacity),
       progress_(config.progress, std::make_unique<observe::StderrSink>(), std::getenv("NO_COLOR") != nullptr),
-      pilot_(pilot::Options{.expected_nodes = expected_nodes(), .stop_on_failure = config.stop_on_failure}, *this),
+      pilot_(pilot::Options{.expected_nodes = expected_nodes(),
+                            .stop_on_failure = config.stop_on_failure,
+                            .backlog = defaults::node_backlog},
+             *this),
       steering_(
           pilot_, view_, results_, info_, [this](Rank to, RuntimeAnswer reply) { answer(to, std::move(reply)); },
           [this](EventBody event) { record(std::move(event)); }),
@@ -78,15 +81,21 @@ std::uint32_t PilotEdge::expected_nodes() const {
 
 // --- inputs ----------------------------------------------------------------------------------------------------------
 
-void PilotEdge::push(Input input) {
-  // Once a message was dropped the run has failed; the event loop is not held up again for it.
-  const Duration wait = overflowed_ ? Duration::zero() : inbox_wait_;
-  // After the run is over there is nobody to tell.
-  if (inbox_.push(std::move(input), wait) == Pushed::full) overflowed_ = true;
+/// Once a message was dropped the run has failed; the event loop is not held up again for it.
+Duration PilotEdge::patience() const {
+  return overflowed_ ? Duration::zero() : inbox_wait_;
 }
 
-void PilotEdge::on_message(Rank from, FromAgent message) {
-  push(Report{from, std::move(message)});
+void PilotEdge::push(Input input) {
+  // After the run is over there is nobody to tell.
+  if (inbox_.push(std::move(input), patience()) == Pushed::full) overflowed_ = true;
+}
+
+void PilotEdge::on_messages(Rank from, std::vector<FromAgent> messages) {
+  std::vector<Input> inputs;
+  inputs.reserve(messages.size());
+  for (FromAgent& message : messages) inputs.emplace_back(Report{from, std::move(message)});
+  if (inbox_.push_all(std::move(inputs), patience()) == Pushed::full) overflowed_ = true;
 }
 
 void PilotEdge::on_rank_lost(Rank rank, std::string reason, MonoTime harmless_at) {

@@ -90,7 +90,8 @@ class PilotEdge final : private pilot::Output {
   PilotEdge& operator=(const PilotEdge&) = delete;
 
   // From the event loop.
-  void on_message(Rank from, FromAgent message);
+  /// What an agent said in one go.
+  void on_messages(Rank from, std::vector<FromAgent> messages);
   void on_rank_lost(Rank rank, std::string reason, MonoTime harmless_at);
   void on_runtime_request(Rank from, RuntimeRequest request);
   void on_runtime_drop(Rank from, std::uint64_t number);
@@ -150,6 +151,7 @@ class PilotEdge final : private pilot::Output {
   template <typename T>
   static T await(std::future<T> future);
   void push(Input input);
+  Duration patience() const;
   std::uint32_t expected_nodes() const;
   TaskResult result_of(TaskIndex task) const;
 

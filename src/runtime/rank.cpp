@@ -61,15 +61,17 @@ class RankLoop::Impl final : public TransportHandler {
   Status start_agent();
   void handle_signals();
   void on_signal(int signal);
-  void on_order(std::string_view payload);
+  void on_orders(std::string_view payload);
   void pass_on_orders();
   void on_batch(PilotBatch batch);
+  void send_orders(Rank to, std::string& orders);
   void publish(std::vector<ServiceEndpoint> changed);
   void tell_dashboard_key();
   void tend_later();
   void send_samples();
   void renew_lease();
   void report(FromAgent message);
+  void send_reports();
   void begin_close();
 
   const Place place_;
@@ -89,10 +91,12 @@ class RankLoop::Impl final : public TransportHandler {
   std::chrono::steady_clock::time_point lease_until_;
   std::deque<ToAgent> held_orders_;  ///< those before their time, in order
   std::uint64_t epoch_ = 0;          ///< the last that came here
+  std::string reports_;              ///< of the agent, that are not sent yet
 
   // On rank 0.
   std::unique_ptr<PilotEdge> pilot_;
-  std::string dashboard_key_;  ///< that opens the page next
+  std::map<Rank, std::string> orders_;  ///< of the batch that is being sent; empty between batches
+  std::string dashboard_key_;           ///< that opens the page next
   struct Epoch {
     MonoTime published;
     std::vector<ReplicaId> ready;
@@ -173,6 +177,7 @@ Status RankLoop::Impl::start_agent() {
   options.base_environment = scrub(environ);
   options.launcher_environment = launcher_entries(environ);
   options.environments = info_.environments;
+  options.make_attempt = config_.make_attempt;
   AgentHooks hooks;
   hooks.send = [this](FromAgent message) { report(std::move(message)); };
   hooks.drain_replica = [this](ReplicaId replica, std::function<void()> done) {
@@ -216,7 +221,7 @@ void RankLoop::Impl::on_signal(int signal) {
 // --- serving ---------------------------------------------------------------------------------------------------------
 
 void RankLoop::Impl::on_message(Rank from, MessageKind kind, std::string_view payload) {
-  if (kind == MessageKind::to_agent) return on_order(payload);
+  if (kind == MessageKind::to_agent) return on_orders(payload);
   if (kind == MessageKind::wireup) {
     if (agent_) agent_->on_peer_message(from, payload);
     return;
@@ -233,28 +238,31 @@ void RankLoop::Impl::on_message(Rank from, MessageKind kind, std::string_view pa
     if (auto drop = decode<RuntimeDrop>(payload)) pilot_->on_runtime_drop(from, drop->number);
     return;
   }
-  auto message = decode<FromAgent>(payload);
-  if (!message) {
-    log_->error("a message from rank {} cannot be read: {}", from, message.error().text());
+  auto messages = decode_all<FromAgent>(payload);
+  if (!messages) {
+    log_->error("what rank {} reports cannot be read: {}", from, messages.error().text());
     return;
   }
-  pilot_->on_message(from, std::move(*message));
+  pilot_->on_messages(from, std::move(*messages));
 }
 
-void RankLoop::Impl::on_order(std::string_view payload) {
+void RankLoop::Impl::on_orders(std::string_view payload) {
   if (!agent_) return;
-  auto order = decode<ToAgent>(payload);
-  if (!order) {
-    log_->error("an order of the pilot cannot be read: {}", order.error().text());
+  auto orders = decode_all<ToAgent>(payload);
+  if (!orders) {
+    log_->error("orders of the pilot cannot be read: {}", orders.error().text());
     return;
   }
-  if (std::holds_alternative<ShutdownAgent>(*order)) {
+  for (ToAgent& order : *orders) {
+    if (!std::holds_alternative<ShutdownAgent>(order)) {
+      held_orders_.push_back(std::move(order));
+      continue;
+    }
+    pass_on_orders();
     send_samples();
     held_orders_.clear();
-    agent_->on_message(std::move(*order));
-    return;
+    agent_->on_message(std::move(order));
   }
-  held_orders_.push_back(std::move(*order));
   pass_on_orders();
 }
 
@@ -271,10 +279,24 @@ void RankLoop::Impl::pass_on_orders() {
   }
 }
 
+/// What the agent says in one turn of the loop is one message.
 void RankLoop::Impl::report(FromAgent message) {
-  fabric_->send(pilot_rank, MessageClass::control, MessageKind::from_agent, encode(message));
-  // Rank 0 says goodbye when its pilot is done.
-  if (std::holds_alternative<AgentDone>(message) && !is_pilot()) begin_close();
+  const bool first = reports_.empty();
+  append(reports_, message);
+  if (std::holds_alternative<AgentDone>(message)) {
+    send_reports();
+    // Rank 0 says goodbye when its pilot is done.
+    if (!is_pilot()) begin_close();
+  } else if (reports_.size() >= defaults::message_batch) {
+    send_reports();
+  } else if (first) {
+    boost::asio::post(io_, [this] { send_reports(); });
+  }
+}
+
+void RankLoop::Impl::send_reports() {
+  if (reports_.empty()) return;
+  fabric_->send(pilot_rank, MessageClass::control, MessageKind::from_agent, std::exchange(reports_, {}));
 }
 
 void RankLoop::Impl::on_rank_lost(Rank rank, std::string_view reason) {
@@ -296,8 +318,11 @@ void RankLoop::Impl::on_batch(PilotBatch batch) {
   if (!batch.endpoints.empty()) publish(std::move(batch.endpoints));
   for (auto& [to, message] : batch.messages) {
     if (auto* start = std::get_if<StartTask>(&message)) start->epoch = published_;
-    fabric_->send(to, MessageClass::control, MessageKind::to_agent, encode(message));
+    std::string& orders = orders_[to];
+    append(orders, message);
+    if (orders.size() >= defaults::message_batch) send_orders(to, orders);
   }
+  for (auto& [to, orders] : orders_) send_orders(to, orders);
   for (auto& [to, answer] : batch.answers) {
     answer.epoch = published_;
     fabric_->send(to, MessageClass::control, MessageKind::runtime_answer, encode(answer));
@@ -306,6 +331,11 @@ void RankLoop::Impl::on_batch(PilotBatch batch) {
     proxy_->show({std::move(batch.dashboard->history), std::move(batch.dashboard->snapshot), batch.dashboard->over});
   }
   if (batch.over) begin_close();
+}
+
+void RankLoop::Impl::send_orders(Rank to, std::string& orders) {
+  if (orders.empty()) return;
+  fabric_->send(to, MessageClass::control, MessageKind::to_agent, std::exchange(orders, {}));
 }
 
 void RankLoop::Impl::tell_dashboard_key() {

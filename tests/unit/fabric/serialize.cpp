@@ -34,9 +34,14 @@ ServiceDescription some_service() {
 }
 
 std::vector<ToAgent> to_agent() {
-  return {StartTask{.id = {.task = {7}, .attempt = 1}, .first_rank = 2, .task = some_task(), .layout = {{3, 0, 2}, {1, 2, 1}}},
-          CancelTask{.id = {.task = {7}}, .reason = "timeout"}, StartReplica{.service = some_service()}, StopReplica{},
-          ShutdownAgent{}};
+  return {
+      StartTask{
+          .id = {.task = {7}, .attempt = 1}, .first_rank = 2, .task = some_task(), .layout = {{3, 0, 2}, {1, 2, 1}}},
+      CancelTask{.id = {.task = {7}}, .reason = "timeout"},
+      StartReplica{.service = some_service()},
+      StopReplica{},
+      ShutdownAgent{},
+      RecallTasks{{{.task = {7}}, {.task = {8}, .attempt = 1}}}};
 }
 
 std::vector<FromAgent> from_agent() {
@@ -47,7 +52,8 @@ std::vector<FromAgent> from_agent() {
           ReplicaReady{.endpoint = {.rank = 3, .state = ReplicaState::ready, .socket = "/s"}},
           ReplicaEnded{.was_ready = true},
           ServiceSample{.requests = 5, .replicas = {{.replica = 1, .requests = 4}}},
-          AgentDone{}};
+          AgentDone{},
+          TasksReturned{{{.task = {7}, .attempt = 2}}}};
 }
 
 EndpointEpoch some_epoch() {
@@ -95,6 +101,16 @@ void check_against_damage(const std::vector<T>& messages) {
 TEST_CASE("messages between pilot and agents come back as they were") {
   for (const ToAgent& message : to_agent()) check_both_ways(message);
   for (const FromAgent& message : from_agent()) check_both_ways(message);
+}
+
+TEST_CASE("several messages in one come back in their order, and all or none") {
+  std::string bytes;
+  for (const ToAgent& message : to_agent()) append(bytes, message);
+  const auto back = decode_all<ToAgent>(bytes);
+  REQUIRE_MESSAGE(back.ok(), (back ? "" : back.error().text()));
+  CHECK(*back == to_agent());
+  CHECK(decode_all<ToAgent>("")->empty());
+  CHECK_FALSE(decode_all<ToAgent>(std::string_view(bytes).substr(0, bytes.size() - 1)).ok());
 }
 
 TEST_CASE("endpoint epochs come back as they were") {
