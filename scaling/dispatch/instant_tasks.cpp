@@ -122,13 +122,9 @@ int main(int argc, char** argv) {
   config.make_attempt = [](NodeContext& node, StartTask part, Attempt::Over over) {
     return std::make_shared<InstantAttempt>(node, std::move(part), std::move(over));
   };
-  double begun = 0;
+  const double begun = processor_seconds();
   const auto end = run_on(
-      MPI_COMM_WORLD, config,
-      [&](RunConfig&) {
-        begun = processor_seconds();
-        return Status{};
-      },
+      MPI_COMM_WORLD, config, [](RunConfig&) { return Status{}; },
       [&](DriverContext& driver) { return driver.pilot.submit(null_tasks(tasks), {}); });
   if (!end) std::fprintf(stderr, "%s\n", end.error().text().c_str());
   if (end && end->error) std::fprintf(stderr, "%s\n", end->error->text().c_str());
