@@ -4,7 +4,7 @@
 //   instant_tasks RUN_DIR TASKS CORES     under mpirun; CORES of each rank. Rank 0 prints the processor time that it and all
 //                                         others together took, as JSON
 //   instant_tasks RUN_DIR                 alone, after that: prints how many attempts were placed and have ended by the event
-//                                         log, and the seconds from the first placement to the last end
+//                                         log, and when the first placement was and the seconds from it to the last end
 #include <mpi.h>
 #include <sys/resource.h>
 
@@ -99,8 +99,8 @@ int report(const std::string& run_dir) {
       last = event->time;
     }
   }
-  std::printf("{\"placed\": %u, \"ended\": %u, \"seconds\": %.6f}\n", placed, ended,
-              static_cast<double>(last - first) * 1e-9);
+  std::printf("{\"placed\": %u, \"ended\": %u, \"first\": %.9f, \"seconds\": %.6f}\n", placed, ended,
+              static_cast<double>(first) * 1e-9, static_cast<double>(last - first) * 1e-9);
   return 0;
 }
 
