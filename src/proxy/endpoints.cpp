@@ -77,8 +77,8 @@ const RemoteEndpoint* EndpointTable::find_remote(const ReplicaId& id) const {
 std::string EndpointTable::name(const ReplicaId& id) const {
   const Service* service = find(id.service);
   std::string text = service == nullptr ? std::to_string(id.service.value) : service->endpoint.name;
-  if (is_remote(id)) return text + "/remote-" + std::to_string(id.replica - first_remote);
-  return text + "/" + std::to_string(id.replica) + "@" + std::to_string(id.attempt);
+  if (is_remote(id)) return text + "/" + replica_name(id.replica);
+  return text + "/" + replica_name(id.replica) + "@" + std::to_string(id.attempt);
 }
 
 }  // namespace trireme::proxy

@@ -12,11 +12,10 @@
 #include <vector>
 
 #include "core/endpoint.hpp"
+#include "core/replica_number.hpp"
 
 namespace trireme::proxy {
 
-/// Replica numbers from here on stand for remote endpoints, in the order of the service's list.
-constexpr std::uint32_t first_remote = 0x8000'0000;
 constexpr bool is_remote(const ReplicaId& id) {
   return id.replica >= first_remote;
 }

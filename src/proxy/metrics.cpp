@@ -28,10 +28,6 @@ std::string escaped(std::string_view label) {
   return out;
 }
 
-std::string label_of(std::uint32_t replica) {
-  return replica >= first_remote ? "remote-" + std::to_string(replica - first_remote) : std::to_string(replica);
-}
-
 void describe(std::string& out, std::string_view metric, std::string_view type, std::string_view help) {
   out.append("# HELP ").append(metric).append(" ").append(help).append("\n# TYPE ");
   out.append(metric).append(" ").append(type).append("\n");
@@ -97,7 +93,7 @@ std::string Metrics::text(const std::vector<ServiceGauges>& services, const std:
   each([&](const ServiceGauges&, const Service& service, const std::string& labels) {
     for (const auto& [key, count] : service.requests) {
       line(out, "trireme_requests_total",
-           labels + ",replica=\"" + (key.first ? label_of(*key.first) : "") + "\",code=\"" +
+           labels + ",replica=\"" + (key.first ? replica_name(*key.first) : "") + "\",code=\"" +
                std::to_string(key.second) + "\"",
            std::to_string(count));
     }
@@ -136,7 +132,7 @@ std::string Metrics::text(const std::vector<ServiceGauges>& services, const std:
   const auto site = [&](std::string_view metric, std::string_view type, std::string_view help, const auto& value) {
     describe(out, metric, type, help);
     for (const SiteGauges& gauges : sites) {
-      line(out, metric, "service=\"" + escaped(gauges.service) + "\",replica=\"" + label_of(gauges.replica) + "\"",
+      line(out, metric, "service=\"" + escaped(gauges.service) + "\",replica=\"" + replica_name(gauges.replica) + "\"",
            std::to_string(value(gauges)));
     }
   };

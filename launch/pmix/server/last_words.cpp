@@ -5,7 +5,6 @@
 
 #include <array>
 #include <csignal>
-#include <cstring>
 
 namespace trireme::pmix {
 namespace {

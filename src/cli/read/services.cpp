@@ -5,6 +5,7 @@
 
 #include "cli/read/show.hpp"
 #include "cli/read/table.hpp"
+#include "core/replica_number.hpp"
 
 namespace trireme::cli {
 namespace {
@@ -26,13 +27,6 @@ std::string short_seconds(const std::optional<Duration>& duration) {
   std::array<char, 32> out{};
   std::snprintf(out.data(), out.size(), "%.3f s", seconds(*duration));
   return out.data();
-}
-
-/// The proxy counts requests of a service's remote endpoints as those of replicas with numbers from here on.
-constexpr std::uint32_t first_remote = 0x8000'0000;
-
-std::string place_name(std::uint32_t replica) {
-  return replica < first_remote ? std::to_string(replica) : "remote-" + std::to_string(replica - first_remote);
 }
 
 Json replica_json(const observe::ReplicaRecord& life) {
@@ -62,13 +56,13 @@ Json services_json(const LoadedRun& run) {
               {"restarts", service.restarts()}, {"replica_requests", Json::object()},
               {"lives", Json::array()}};
     for (const auto& [replica, counts] : run.view.replica_requests(service)) {
-      json["replica_requests"][place_name(replica)] = counts.requests;
+      json["replica_requests"][replica_name(replica)] = counts.requests;
     }
     json["replica_loads"] = Json::object();
     for (const auto& [replica, load] : run.view.replica_loads(service)) {
-      json["replica_loads"][place_name(replica)] = {{"active", load.active},
-                                                    {"p50_s", seconds_or_null(load.latency.quantile(0.5))},
-                                                    {"p99_s", seconds_or_null(load.latency.quantile(0.99))}};
+      json["replica_loads"][replica_name(replica)] = {{"active", load.active},
+                                                      {"p50_s", seconds_or_null(load.latency.quantile(0.5))},
+                                                      {"p99_s", seconds_or_null(load.latency.quantile(0.99))}};
     }
     for (const observe::ReplicaRecord& life : service.lives) {
       json["lives"].push_back(replica_json(life));
@@ -91,8 +85,8 @@ void print_services(const LoadedRun& run, std::ostream& out) {
     for (const auto& [replica, count] : counts) {
       const observe::ReplicaRecord* life = service.newest(replica);
       if (life == nullptr) {
-        table.add({service.name, place_name(replica), replica < first_remote ? "waiting" : "remote", "-", "-", "-", "-",
-                   std::to_string(loads[replica].active), std::to_string(count.requests),
+        table.add({service.name, replica_name(replica), replica < first_remote ? "waiting" : "remote", "-", "-", "-",
+                   "-", std::to_string(loads[replica].active), std::to_string(count.requests),
                    milliseconds(loads[replica].latency, 0.5), milliseconds(loads[replica].latency, 0.99), "-"});
         continue;
       }
