@@ -58,6 +58,14 @@ bool is_alive(pid_t pid) {
   return stat && !stat->dead();
 }
 
+bool ignores(pid_t pid, int signo) {
+  std::istringstream status(contents("/proc/" + std::to_string(pid) + "/status"));
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("SigIgn:")) return (std::stoull(line.substr(7), nullptr, 16) >> (signo - 1) & 1) != 0;
+  }
+  return false;
+}
+
 bool eventually(const std::function<bool()>& condition) {
   const auto deadline = std::chrono::steady_clock::now() + patience;
   while (!condition()) {

@@ -40,6 +40,8 @@ std::string unique_run_id();
 std::vector<pid_t> carriers(const std::string& run_id);
 /// Whether a process exists and is no zombie.
 bool is_alive(pid_t pid);
+/// Whether a process ignores a signal: a shell is past its `trap ''`.
+bool ignores(pid_t pid, int signo);
 /// Looks until `condition` holds; false when patience ends.
 bool eventually(const std::function<bool()>& condition);
 

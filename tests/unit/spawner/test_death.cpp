@@ -151,6 +151,8 @@ TEST_CASE("a shutdown stops every task, reports each end, and leaves nothing") {
   rank.spawn(rank.shell(2, stubborn));
   rank.spawn(rank.shell(3, escaped));
   REQUIRE(rank.until([&] { return rank.out() == "up\n"; }));
+  REQUIRE(rank.until_started(2));
+  REQUIRE(rank.until([&] { return ignores(rank.started[2].pid, SIGTERM); }));
   REQUIRE(rank.until_started(3));
   const pid_t spawner = rank.client->pid();
   REQUIRE(rank.shut_down(500ms));
@@ -197,13 +199,13 @@ TEST_CASE("when the lease runs out everything ends, and nothing starts until it 
 
 TEST_CASE("a spawner that was frozen beyond its lease ends its tasks before it reads on") {
   Rank rank;
-  rank.client->renew_lease(500ms);
+  rank.client->renew_lease(1500ms);
   rank.spawn(rank.shell(1, "sleep 1000"));
   REQUIRE(rank.until_started(1));
   ::kill(rank.client->pid(), SIGSTOP);
   const auto frozen_at = std::chrono::steady_clock::now();
   rank.spawn(rank.shell(2, "true"));
-  rank.until([&] { return std::chrono::steady_clock::now() > frozen_at + 700ms; });
+  rank.until([&] { return std::chrono::steady_clock::now() > frozen_at + 1700ms; });
   ::kill(rank.client->pid(), SIGCONT);
   REQUIRE(rank.until([&] { return rank.failed.contains(2) && rank.ended.contains(1); }));
   CHECK(rank.failed[2].stage == spawner::Stage::refused);

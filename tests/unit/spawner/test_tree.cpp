@@ -81,7 +81,7 @@ TEST_CASE("a daemon that hides everything ends with the last task that can have 
 TEST_CASE("a timeout is TERM to the tree first") {
   Rank rank;
   auto request = rank.shell(1, "trap 'echo bye; exit 9' TERM; while :; do sleep 0.02; done");
-  request.timeout_ms = 300;
+  request.timeout_ms = 2000;  // the shell is past its trap by then
   request.grace_ms = 60'000;
   rank.spawn(request);
   REQUIRE(rank.until_ended(1));
@@ -94,7 +94,7 @@ TEST_CASE("a timeout is TERM to the tree first") {
 TEST_CASE("a timeout is KILL after the grace to what is deaf to TERM, in the group and outside") {
   Rank rank;
   auto request = rank.shell(1, "trap '' TERM; " + daemon("pid") + "while :; do sleep 0.02; done");
-  request.timeout_ms = 500;
+  request.timeout_ms = 2000;  // the shell is past its trap by then
   request.grace_ms = 200;
   rank.spawn(request);
   REQUIRE(rank.until_ended(1));
