@@ -1,16 +1,32 @@
 #include "fabric/progress.hpp"
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <fstream>
 #include <functional>
+#include <string>
 #include <thread>
 #include <vector>
 
 using namespace trireme;
 using namespace std::chrono_literals;
+
+namespace {
+
+/// Whether the thread whose /proc/.../stat this is waits for something.
+bool asleep(const std::string& stat) {
+  std::ifstream file(stat);
+  std::string text;
+  std::getline(file, text);
+  const auto name_end = text.rfind(')');
+  return name_end != std::string::npos && text.substr(name_end, 3) == ") S";
+}
+
+}  // namespace
 
 TEST_CASE(
     "after activity the loop spins for a moment, then each sleep is a quarter of the time that nothing happened") {
@@ -134,9 +150,11 @@ TEST_CASE("the loop sleeps when nothing is found past the io_context any more") 
   const Backoff::Limits limits{.spin = {.least = 1ms, .most = 1ms}, .sleep_min = 1h, .sleep_max = 1h};
   std::atomic<int> looks = 0;
   bool over = false;
+  const std::string state = "/proc/self/task/" + std::to_string(::gettid()) + "/stat";
   std::thread other([&] {
-    while (looks < 100) std::this_thread::yield();
-    std::this_thread::sleep_for(20ms);  // the loop is most likely asleep by then
+    // Posts, because on a busy machine the loop sleeps between two looks too, until something happens.
+    for (; looks < 100; std::this_thread::yield()) boost::asio::post(io, [] {});
+    while (!asleep(state)) std::this_thread::yield();
     boost::asio::post(io, [&] { over = true; });
   });
   run_until(
