@@ -5,12 +5,15 @@
 //
 //   up    once requests have waited for defaults::scale_up_after while more replicas were needed than there are: to what
 //         is needed, at most twice as many as there are; and never before one replica has shown that it gets ready
-//   down  once fewer were needed for a whole cool-down: to the most that was needed within it
+//   down  at any time to the most that was needed within the last cool-down
 //
-// So a burst shorter than the first costs nothing, and a pause shorter than the second keeps what was started.
+// So a burst shorter than the first costs nothing, and a pause shorter than the second keeps what was started; where the load
+// falls in steps, the replicas follow each step one cool-down later. Of the past only maxima are kept: each need that no later
+// one has reached, with the time until which it lasted, so at most `max` of them.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <optional>
 
 #include "core/units.hpp"
@@ -34,8 +37,12 @@ struct ServiceLoad {
 /// What the decision remembers from one look to the next.
 struct ScalingHistory {
   std::optional<MonoTime> short_since;  ///< more were needed than there are
-  std::optional<MonoTime> spare_since;  ///< fewer were
-  std::uint32_t most_needed = 0;        ///< since spare_since
+  struct Need {
+    std::uint32_t replicas = 0;
+    MonoTime until = 0;  ///< the last look at which so many were needed
+  };
+  std::deque<Need>
+      needs;  ///< of the last cool-down, each smaller and later than the one before; the last is that of now
 };
 
 struct ScalingDecision {

@@ -8,7 +8,7 @@
 namespace trireme::pilot {
 namespace {
 
-/// The lower, the sooner a replica is given up when there are too many.
+/// The lower, the sooner a replica in this state is given up when there are too many.
 int worth(ReplicaState state) {
   switch (state) {
     case ReplicaState::waiting:
@@ -44,9 +44,11 @@ bool Services::may_start(ServiceIndex index) const {
 
 void Services::on_sample(Rank rank, const ServiceSample& sample) {
   if (sample.service.value >= services_.size() || !description(sample.service).is_scaled()) return;
-  ServiceLoad load{.queued = sample.queued};
-  for (const ServiceSample::Load& one : sample.loads) load.active += one.active;
-  at(sample.service).loads[rank] = load;
+  Service& service = at(sample.service);
+  service.queued[rank] = sample.queued;
+  for (const ServiceSample::Load& one : sample.loads) {
+    if (one.replica < service.replicas.size()) service.replicas[one.replica].active = one.active;
+  }
 }
 
 /// Replicas that have a seat and will go on to have it.
@@ -60,13 +62,11 @@ std::uint32_t Services::seated(ServiceIndex index) const {
 ServiceLoad Services::load_of(ServiceIndex index) const {
   const Service& service = services_[index.value];
   ServiceLoad load{.replicas = seated(index)};
-  for (const auto& [rank, told] : service.loads) {
-    load.queued += told.queued;
-    load.active += told.active;
+  for (const auto& [rank, queued] : service.queued) load.queued += queued;
+  for (const Replica& replica : service.replicas) {
+    load.active += replica.active;
+    if (replica.state == ReplicaState::ready) ++load.ready;
   }
-  load.ready = static_cast<std::uint32_t>(
-      std::count_if(service.replicas.begin(), service.replicas.end(),
-                    [](const Replica& replica) { return replica.state == ReplicaState::ready; }));
   return load;
 }
 
@@ -129,15 +129,16 @@ bool Services::grow(ServiceIndex index, const std::function<bool()>& tasks_fit) 
   return true;
 }
 
-/// Ends the replica that is missed least.
+/// Ends the replica that is missed least: of those that are ready, one with few requests, for it has drained the sooner.
 void Services::shrink(ServiceIndex index) {
   const std::vector<Replica>& replicas = at(index).replicas;
+  const auto missed = [](const Replica& replica) { return std::pair(worth(replica.state), replica.active); };
   std::optional<std::uint32_t> least;
   for (std::uint32_t i = 0; i < replicas.size(); ++i) {
     const Replica& replica = replicas[i];
     const bool counts =
         replica.seat && !replica.seat->leaving && (replica.state != ReplicaState::draining || replica.returning);
-    if (counts && (!least || worth(replica.state) <= worth(replicas[*least].state))) least = i;
+    if (counts && (!least || missed(replica) <= missed(replicas[*least]))) least = i;
   }
   if (!least) return;
   const ReplicaRef ref{index, *least};

@@ -180,6 +180,7 @@ void Services::launch(ReplicaRef ref, MonoTime now) {
   replica.endpoint = {.id = id, .rank = replica.seat->rank, .state = ReplicaState::starting, .socket = "", .key = ""};
   replica.asked = now;
   replica.spawned = 0;
+  replica.active = 0;
   note(ref, ReplicaState::starting, "");
   output_.send(replica.seat->rank, StartReplica{.id = id, .service = description(ref.first)});
 }
@@ -320,6 +321,7 @@ void Services::life_over(ReplicaRef ref, ReplicaState state, const std::string& 
   if (replica.seat) scheduler_.vacate(*replica.seat, description(ref.first).per_replica);
   replica.seat.reset();
   replica.outdated = replica.returning = false;
+  replica.active = 0;
   --living_;
   changed(ref.first);
 }
@@ -366,7 +368,7 @@ void Services::on_node_lost(Rank rank, const std::string& reason) {
       service.home = home_of({s});
       changed({s});
     }
-    service.loads.erase(rank);
+    service.queued.erase(rank);
     for (std::uint32_t i = 0; i < service.replicas.size(); ++i) {
       Replica& replica = service.replicas[i];
       if (!replica.seat || replica.seat->rank != rank) continue;

@@ -121,7 +121,8 @@ class Services {
     std::optional<Seat> seat;
     MonoTime asked = 0;  ///< when its start was asked for
     MonoTime ready_since = 0;
-    WallTime spawned = 0;  ///< by its node's clock
+    WallTime spawned = 0;      ///< by its node's clock
+    std::uint32_t active = 0;  ///< requests that it works on, as its node said last
     std::optional<MonoTime> restart_at;
     bool outdated = false;   ///< to be started anew, when its turn comes
     bool returning = false;  ///< it drains to be started anew
@@ -133,13 +134,13 @@ class Services {
     std::vector<Replica> replicas;
     Rank home = pilot_rank;
     bool started = false;
-    bool unpublished = false;           ///< it has changed since it was published
-    bool ready = false;                 ///< as the last Change said
-    bool stopped = false;               ///< before the run's end
-    bool was_ready = false;             ///< once
-    bool rolling = false;               ///< its replicas are being started anew, one after the other
-    std::optional<MonoTime> expires;    ///< the end of its uptime
-    std::map<Rank, ServiceLoad> loads;  ///< `queued` and `active`, as each rank said last
+    bool unpublished = false;              ///< it has changed since it was published
+    bool ready = false;                    ///< as the last Change said
+    bool stopped = false;                  ///< before the run's end
+    bool was_ready = false;                ///< once
+    bool rolling = false;                  ///< its replicas are being started anew, one after the other
+    std::optional<MonoTime> expires;       ///< the end of its uptime
+    std::map<Rank, std::uint32_t> queued;  ///< as each rank said last
     ScalingHistory scaling;
     std::optional<MonoTime> scale_at;  ///< when to look again
   };

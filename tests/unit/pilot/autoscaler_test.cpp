@@ -1,6 +1,7 @@
 #include "pilot/autoscaler.hpp"
 
 #include <algorithm>
+#include <vector>
 
 #include "harness.hpp"
 
@@ -21,9 +22,10 @@ ServiceDescription scaled(std::string name, std::uint32_t min, std::uint32_t max
   return s;
 }
 
-void load(World& w, std::uint32_t service, std::uint32_t queued, std::uint32_t active = 0) {
+/// So many requests wait for a service, and so many are worked on by each of its replicas.
+void load(World& w, std::uint32_t service, std::uint32_t queued, const std::vector<std::uint32_t>& active = {0}) {
   ServiceSample sample{.service = {service}, .queued = queued};
-  if (active > 0) sample.loads.push_back({.replica = 0, .active = active});
+  for (std::uint32_t i = 0; i < active.size(); ++i) sample.loads.push_back({.replica = i, .active = active[i]});
   w.pilot.on_message(0, sample, w.now);
 }
 
@@ -77,9 +79,62 @@ TEST_SUITE("autoscaler") {
     CHECK(down.again == 20 * second);
     CHECK(decide_scale(limits, {.ready = 3, .replicas = 3}, history, 20 * second).replicas == 1);
     // What is needed in between begins the cool-down anew.
-    decide_scale(limits, {.ready = 3, .replicas = 3}, history, 30 * second);
-    decide_scale(limits, {.active = 12, .ready = 3, .replicas = 3}, history, 35 * second);
-    CHECK(decide_scale(limits, {.ready = 3, .replicas = 3}, history, 41 * second).replicas == 3);
+    decide_scale(limits, {.active = 12, .ready = 3, .replicas = 3}, history, 30 * second);
+    CHECK(decide_scale(limits, {.ready = 3, .replicas = 3}, history, 35 * second).again == 45 * second);
+    decide_scale(limits, {.active = 12, .ready = 3, .replicas = 3}, history, 40 * second);
+    CHECK(decide_scale(limits, {.ready = 3, .replicas = 3}, history, 46 * second).replicas == 3);
+  }
+
+  TEST_CASE("a load that falls in steps is followed one cool-down after each step") {
+    ScalingHistory history;
+    ServiceLoad load{.ready = 6, .replicas = 6};
+    const auto at = [&](MonoTime time, std::uint64_t active) {
+      load.active = active;
+      load.replicas = load.ready = decide_scale(limits, load, history, time).replicas;
+      return load.replicas;
+    };
+    CHECK(at(0, 24) == 6);
+    CHECK(at(2 * second, 16) == 6);  // four are needed, …
+    CHECK(at(4 * second, 8) == 6);   // … two, …
+    CHECK(at(6 * second, 0) == 6);   // … none
+    CHECK(at(12 * second - 1, 0) == 6);
+    CHECK(at(12 * second, 0) == 4);
+    CHECK(at(14 * second, 0) == 2);
+    CHECK(at(16 * second - 1, 0) == 2);
+    CHECK(at(16 * second, 0) == 1);
+  }
+
+  TEST_CASE("what was needed just before a load has fallen for good keeps no replica for a second cool-down") {
+    ScalingHistory history;
+    // Four replicas of which three or four are needed, then one.
+    for (MonoTime time = 0; time < 20; ++time) {
+      decide_scale(limits, {.active = time % 3 == 0 ? 14U : 10U, .ready = 4, .replicas = 4}, history, time * second);
+    }
+    for (MonoTime time = 20; time < 28; ++time) {
+      CHECK(decide_scale(limits, {.active = 1, .ready = 4, .replicas = 4}, history, time * second).replicas == 4);
+    }
+    const ScalingDecision first = decide_scale(limits, {.active = 1, .ready = 4, .replicas = 4}, history, 29 * second);
+    CHECK(first.replicas == 3);
+    CHECK(first.again == 30 * second);
+    CHECK(decide_scale(limits, {.active = 1, .ready = 3, .replicas = 3}, history, 30 * second).replicas == 1);
+  }
+
+  TEST_CASE("the replica that is least busy is drained") {
+    World w;
+    w.declare(scaled("s", 1, 3));
+    w.nodes(1, 4);
+    w.start();
+    w.replica_ready(0, replica(0, 0));
+    load(w, 0, 5, {1});
+    wait(w, second);
+    w.replica_ready(0, replica(0, 1));
+    load(w, 0, 5, {1, 1});
+    wait(w, second);
+    w.replica_ready(0, replica(0, 2));
+    load(w, 0, 0, {1, 0, 1});
+    const Lines lines = wait(w, 10 * second);
+    REQUIRE(!lines.empty());
+    CHECK(lines.front() == "log: s0.1.0 draining on 0");
   }
 
   TEST_CASE("a queue adds a replica, its end drains one, and the number is used again") {
@@ -88,15 +143,15 @@ TEST_SUITE("autoscaler") {
     w.nodes(1, 4);
     w.start();
     w.replica_ready(0, replica(0, 0));
-    load(w, 0, 5, 1);
+    load(w, 0, 5, {1});
     CHECK(wait(w, second) == Lines{"log: s0.1.0 starting on 0", "to 0: start s0.1.0"});
     w.replica_ready(0, replica(0, 1));
-    load(w, 0, 0, 0);
+    load(w, 0, 0, {0});
     CHECK(wait(w, 10 * second) == Lines{"log: s0.1.0 draining on 0", "to 0: stop s0.1.0",
                                         "publish: s0 home 0 [s0.0.0@0 ready, s0.1.0@0 draining]"});
     w.replica_ended(0, replica(0, 1), "", Outcome::cancelled);
     CHECK(w.out.take() == Lines{"log: s0.1.0 ended on 0", "publish: s0 home 0 [s0.0.0@0 ready]"});
-    load(w, 0, 5, 1);
+    load(w, 0, 5, {1});
     CHECK(wait(w, second).front() == "log: s0.1.1 starting on 0");
   }
 
@@ -109,7 +164,7 @@ TEST_SUITE("autoscaler") {
       w.nodes(1, 2);
       w.start();
       w.replica_ready(0, replica(0, 0));
-      load(w, 0, 5, 1);
+      load(w, 0, 5, {1});
       wait(w, second);
       REQUIRE(w.state(0) == TaskState::running);
       REQUIRE(w.state(1) == TaskState::ready);
@@ -125,7 +180,7 @@ TEST_SUITE("autoscaler") {
       w.nodes(1, 3);
       w.start();
       w.replica_ready(0, replica(0, 0));
-      load(w, 0, 5, 1);
+      load(w, 0, 5, {1});
       wait(w, second);
       w.out.take();
       w.end(0, 0);
@@ -140,10 +195,10 @@ TEST_SUITE("autoscaler") {
     w.nodes(1, 3);
     w.start();
     w.replica_ready(0, replica(0, 0));
-    load(w, 0, 5, 1);
+    load(w, 0, 5, {1});
     wait(w, second);
     w.replica_ready(0, replica(0, 1));
-    load(w, 0, 5, 2);
+    load(w, 0, 5, {2});
     wait(w, second);
     w.replica_ready(0, replica(0, 2));
     w.out.take();
@@ -162,7 +217,7 @@ TEST_SUITE("autoscaler") {
     w.nodes(2, 1);
     w.start();
     w.replica_ready(0, replica(0, 0));
-    load(w, 0, 5, 1);
+    load(w, 0, 5, {1});
     CHECK(wait(w, second).front() == "log: s0.1.0 starting on 1");
     w.replica_ready(1, replica(0, 1));
     w.pilot.on_node_lost(1, "gone", w.now);
