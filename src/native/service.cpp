@@ -5,12 +5,15 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <list>
 #include <memory>
+#include <system_error>
 #include <thread>
 #include <utility>
 
+#include "core/defaults.hpp"
 #include "native/request.hpp"
 #include "native/service_connection.hpp"
 
@@ -49,6 +52,26 @@ class TermSignal {
   sigset_t before_;
   int descriptor_ = -1;
 };
+
+/// Takes the next connection, if one has come. False when there is no descriptor, memory or thread for it: it goes on waiting.
+bool admit(int listener, Service& service, Crew* crew, std::list<Served>& served) {
+  // First what the connection needs beside its socket, since it cannot be put back.
+  const int wake = make_eventfd();
+  if (wake < 0) return false;
+  const int socket = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (socket < 0) {
+    const bool is_short = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+    ::close(wake);
+    return !is_short;
+  }
+  auto connection = std::make_shared<ServiceConnection>(socket, wake, service, crew);
+  try {
+    served.push_back({connection, std::thread([connection] { connection->run(); })});
+  } catch (const std::system_error&) {
+    return false;  // this one is closed; whoever made it tries again
+  }
+  return true;
+}
 
 }  // namespace
 
@@ -103,19 +126,19 @@ bool Service::serve(const std::string& path) {
   std::unique_ptr<Crew> crew;
   if (options_.threads > 1 || options_.max_batch > 1) crew = std::make_unique<Crew>(*this);
   std::list<Served> served;
+  constexpr int pause = std::chrono::milliseconds(defaults::accept_backoff).count();
+  bool is_short = false;  // of descriptors or threads: the listener, which stays readable, is looked at later
   for (;;) {
-    pollfd waits[3] = {{listener, POLLIN, 0}, {term.descriptor(), POLLIN, 0}, {stop_, POLLIN, 0}};
-    if (::poll(waits, 3, -1) < 0) continue;
+    pollfd waits[3] = {
+        {listener, static_cast<short>(is_short ? 0 : POLLIN), 0}, {term.descriptor(), POLLIN, 0}, {stop_, POLLIN, 0}};
+    if (::poll(waits, 3, is_short ? pause : -1) < 0) continue;
     if (waits[1].revents != 0 || waits[2].revents != 0) break;
     served.remove_if([](Served& one) {
       if (!one.connection->over()) return false;
       one.thread.join();
       return true;
     });
-    const int socket = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (socket < 0) continue;
-    auto connection = std::make_shared<ServiceConnection>(socket, *this, crew.get());
-    served.push_back({connection, std::thread([connection] { connection->run(); })});
+    is_short = !admit(listener, *this, crew.get(), served);
   }
   ::close(listener);
   ::unlink(path.c_str());

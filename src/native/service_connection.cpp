@@ -109,8 +109,8 @@ void Crew::work() {
 
 // ---- The connection -----------------------------------------------------------------------------
 
-ServiceConnection::ServiceConnection(int socket, Service& service, Crew* crew)
-    : service_(service), crew_(crew), socket_(socket), wake_(make_eventfd()) {}
+ServiceConnection::ServiceConnection(int socket, int wake, Service& service, Crew* crew)
+    : service_(service), crew_(crew), socket_(socket), wake_(wake) {}
 
 ServiceConnection::~ServiceConnection() {
   ::close(socket_);

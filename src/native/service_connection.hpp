@@ -53,8 +53,8 @@ class Crew {
 
 class ServiceConnection : public std::enable_shared_from_this<ServiceConnection> {
  public:
-  /// `crew` null: requests are handled by the thread that reads them.
-  ServiceConnection(int socket, Service& service, Crew* crew);
+  /// Owns both descriptors; `wake` is an eventfd. `crew` null: requests are handled by the thread that reads them.
+  ServiceConnection(int socket, int wake, Service& service, Crew* crew);
   ~ServiceConnection();
   ServiceConnection(const ServiceConnection&) = delete;
   ServiceConnection& operator=(const ServiceConnection&) = delete;

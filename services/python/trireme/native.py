@@ -26,6 +26,7 @@ nothing but Python 3.9. How frames look is in docs/spec/native.md.
 from __future__ import annotations
 
 import collections
+import errno
 import os
 import select
 import socket
@@ -45,6 +46,8 @@ _MAX_PAYLOAD = 256 << 10
 _WINDOW = 256 << 10
 _UNKNOWN = (1 << 64) - 1
 _MAX_BODY = 1 << 30
+_ACCEPT_BACKOFF = 0.1
+_SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _HELLO, _WELCOME, _REQUEST, _RESPONSE, _DATA, _WINDOW_FRAME, _CANCEL, _FAILURE = range(1, 9)
 
 
@@ -368,6 +371,7 @@ class _Answering:
             for request in list(self._requests.values()):
                 request.cancelled = True
             self._socket.close()
+            self._service._ended.set()
 
     def _send(self, data: bytes) -> None:
         if self._gathered is None:
@@ -497,6 +501,7 @@ class Service:
         """Listens at the unix socket `path` ({socket} in the workflow file), for good."""
         self._queue: collections.deque = collections.deque()
         self._more = threading.Condition()
+        self._ended = threading.Event()  # a connection has
         if self.max_batch > 1:
             threading.Thread(target=self._batches, daemon=True).start()
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -504,8 +509,15 @@ class Service:
         os.chmod(path, 0o600)
         listener.listen(64)
         while True:
-            connection, _ = listener.accept()
-            threading.Thread(target=_Answering(self, connection).run, daemon=True).start()
+            try:
+                connection, _ = listener.accept()
+                threading.Thread(target=_Answering(self, connection).run, daemon=True).start()
+            except (OSError, RuntimeError) as error:
+                # No descriptor, memory or thread is left for it: the next ones wait until others have ended.
+                if isinstance(error, OSError) and error.errno not in _SHORT:
+                    raise
+                self._ended.wait(_ACCEPT_BACKOFF)
+                self._ended.clear()
 
     def _take(self, request: Request) -> None:
         if self.max_batch <= 1:

@@ -139,7 +139,7 @@ void Listener::accept_all() {
     if (errno == EAGAIN) return;
     // Where only this client's connection failed the next may be well; else descriptors or memory have run out.
     const bool of_client = errno == ECONNABORTED || errno == EINTR || errno == EPROTO;
-    if (!of_client) return set_deadline(defaults::http_accept_backoff);
+    if (!of_client) return set_deadline(defaults::accept_backoff);
   }
 }
 

@@ -3,11 +3,13 @@
 #include <doctest/doctest.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <condition_variable>
+#include <ctime>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -388,6 +390,38 @@ TEST_CASE("native API: a service that stops answers what it has") {
   REQUIRE(answer);
   CHECK(answer->body == "kept");
   running.stop();
+}
+
+TEST_CASE("native API: a service without a descriptor left waits for one, does not spin, and goes on") {
+  Folder folder;
+  Running running(folder.socket());
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  rlimit few = before;
+  few.rlim_cur = 256;
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+  std::vector<int> taken;
+  for (int copy = ::dup(0); copy >= 0; copy = ::dup(0)) taken.push_back(copy);
+  // More than it can take with what Running's own connection gives back.
+  std::vector<int> clients(4, -1);
+  REQUIRE(taken.size() > clients.size());
+  for (int& client : clients) {
+    ::close(taken.back());
+    taken.pop_back();
+    client = connect_to(folder.socket());
+    CHECK(client >= 0);
+  }
+
+  const std::clock_t worked = std::clock();
+  pollfd said{clients.back(), POLLIN, 0};
+  CHECK(::poll(&said, 1, 500) == 0);
+  CHECK(static_cast<double>(std::clock() - worked) / CLOCKS_PER_SEC < 0.25);
+
+  for (const int descriptor : taken) ::close(descriptor);
+  Client client(at(folder.socket()));
+  CHECK(until_reached(client));
+  for (const int descriptor : clients) ::close(descriptor);
+  ::setrlimit(RLIMIT_NOFILE, &before);
 }
 
 TEST_CASE("native API: a service with a key takes nobody without") {
