@@ -30,7 +30,6 @@ namespace {
 constexpr std::uint16_t first_foreign_kind = 16;
 constexpr std::size_t repair_bytes = 1u << 20;
 constexpr std::size_t epoch_overhead = 64;
-constexpr std::uint32_t polls_per_broadcast_look = 4;
 constexpr auto classes = std::array{MessageClass::control, MessageClass::bulk};
 
 bool only_heartbeats(std::string_view records) {
@@ -288,7 +287,7 @@ class Fabric::Impl {
   std::uint64_t reported_ack_ = 0;      ///< rank 0
   std::uint64_t repaired_ = 0;          ///< rank 0, after a loss: last epoch sent to all
   EpochReceiver receiver_;
-  std::uint32_t polls_ = 0;
+  SteadyTime looked_at_broadcast_;
   bool news_ = false;               ///< something but heartbeats came in or went out at this poll
   std::uint64_t acknowledged_ = 0;  ///< last epoch that this rank has acknowledged
 
@@ -433,8 +432,10 @@ bool Fabric::Impl::move_epochs(TransportHandler& handler) {
     active = true;
   }
   if (size_ > 1 && lossless()) {
-    // MPI moves a broadcast on by itself; looking less often whether one is over halves what an idle rank costs.
-    const bool look = ++polls_ % polls_per_broadcast_look == 0;
+    // MPI moves a broadcast on by itself; looking less often whether one has come halves what a rank costs that waits. But it is
+    // looked at when a sleep ends, for it may be what has ended that, and where the next broadcast waits for the end of this one.
+    const bool look = is_pilot() || now_ - looked_at_broadcast_ >= defaults::broadcast_look_every;
+    if (look) looked_at_broadcast_ = now_;
     active |= look && broadcast_.progress([&](std::string_view batch) { take_epochs(batch, handler); });
     if (is_pilot() && broadcast_.ready()) {
       // Half the limit leaves room for what append_epoch adds.

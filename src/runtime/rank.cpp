@@ -24,6 +24,7 @@
 #include "runtime/affinity.hpp"
 #include "runtime/launcher.hpp"
 #include "runtime/log.hpp"
+#include "runtime/time_slice.hpp"
 
 namespace trireme {
 namespace {
@@ -413,6 +414,7 @@ void RankLoop::Impl::send_samples() {
 // --- the end ---------------------------------------------------------------------------------------------------------
 
 RankEnd RankLoop::Impl::serve() {
+  const ShortSlices sooner;
   const auto over = [this] {
     if (closing_) return fabric_->closed();
     return end_.error.has_value() && agent_->done();  // without its pilot, a rank only cleans up
