@@ -131,7 +131,9 @@ Progress::Line Progress::line(const RunView& run, MonoTime now) {
       ready += service.ready();
       replicas += service.replicas;
     }
-    out += ", replicas ready " + std::to_string(ready) + "/" + std::to_string(replicas);
+    // With its tasks a run's services end: that none is ready any more is no news then.
+    const bool is_over = run.ended() || (total > 0 && over == total);
+    if (ready > 0 || !is_over) out += ", replicas ready " + std::to_string(ready) + "/" + std::to_string(replicas);
   }
   if (run.draining()) out += ", draining";
 

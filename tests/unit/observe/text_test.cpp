@@ -281,6 +281,11 @@ TEST_CASE("progress tells the rate and the services") {
   story.replica({ServiceIndex{0}, 0, 0}, ReplicaState::ready).change(0, TaskState::done).change(1, TaskState::done);
   progress.on_time(10 * second, story.view());
   CHECK(contains(out, "2/2 done, replicas ready 1/2, 0.2 tasks/s"));
+  story.replica({ServiceIndex{0}, 0, 0}, ReplicaState::draining).replica({ServiceIndex{0}, 0, 0}, ReplicaState::ended);
+  out.clear();
+  progress.finish(20 * second, story.view());
+  CHECK(contains(out, "2/2 done"));
+  CHECK(!contains(out, "replicas"));
 }
 
 TEST_CASE("progress tells how long it may still take, once it knows") {
