@@ -279,7 +279,7 @@ void TaskAttempt::process_over(ProcessId id, AttemptEnd end) {
   if (end.outcome == Outcome::done) {
     if (part_.task.ranks > 1) method_.method->rank_left(part_.id, process.rank);
   } else if (end_.outcome == Outcome::done) {
-    if (part_.task.mpi != MpiKind::none && end.outcome == Outcome::failed) last_words_ = process.stderr_path;
+    if (end.outcome == Outcome::failed) last_words_ = process.stderr_path;
     end_badly(std::move(end), process.rank);
   }
   if (running_.empty()) all_processes_over();
@@ -338,11 +338,13 @@ void TaskAttempt::written(const Status& kept) {
     for (const auto& stream : streams) {
       if (OutputCollector::path(*stream) == last_words_) {
         const std::string& tail = OutputCollector::tail(*stream);
-        return add_last_words(end_of_text(tail, tail.size() >= defaults::log_tail_bytes, defaults::log_tail_lines));
+        const std::size_t most = last_words_bytes();
+        const std::string_view end = std::string_view(tail).substr(tail.size() - std::min(tail.size(), most));
+        return add_last_words(end_of_text(std::string(end), tail.size() >= most, defaults::log_tail_lines));
       }
     }
     const bool posted = node_.files.run<std::string>(
-        [path = last_words_] { return tail_of_file(path, defaults::log_tail_lines, defaults::log_tail_bytes); },
+        [path = last_words_, most = last_words_bytes()] { return tail_of_file(path, defaults::log_tail_lines, most); },
         [weak = weak_from_this()](const std::string& words) {
           if (const auto self = weak.lock()) self->add_last_words(words);
         });
@@ -351,7 +353,11 @@ void TaskAttempt::written(const Status& kept) {
   add_last_words("");
 }
 
-/// MPI libraries say on stderr what went wrong: the end of it belongs to the reason.
+std::size_t TaskAttempt::last_words_bytes() const {
+  return part_.task.mpi != MpiKind::none ? defaults::log_tail_bytes : defaults::task_tail_bytes;
+}
+
+/// Programs, and MPI libraries at length, say on stderr what went wrong: the end of it belongs to the reason.
 void TaskAttempt::add_last_words(const std::string& words) {
   if (!words.empty()) end_.reason += "\n" + words;
   const bool good = end_.outcome == Outcome::done;

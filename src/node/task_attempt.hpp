@@ -55,6 +55,7 @@ class TaskAttempt final : public Attempt, public ProcessOwner, public std::enabl
   void add_usage(const Usage& usage);
   void broken(const LaunchTrouble& trouble);
   void end_badly(AttemptEnd end, std::optional<std::uint32_t> culprit);
+  std::size_t last_words_bytes() const;
   void add_last_words(const std::string& words);
   void all_processes_over();
   void written(const Status& kept);

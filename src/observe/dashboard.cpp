@@ -45,9 +45,11 @@ Json time_of(WallTime time) {
   return time > 0 ? Json(std::round(epoch_seconds(time) * 1e3) / 1e3) : Json();
 }
 
+/// Its beginning, and its end: behind what happened may stand the tail of a log, of which the last lines tell most.
 std::string cut_short(const std::string& text) {
+  constexpr std::size_t beginning = defaults::dashboard_reason / 4;
   if (text.size() <= defaults::dashboard_reason) return text;
-  return text.substr(0, defaults::dashboard_reason) + "…";
+  return text.substr(0, beginning) + " … " + text.substr(text.size() - (defaults::dashboard_reason - beginning));
 }
 
 std::string text_of(const Json& json) {

@@ -27,6 +27,12 @@ class ExitCodes(harness.TestCase):
     def test_a_failing_task_is_exit_1_and_the_others_go_on(self):
         self.failed_task("[bash, -c, exit 3]", 3, "exit code 3")
 
+    def test_the_reason_of_a_failed_task_ends_with_its_stderr(self):
+        run = self.failed_task("[bash, -c, 'echo no such file: data.csv >&2; exit 3']", 3, "exit code 3\nno such file: data.csv")
+        self.assertIn("no such file: data.csv", run.stderr)
+        told = self.trireme("explain", run.run_dir, "bad").stdout
+        self.assertEqual(told.count("no such file"), 1, told)
+
     def test_a_missing_executable_is_127_in_log_and_summary(self):
         run = self.failed_task("[no-such-program]", 127, "no-such-program")
         self.assertIn("127", json.dumps(run.summary()))

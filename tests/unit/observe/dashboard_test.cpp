@@ -98,11 +98,15 @@ TEST_CASE("dashboard: what went wrong is told with its reason, a task's last att
   run.story.run(0).end(0, 0, 1, 0, "exit code 1").run(0, 1).end(0, 1, 2, 0, "exit code 2");
   run.story.change(0, TaskState::failed, "exit code 2: no such file");
   run.story.replica({ServiceIndex{0}, 0, 0}, ReplicaState::starting);
-  run.story.replica({ServiceIndex{0}, 0, 0}, ReplicaState::failed, Duration(0), 0, std::string(100'000, 'x'));
+  run.story.replica({ServiceIndex{0}, 0, 0}, ReplicaState::failed, Duration(0), 0,
+                    "exit code 3; the end of its stderr:" + std::string(100'000, '\n') + "no such model");
   const Json failures = run.look().snapshot()["failures"];
   REQUIRE(failures.size() == 3);
   CHECK(failures[0]["kind"] == "replica");
-  CHECK(failures[0]["reason"].get<std::string>().size() < defaults::dashboard_reason + 10);
+  const auto reason = failures[0]["reason"].get<std::string>();
+  CHECK(reason.size() < defaults::dashboard_reason + 10);
+  CHECK(reason.starts_with("exit code 3"));
+  CHECK(reason.ends_with("no such model"));
   CHECK(failures[1]["kind"] == "task");
   CHECK(failures[1]["attempt"] == 1);
   CHECK(failures[1]["reason"] == "exit code 2: no such file");
