@@ -1,4 +1,5 @@
 // trireme simulate: the real scheduler over a made-up machine, in virtual time.
+#include <algorithm>
 #include <iomanip>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -65,14 +66,27 @@ struct Workload {
   std::vector<TaskFamily> families;
 };
 
-Result<Workload> workload(const SimulateOptions& options, Context& context) {
+/// Tasks take as long as they once did, where the file says it and no --duration says otherwise.
+void use_recorded(const std::vector<Duration>& runtimes, const WorkflowDescription& workflow,
+                  const SimulateOptions& options, simulate::Options& out) {
+  const bool for_all = std::any_of(options.durations.begin(), options.durations.end(),
+                                   [](const std::string& text) { return text.find('=') == std::string::npos; });
+  if (for_all) return;
+  for (std::size_t i = 0; i < runtimes.size(); ++i) {
+    out.durations.try_emplace(workflow.tasks[i].name, simulate::Distribution::fixed(runtimes[i]));
+  }
+}
+
+Result<Workload> workload(const SimulateOptions& options, simulate::Options& simulation, Context& context) {
   if (options.workflow.file.empty() == (options.tasks == 0)) {
     return Error{"there is nothing to simulate, or too much", "", "give a workflow file, or --tasks and --shape",
                  ExitCode::usage};
   }
   if (options.tasks == 0) {
-    auto workflow = load(options.workflow, context);
+    std::vector<Duration> runtimes;
+    auto workflow = load(options.workflow, context, &runtimes);
     if (!workflow) return workflow.error();
+    use_recorded(runtimes, *workflow, options, simulation);
     return Workload{std::move(*workflow), {}};
   }
   std::vector<simulate::Kind> kinds;
@@ -150,9 +164,9 @@ void print(const simulate::Report& report, const SimulateOptions& options, Conte
 }
 
 void simulate_run(SimulateOptions& options, Context& context) {
-  const auto given = simulation_options(options);
+  auto given = simulation_options(options);
   if (!given) return context.fail(given.error());
-  auto tasks = workload(options, context);
+  auto tasks = workload(options, *given, context);
   if (!tasks) return context.fail(tasks.error());
   const auto report = simulate::run(std::move(tasks->workflow), std::move(tasks->families), *given);
   if (!report) return context.fail(report.error());

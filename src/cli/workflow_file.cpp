@@ -24,10 +24,12 @@ Error as_error(const std::string& file, const std::vector<Diagnostic>& errors) {
   return Error{text, "", "", ExitCode::usage};
 }
 
-Result<WorkflowDescription> load(const WorkflowArguments& arguments, Context& context) {
+Result<WorkflowDescription> load(const WorkflowArguments& arguments, Context& context,
+                                 std::vector<Duration>* runtimes) {
   LoadResult loaded = load_workflow(arguments.file, arguments.settings, arguments.time_scale);
   for (const Diagnostic& warning : loaded.warnings) context.say("warning: " + warning.text());
   if (!loaded.ok()) return as_error(arguments.file, loaded.errors);
+  if (runtimes != nullptr) *runtimes = std::move(loaded.runtimes);
   return std::move(loaded.workflow);
 }
 

@@ -8,6 +8,7 @@
 
 #include "cli/command.hpp"
 #include "core/description.hpp"
+#include "core/units.hpp"
 #include "workflow/load.hpp"
 
 namespace trireme::cli {
@@ -27,7 +28,9 @@ std::vector<std::string> launcher_names();
 /// Every error on a line of its own, and how many there are.
 Error as_error(const std::string& file, const std::vector<Diagnostic>& errors);
 
-/// Loads the file; its warnings and errors are said, and an Error means that it cannot be used.
-Result<WorkflowDescription> load(const WorkflowArguments& arguments, Context& context);
+/// Loads the file; its warnings and errors are said, and an Error means that it cannot be used. `runtimes` gets how long each
+/// task takes, where the file says it.
+Result<WorkflowDescription> load(const WorkflowArguments& arguments, Context& context,
+                                 std::vector<Duration>* runtimes = nullptr);
 
 }  // namespace trireme::cli

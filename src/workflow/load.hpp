@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/description.hpp"
+#include "core/units.hpp"
 #include "workflow/diagnostic.hpp"
 
 namespace trireme {
@@ -19,6 +20,7 @@ struct LoadResult {
   WorkflowDescription workflow;  ///< complete only without errors
   std::vector<Diagnostic> errors;
   std::vector<Diagnostic> warnings;
+  std::vector<Duration> runtimes;  ///< of a replay: how long each of its tasks takes
 
   bool ok() const { return errors.empty(); }
 };

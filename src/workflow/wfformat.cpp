@@ -325,6 +325,7 @@ LoadResult replay_of(const WfInstance& instance, double time_scale, const std::f
     description.per_rank.cores = task.cores;
     for (const std::uint32_t parent : task.parents) description.after.push_back(instance.tasks[parent].id);
     out.workflow.tasks.push_back(std::move(description));
+    out.runtimes.emplace_back(static_cast<std::int64_t>(task.runtime * time_scale * 1e9));
   }
   return out;
 }

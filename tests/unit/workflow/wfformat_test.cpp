@@ -102,5 +102,7 @@ TEST_CASE("WfFormat: a replay sleeps as long as the tasks ran, times the scale")
   REQUIRE(replay.ok());
   CHECK(replay.workflow.name == "small");
   CHECK(replay.workflow.tasks[1].command[1].source() == "1.000000");
+  REQUIRE(replay.runtimes.size() == replay.workflow.tasks.size());
+  CHECK(replay.runtimes[1] == std::chrono::seconds(1));
   CHECK(replay.workflow.tasks[1].after == std::vector<std::string>{"split_1"});
 }
