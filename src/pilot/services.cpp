@@ -270,8 +270,15 @@ void Services::on_ended(Rank rank, const ReplicaEnded& ended, MonoTime now) {
 
   note(*ref, ReplicaState::ended, why_ended(ended.end));
   replica.state = ReplicaState::waiting;
-  replica.restart_at = now + backoff(service, replica.restarts).count();
+  const Duration wait = backoff(service, replica.restarts);
+  replica.restart_at = now + wait.count();
   ++replica.restarts;
+  if (!std::exchange(at(ref->first).restart_told, true)) {
+    output_.record(events::Warning{"service " + service.name + ": replica " + std::to_string(ref->second) +
+                                   " is started again in " + format_duration(wait) + " (restart " +
+                                   std::to_string(replica.restarts) + " of " + std::to_string(service.restart_max) +
+                                   "): " + why_ended(ended.end)});
+  }
   ++replica.attempt;
   restarts_.insert({*replica.restart_at, *ref});
   changed(ref->first);

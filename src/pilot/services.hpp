@@ -138,6 +138,7 @@ class Services {
     bool ready = false;                    ///< as the last Change said
     bool stopped = false;                  ///< before the run's end
     bool was_ready = false;                ///< once
+    bool restart_told = false;             ///< a warning has said that one of its replicas is started again
     bool rolling = false;                  ///< its replicas are being started anew, one after the other
     std::optional<MonoTime> expires;       ///< the end of its uptime
     std::map<Rank, std::uint32_t> queued;  ///< as each rank said last

@@ -110,7 +110,10 @@ TEST_SUITE("services") {
     w.replica_ready(0, replica(0, 0));
     w.out.take();
     w.replica_ended(0, replica(0, 0), "out of memory");
-    CHECK(w.out.take() == Lines{"log: s0.0.0 ended on 0: out of memory", "publish: s0 home 0 []"});
+    CHECK(w.out.take() ==
+          Lines{"log: s0.0.0 ended on 0: out of memory",
+                "log: warning: service s: replica 0 is started again in 1s (restart 1 of 2): out of memory",
+                "publish: s0 home 0 []"});
     REQUIRE(w.pilot.next_deadline() == second);
     w.now = second - 1;
     w.pilot.on_time(w.now);
@@ -120,6 +123,7 @@ TEST_SUITE("services") {
     CHECK(w.out.take() == Lines{"log: s0.0.1 starting on 0", "to 0: start s0.0.1"});
     CHECK(!w.pilot.next_deadline());
     w.replica_ended(0, replica(0, 0, 1), "again");
+    CHECK(w.out.take() == Lines{"log: s0.0.1 ended on 0: again", "publish: s0 home 0 []"});  // told once
     CHECK(w.pilot.next_deadline() == 3 * second);
     w.now = 3 * second;
     w.pilot.on_time(w.now);
