@@ -76,8 +76,7 @@ void show(const ExplainOptions& options, Context& context) {
   }
   for (const std::string& attempt : why.attempts) context.out << "  " << attempt << '\n';
   if (!log.empty()) context.out << "  stderr: " << log << '\n';
-  const bool is_told = !tail.empty() && part->reason.find(tail.back()) != std::string::npos;  // the reason ends with it
-  for (const std::string& line : is_told ? std::vector<std::string>{} : tail) context.out << "    | " << line << '\n';
+  for (const std::string& line : tail) context.out << "    | " << line << '\n';
   if (run->is_lost()) context.out << "  the run itself ended without a word (killed?)\n";
 }
 
