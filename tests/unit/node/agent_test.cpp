@@ -97,6 +97,7 @@ TEST_CASE("what was sent ahead starts in the place of one that asks for the same
   CHECK(bench.fake->spawned.size() == 2);
   CHECK(bench.sent<TaskEnded>().back().next == AttemptId{});
   bench.fake->ended(1, 5);
+  REQUIRE(bench.until_ended(0));
   REQUIRE(bench.fake->spawned.size() == 3);
   CHECK(bench.sent<TaskEnded>().back().next == AttemptId{{2}, 0});
   bench.fake->ended(3);
@@ -194,6 +195,7 @@ TEST_CASE("ranks without mpi are processes that know who they are; when one fail
   CHECK(bench.fake->stopped == std::vector<std::uint64_t>{spawned[2].id});
   CHECK(bench.sent<TaskEnded>().empty());
   bench.fake->ended(spawned[2].id, 0, true);
+  REQUIRE(bench.until_ended(0));
   const auto ends = bench.sent<TaskEnded>();
   REQUIRE(ends.size() == 1);
   CHECK(ends[0].end.outcome == Outcome::failed);
@@ -212,6 +214,7 @@ TEST_CASE("a cancelled task is stopped, and ends as cancelled unless it ended by
   CHECK(bench.fake->stopped == std::vector<std::uint64_t>{1, 2});
   bench.fake->ended(1, 0, true);
   bench.fake->ended(2, 3, false);
+  REQUIRE(bench.until_ended(1));
   const auto ends = bench.sent<TaskEnded>();
   REQUIRE(ends.size() == 2);
   CHECK(ends[0].end.outcome == Outcome::cancelled);
@@ -255,6 +258,7 @@ TEST_CASE("when the spawner dies its tasks fail, a new one takes over, and the l
   bench.fake->started(1);
   bench.fake->lease = std::chrono::milliseconds(0);
   bench.fake->reports.on_lost(Error{"the spawner died", "", ""});
+  REQUIRE(bench.until_ended(0));
   const auto ends = bench.sent<TaskEnded>();
   REQUIRE(ends.size() == 1);
   CHECK(ends[0].end.outcome == Outcome::failed);
