@@ -245,7 +245,7 @@ TEST_CASE("a request that the spawner refuses fails its task") {
   bench.fake->refuses = true;
   bench.agent->on_message(bench.command(0, {"prog"}));
   CHECK(bench.sent<TaskEnded>().empty());
-  bench.settle();
+  REQUIRE(bench.until_ended(0));
   const auto ends = bench.sent<TaskEnded>();
   REQUIRE(ends.size() == 1);
   CHECK(ends[0].end.reason == "no room");
