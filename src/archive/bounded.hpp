@@ -149,19 +149,6 @@ Result<T> read(std::string_view bytes) {
   }
 }
 
-/// The same for any number of them, one after the other.
-template <typename T>
-Result<std::vector<T>> read_all(std::string_view bytes) {
-  std::vector<T> values;
-  try {
-    BoundedInput archive(bytes);
-    while (archive.remaining() > 0) archive(values.emplace_back());
-    return values;
-  } catch (const std::exception& error) {
-    return Error{.what = error.what(), .where = {}, .hint = {}};
-  }
-}
-
 }  // namespace trireme::archive
 
 CEREAL_REGISTER_ARCHIVE(trireme::archive::Output)

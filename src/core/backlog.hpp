@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <deque>
 #include <optional>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -28,7 +29,7 @@ class Backlog {
  public:
   /// False if it is full, and the order untouched.
   bool add(StartTask& order) {
-    if (orders_.size() >= defaults::node_backlog) return false;
+    if (orders_.size() >= defaults::node_backlog_most) return false;
     orders_.push_back(std::move(order));
     return true;
   }
@@ -43,10 +44,13 @@ class Backlog {
   }
   /// Takes out those of these that are here.
   std::vector<AttemptId> withdraw(const std::vector<AttemptId>& ids) {
+    const std::unordered_set<AttemptId> wanted(ids.begin(), ids.end());
     std::vector<AttemptId> out;
-    for (const AttemptId id : ids) {
-      if (std::erase_if(orders_, [&](const StartTask& order) { return order.id == id; }) > 0) out.push_back(id);
-    }
+    std::erase_if(orders_, [&](const StartTask& order) {
+      if (!wanted.contains(order.id)) return false;
+      out.push_back(order.id);
+      return true;
+    });
     return out;
   }
   /// Takes out all.

@@ -173,7 +173,8 @@ constexpr std::size_t elf_search_files = 256;    ///< shared objects looked at t
 
 // Pilot.
 constexpr std::uint32_t coreless_per_node = 1024;  ///< attempts without a core of their own that a node holds at once
-constexpr std::uint32_t node_backlog = 64;         ///< attempts that a node is sent ahead of their turn, at most
+constexpr std::uint32_t node_backlog = 64;         ///< attempts that a node is sent ahead of their turn, …
+constexpr std::uint32_t node_backlog_most = 1024;  ///< … and at most, if it runs out of them before more come
 constexpr std::uint32_t overtakes = 32;   ///< how often a blocked request is overtaken before it reserves its place
 constexpr std::uint32_t node_losses = 3;  ///< lost attempts of a task that do not use up its retries
 constexpr std::uint32_t stable_backoffs = 10;  ///< a replica ready for this many backoffs starts to count anew

@@ -40,13 +40,12 @@ struct StartTask {
   std::uint32_t local_ranks = 1;  ///< how many run here
   TaskDescription task;
   std::vector<RankBlock>
-      layout;               ///< of an MPI task: where all of its ranks are, this node's too, in the order of ranks
-  std::uint64_t epoch = 0;  ///< the endpoint epoch that the task may count on: it starts once its node knows it
-  bool ahead = false;       ///< of its turn
+      layout;          ///< of an MPI task: where all of its ranks are, this node's too, in the order of ranks
+  bool ahead = false;  ///< of its turn
   bool operator==(const StartTask&) const = default;
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(id, first_rank, local_ranks, task, layout, epoch, ahead);
+    archive(id, first_rank, local_ranks, task, layout, ahead);
   }
 };
 

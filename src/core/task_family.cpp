@@ -21,7 +21,25 @@ void each_text(TaskDescription& task, Visit visit) {
   }
 }
 
+std::string id_of_instance(const std::string& name, const std::vector<std::string>& variables,
+                           const std::vector<std::string>& values) {
+  std::string id = name;
+  for (std::size_t i = 0; i < variables.size(); ++i) id += (i == 0 ? '[' : ',') + variables[i] + '=' + values[i];
+  return id + ']';
+}
+
 }  // namespace
+
+void write_out(TaskDescription& shared, const std::vector<std::string>& variables,
+               const std::vector<std::string>& values) {
+  shared.id = id_of_instance(shared.name, variables, values);
+  const auto value = [&](std::string_view name) -> std::optional<std::string> {
+    const auto found = std::find(variables.begin(), variables.end(), name);
+    if (found == variables.end()) return std::nullopt;
+    return values[static_cast<std::size_t>(found - variables.begin())];
+  };
+  each_text(shared, [&](Template& text) { text.bind(value); });
+}
 
 VariableValues::VariableValues(std::vector<std::string> list)
     : list_(std::move(list)), size_(list_.size()), sorted_(list_.size()) {
@@ -68,26 +86,26 @@ std::uint64_t TaskFamily::place(std::size_t variable, std::uint32_t instance) co
 }
 
 std::string TaskFamily::id(std::uint32_t instance) const {
-  if (single()) return shared_.id;
-  std::string id = shared_.name;
-  for (std::size_t i = 0; i < variables_.size(); ++i) {
-    id += (i == 0 ? '[' : ',') + variables_[i].name + '=' + variables_[i].values.at(place(i, instance));
-  }
-  return id + ']';
+  return single() ? shared_.id : id_of_instance(shared_.name, variable_names(), values(instance));
 }
 
 TaskDescription TaskFamily::instance(std::uint32_t instance) const {
   TaskDescription task = shared_;
-  if (single()) return task;
-  task.id = id(instance);
-  const auto value = [&](std::string_view name) -> std::optional<std::string> {
-    for (std::size_t i = 0; i < variables_.size(); ++i) {
-      if (variables_[i].name == name) return variables_[i].values.at(place(i, instance));
-    }
-    return std::nullopt;
-  };
-  each_text(task, [&](Template& text) { text.bind(value); });
+  if (!single()) write_out(task, variable_names(), values(instance));
   return task;
+}
+
+std::vector<std::string> TaskFamily::variable_names() const {
+  std::vector<std::string> names;
+  for (const FamilyVariable& variable : variables_) names.push_back(variable.name);
+  return names;
+}
+
+std::vector<std::string> TaskFamily::values(std::uint32_t instance) const {
+  std::vector<std::string> values;
+  values.reserve(variables_.size());
+  for (std::size_t i = 0; i < variables_.size(); ++i) values.push_back(variables_[i].values.at(place(i, instance)));
+  return values;
 }
 
 std::optional<std::uint32_t> TaskFamily::find(std::string_view id) const {

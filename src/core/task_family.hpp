@@ -43,6 +43,10 @@ struct FamilyVariable {
   bool operator==(const FamilyVariable&) const = default;
 };
 
+/// Makes an instance of what instances have in common: its id, and the values in its texts.
+void write_out(TaskDescription& shared, const std::vector<std::string>& variables,
+               const std::vector<std::string>& values);
+
 class TaskFamily {
  public:
   /// A task by itself.
@@ -57,6 +61,9 @@ class TaskFamily {
   /// "train[seed=1,method=lora]", or the task's own id.
   std::string id(std::uint32_t instance) const;
   TaskDescription instance(std::uint32_t instance) const;
+  std::vector<std::string> variable_names() const;
+  /// The instance's own, in the order of the names.
+  std::vector<std::string> values(std::uint32_t instance) const;
   /// The instance of that id.
   std::optional<std::uint32_t> find(std::string_view id) const;
   bool operator==(const TaskFamily&) const = default;

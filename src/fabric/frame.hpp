@@ -15,7 +15,7 @@
 
 namespace trireme::fabric {
 
-constexpr std::uint8_t wire_version = 3;
+constexpr std::uint8_t wire_version = 4;
 /// Of the credited frames of each lane. Close to where it wraps, so that this happens in every run and not after weeks.
 constexpr std::uint32_t first_sequence = 0xffffff00;
 constexpr std::size_t message_classes = 2;

@@ -2,9 +2,9 @@
 // messages defined elsewhere.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "core/result.hpp"
 
@@ -22,8 +22,9 @@ void append(std::string& bytes, const T& message);
 template <typename T>
 Result<T> decode(std::string_view bytes);
 
-/// What append() put there; fails unless all of it can be read. For ToAgent and FromAgent.
+/// Hands out what append() put there, one after the other. An error if one cannot be read; those before it have been handed
+/// out then. For FromAgent; what goes the other way: orders.hpp.
 template <typename T>
-Result<std::vector<T>> decode_all(std::string_view bytes);
+Status decode_each(std::string_view bytes, const std::function<void(T)>& take);
 
 }  // namespace trireme

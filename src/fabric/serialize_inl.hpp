@@ -30,13 +30,18 @@ Result<T> decode(std::string_view bytes) {
 }
 
 template <typename T>
-Result<std::vector<T>> decode_all(std::string_view bytes) {
-  auto messages = archive::read_all<T>(bytes);
-  if (!messages) {
-    messages.error().what = "messages cannot be read: " + messages.error().what;
-    messages.error().where = "the fabric";
+Status decode_each(std::string_view bytes, const std::function<void(T)>& take) {
+  archive::BoundedInput archive(bytes);
+  while (archive.remaining() > 0) {
+    T message;
+    try {
+      archive(message);
+    } catch (const std::exception& error) {
+      return Error{"messages cannot be read: " + std::string(error.what()), "the fabric", ""};
+    }
+    take(std::move(message));
   }
-  return messages;
+  return {};
 }
 
 }  // namespace trireme

@@ -3,7 +3,7 @@
 #include <array>
 #include <cstring>
 
-#if defined(__SSE4_2__)
+#if defined(__x86_64__)
 #include <nmmintrin.h>
 #elif defined(__ARM_FEATURE_CRC32)
 #include <arm_acle.h>
@@ -60,8 +60,10 @@ std::uint32_t crc32c_portable(std::string_view bytes, std::uint32_t before) {
   return ~crc;
 }
 
-#if defined(__SSE4_2__)
-std::uint32_t crc32c(std::string_view bytes, std::uint32_t before) {
+#if defined(__x86_64__)
+namespace {
+
+__attribute__((target("sse4.2"))) std::uint32_t crc32c_sse42(std::string_view bytes, std::uint32_t before) {
   std::uint64_t crc = ~before;
   const char* p = bytes.data();
   std::size_t left = bytes.size();
@@ -69,6 +71,12 @@ std::uint32_t crc32c(std::string_view bytes, std::uint32_t before) {
   auto last = static_cast<std::uint32_t>(crc);
   for (; left > 0; --left, ++p) last = _mm_crc32_u8(last, byte_at(p));
   return ~last;
+}
+
+}  // namespace
+
+std::uint32_t crc32c(std::string_view bytes, std::uint32_t before) {
+  return __builtin_cpu_supports("sse4.2") ? crc32c_sse42(bytes, before) : crc32c_portable(bytes, before);
 }
 #elif defined(__ARM_FEATURE_CRC32)
 std::uint32_t crc32c(std::string_view bytes, std::uint32_t before) {

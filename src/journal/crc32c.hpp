@@ -1,5 +1,5 @@
-// CRC-32C (Castagnoli), the checksum of the event log's records. With the CPU's instruction where the compiler may use it,
-// else from tables.
+// CRC-32C (Castagnoli), the checksum of the event log's records. With the CPU's instruction where it has one, else
+// from tables.
 #pragma once
 
 #include <cstdint>

@@ -5,6 +5,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
+#include <deque>
 #include <map>
 #include <unordered_map>
 #include <utility>
@@ -211,7 +212,15 @@ class Agent::Impl {
     for (const auto& method : methods_) method->on_message(from, message);
   }
 
-  void start(StartTask order) {
+  /// One after the other and not one inside the other: an attempt may be over before its start() returns, and so may be the
+  /// one that takes its place.
+  void start(StartTask&& order) {
+    to_start_.push_back(std::move(order));
+    if (to_start_.size() > 1) return;
+    for (; !to_start_.empty(); to_start_.pop_front()) make_and_start(std::move(to_start_.front()));
+  }
+
+  void make_and_start(StartTask&& order) {
     const AttemptId id = order.id;
     const bool hands_on = may_be_ahead(order.task);
     const Resources each = order.task.per_rank;
@@ -276,6 +285,7 @@ class Agent::Impl {
   AttemptMaker make_attempt_;
   std::unordered_map<AttemptId, std::shared_ptr<Attempt>> tasks_;
   Backlog backlog_;
+  std::deque<StartTask> to_start_;                            ///< the first is being started
   Clock::time_point lease_until_ = Clock::time_point::max();  ///< until there is one
   std::map<ReplicaId, std::shared_ptr<Replica>> replicas_;
   boost::asio::steady_timer end_deadline_;

@@ -34,13 +34,14 @@ void Tasks::tend_backlogs() {
 }
 
 /// In batches: a node is sent the next when half of what it may hold is gone. Towards the end of the queue that is little, so
-/// that what is left goes to those who come free first.
+/// that what is left goes to those who come free first. Tasks that are over soon, of which a node has none left when more
+/// come, are sent twice as many at a time: then a message, a wake and a turn of the loop are for many.
 void Tasks::fill_backlogs(ShapeIndex shape) {
-  const std::uint32_t most = std::min(backlog_limit_, scheduler_.queued(shape) / std::max(scheduler_.living(), 1u));
+  const std::uint32_t most = scheduler_.queued(shape) / std::max(scheduler_.living(), 1u);
   const auto may_go = [&] { return scheduler_.queued(shape) > 0 && family(scheduler_.first(shape).task).may_be_ahead; };
   if (most == 0 || !may_go()) return;
   for (Rank rank : backlogs_.take_changed()) {
-    for (std::uint32_t credit = backlogs_.credit(rank, shape, most); credit > 0; --credit) {
+    for (std::uint32_t credit = backlogs_.take_credit(rank, shape, most); credit > 0; --credit) {
       if (!may_go()) {
         backlogs_.changed(rank);
         break;

@@ -25,7 +25,7 @@ void Tasks::start_ready() {
     const TaskNeed need{id(task), scheduler_.shape(shape)};
     end_task(task, TaskState::failed, task_does_not_fit(need, scheduler_).what);
   }
-  if (backlog_limit_ > 0) tend_backlogs();
+  if (backlogs_.wanted()) tend_backlogs();
 }
 
 Tasks::Attempt& Tasks::open_attempt(TaskIndex index, std::uint32_t parts) {

@@ -41,12 +41,18 @@ std::vector<Rank> Backlogs::take_changed() {
   return std::exchange(changed_, {});
 }
 
-std::uint32_t Backlogs::credit(Rank rank, ShapeIndex shape, std::uint32_t most) const {
-  const Node& node = nodes_[static_cast<std::size_t>(rank)];
+std::uint32_t Backlogs::take_credit(Rank rank, ShapeIndex shape, std::uint32_t most) {
+  Node& node = at(rank);
   const bool runs =
       std::any_of(node.running.begin(), node.running.end(), [&](auto& one) { return one.first == shape; });
-  if (!runs || node.closed || node.entries.size() > most / 2) return 0;
-  return most - static_cast<std::uint32_t>(node.entries.size());
+  if (!runs || node.closed) return 0;
+  const auto held = static_cast<std::uint32_t>(node.entries.size());
+  std::uint32_t reach = node.reach == 0 ? first_ : node.reach;
+  if (held == 0 && node.reach > 0 && most > reach) reach = std::min(2 * reach, most_);
+  most = std::min(most, reach);
+  if (most == 0 || held > most / 2) return 0;
+  node.reach = reach;
+  return most - held;
 }
 
 // --- those who were sent ahead -------------------------------------------------------------------
@@ -98,6 +104,7 @@ std::vector<TaskIndex> Backlogs::forget(Rank rank) {
   for (const Entry& entry : node.entries) tasks.push_back(entry.task);
   size_ -= node.entries.size();
   node.entries.clear();
+  node.reach = 0;
   node.running.clear();
   return tasks;
 }
@@ -115,6 +122,7 @@ std::vector<TaskIndex> Backlogs::forget_all() {
 
 void Backlogs::mark(Rank rank, Entry& entry, std::vector<Place>& out) {
   entry.called_back = true;
+  at(rank).reach = 0;
   ++called_back_;
   set_open(rank, at(rank).open - 1);
   out.push_back({rank, entry.task});

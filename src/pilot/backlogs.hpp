@@ -8,6 +8,7 @@
 #include <boost/container/small_vector.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <utility>
 #include <vector>
 
@@ -19,6 +20,11 @@ namespace trireme::pilot {
 
 class Backlogs {
  public:
+  /// A node may hold `first` at the beginning, and up to `most` if that does not last.
+  Backlogs(std::uint32_t first, std::uint32_t most) : first_(first), most_(most) {}
+  /// Nodes may hold something.
+  bool wanted() const { return first_ > 0; }
+
   struct Place {
     Rank rank = 0;
     TaskIndex task;
@@ -51,9 +57,9 @@ class Backlogs {
   /// Nodes at which something has changed since the last call.
   std::vector<Rank> take_changed();
   void changed(Rank rank);
-  /// How many tasks a node may be sent now, if it is to hold `most` at best: refilled when half of that is gone. None where
-  /// nobody will hand on a place.
-  std::uint32_t credit(Rank rank, ShapeIndex shape, std::uint32_t most) const;
+  /// How many tasks a node is sent now, if it is to hold `most` at best, and what it may hold: refilled when half of that is
+  /// gone, and twice as much from then on when all of it is. None where nobody will hand on a place.
+  std::uint32_t take_credit(Rank rank, ShapeIndex shape, std::uint32_t most);
 
   // Marks as called back, and returns:
   std::vector<Place> call_back(std::uint32_t count);  ///< so many, the last of those nodes that hold most
@@ -69,7 +75,8 @@ class Backlogs {
   };
   struct Node {
     boost::container::small_vector<std::pair<ShapeIndex, std::uint32_t>, 2> running;  ///< that will hand on their place
-    std::vector<Entry> entries;
+    std::deque<Entry> entries;  ///< the first is mostly the one that is next removed
+    std::uint32_t reach = 0;    ///< that it may hold; 0: it has held nothing since it was last called back
     std::uint32_t open = 0;
     bool changed = false;
     bool closed = false;
@@ -78,6 +85,8 @@ class Backlogs {
   void mark(Rank rank, Entry& entry, std::vector<Place>& out);
   void set_open(Rank rank, std::uint32_t open);
 
+  const std::uint32_t first_;
+  const std::uint32_t most_;
   std::vector<Node> nodes_;
   NodeIndex by_open_;  ///< nodes that hold something which is not called back, and are not silent
   std::vector<Rank> changed_;

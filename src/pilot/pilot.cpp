@@ -27,7 +27,10 @@ struct Overloaded : Handlers... {
 }  // namespace
 
 Pilot::Pilot(Options options, Output& output)
-    : options_(options), output_(output), tasks_(scheduler_, output, options.backlog), services_(scheduler_, output) {}
+    : options_(options),
+      output_(output),
+      tasks_(scheduler_, output, options.backlog, options.backlog_most),
+      services_(scheduler_, output) {}
 
 // --- what to run ---------------------------------------------------------------------------------
 
@@ -274,7 +277,7 @@ std::optional<MonoTime> Pilot::next_deadline() const {
 /// After every change: starts what can start, tells what has changed, and sees whether the run goes
 /// on to its next phase.
 void Pilot::settle(MonoTime now) {
-  if (phase_ == Phase::finished) return;
+  if (phase_ == Phase::finished || taking_in_) return;
   for (const Services::Change& change : services_.take_changes()) {
     if (phase_ != Phase::running) break;
     switch (change.kind) {
@@ -338,6 +341,13 @@ RunResult Pilot::judge() const {
 }
 
 // --- what agents say -----------------------------------------------------------------------------
+
+void Pilot::together(const std::function<void()>& take, MonoTime now) {
+  taking_in_ = true;
+  take();
+  taking_in_ = false;
+  settle(now);
+}
 
 void Pilot::on_message(Rank from, const FromAgent& message, MonoTime now) {
   std::visit(Overloaded{[&](const NodeJoined& m) { on_node_joined(from, m, now); },

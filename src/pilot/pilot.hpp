@@ -24,6 +24,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -49,7 +50,8 @@ struct Options {
   bool stop_on_failure = false;  ///< `on_failure: stop`; the workflow may also say so
   Duration drain_grace = defaults::drain_grace;
   Duration patience = defaults::patience;  ///< beyond an agent's own deadline
-  std::uint32_t backlog = 0;               ///< attempts that a node is sent ahead of their turn, at most
+  std::uint32_t backlog = 0;               ///< attempts that a node is sent ahead of their turn, …
+  std::uint32_t backlog_most = 0;          ///< … and at most, if it runs out of them; less than `backlog`: no more
 };
 
 /// How the run went; final once the pilot is finished.
@@ -111,6 +113,8 @@ class Pilot {
 
   // --- what agents say -------------------------------------------------------------------------
 
+  /// Takes in all that agents said at one time, and then decides what follows from it. `take` calls the functions below.
+  void together(const std::function<void()>& take, MonoTime now);
   /// Any message of an agent: calls one of those below.
   void on_message(Rank from, const FromAgent& message, MonoTime now);
   void on_node_joined(Rank rank, const NodeJoined& node, MonoTime now);
@@ -168,6 +172,7 @@ class Pilot {
   bool closed_ = false;
   bool serves_only_ = false;  ///< a workflow of services alone: it stays up until it is told to end
   bool stop_asked_ = false;   ///< running tasks have been asked to end
+  bool taking_in_ = false;    ///< what follows is decided later
   std::uint32_t joined_ = 0;
   std::set<Rank> known_;   ///< ranks that ever joined or were lost
   std::set<Rank> agents_;  ///< that live and have not said AgentDone

@@ -58,9 +58,9 @@ struct TaskCounts {
 
 class Tasks {
  public:
-  /// Nodes are sent at most `backlog` attempts ahead of their turn.
-  Tasks(Scheduler& scheduler, Output& output, std::uint32_t backlog)
-      : scheduler_(scheduler), output_(output), backlog_limit_(backlog) {}
+  /// Nodes are sent at most `backlog` attempts ahead of their turn; up to `backlog_most` if they run out of these.
+  Tasks(Scheduler& scheduler, Output& output, std::uint32_t backlog, std::uint32_t backlog_most)
+      : scheduler_(scheduler), output_(output), backlogs_(backlog, std::max(backlog, backlog_most)) {}
 
   /// Makes the name of a service known to tasks submitted from now on.
   void add_service(std::string_view name);
@@ -212,7 +212,6 @@ class Tasks {
   TaskCounts counts_;
   std::uint64_t stopped_ = 0;
   std::string first_failure_;
-  const std::uint32_t backlog_limit_;
   Backlogs backlogs_;
   std::unordered_map<TaskIndex, Wish> wishes_;  ///< of tasks that were sent ahead
   std::optional<std::string> stopping_;         ///< why whatever starts now is to end

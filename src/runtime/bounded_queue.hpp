@@ -29,18 +29,6 @@ class BoundedQueue {
     return Pushed::taken;
   }
 
-  /// The same for several, which stay together: room for one is room for them all.
-  template <typename Range>
-  Pushed push_all(Range&& values, std::chrono::nanoseconds deadline) {
-    std::unique_lock lock(mutex_);
-    if (!room_.wait_for(lock, deadline, [this] { return closed_ || items_.size() < capacity_; })) return Pushed::full;
-    if (closed_) return Pushed::closed;
-    for (auto& value : values) items_.push_back(std::move(value));
-    lock.unlock();
-    filled_.notify_one();
-    return Pushed::taken;
-  }
-
   /// Takes everything that is there; waits for the first item at most that long.
   std::deque<T> take_all(std::chrono::nanoseconds wait) {
     std::unique_lock lock(mutex_);

@@ -7,6 +7,7 @@
 #include "core/defaults.hpp"
 #include "core/run_paths.hpp"
 #include "core/worker_thread.hpp"
+#include "fabric/serialize.hpp"
 #include "journal/files.hpp"
 #include "observe/summary.hpp"
 #include "runtime/request_folder.hpp"
@@ -49,11 +50,13 @@ PilotEdge::PilotEdge(const RunConfig& config, const RunInfo& info, Rank ranks, s
       progress_(config.progress, std::make_unique<observe::StderrSink>(), std::getenv("NO_COLOR") != nullptr),
       pilot_(pilot::Options{.expected_nodes = expected_nodes(),
                             .stop_on_failure = config.stop_on_failure,
-                            .backlog = defaults::node_backlog},
+                            .backlog = defaults::node_backlog,
+                            .backlog_most = defaults::node_backlog_most},
              *this),
       steering_(
           pilot_, view_, results_, info_, [this](Rank to, RuntimeAnswer reply) { answer(to, std::move(reply)); },
           [this](EventBody event) { record(std::move(event)); }),
+      orders_(static_cast<std::size_t>(ranks)),
       keeper_(info.run_dir) {
   if (config_.dashboard) {
     dashboard_.emplace(info_.run_dir, [this](const std::string& text) {
@@ -91,11 +94,8 @@ void PilotEdge::push(Input input) {
   if (inbox_.push(std::move(input), patience()) == Pushed::full) overflowed_ = true;
 }
 
-void PilotEdge::on_messages(Rank from, std::vector<FromAgent> messages) {
-  std::vector<Input> inputs;
-  inputs.reserve(messages.size());
-  for (FromAgent& message : messages) inputs.emplace_back(Report{from, std::move(message)});
-  if (inbox_.push_all(std::move(inputs), patience()) == Pushed::full) overflowed_ = true;
+void PilotEdge::on_reports(Rank from, std::string reports) {
+  push(Reports{from, std::move(reports)});
 }
 
 void PilotEdge::on_rank_lost(Rank rank, std::string reason, MonoTime harmless_at) {
@@ -243,7 +243,7 @@ bool PilotEdge::fill_in_results(Rank to, StartTask& order) {
   end.reason = filled.error().text();
   end.started = end.ended = wall_now();
   // Not at once: the core is in the middle of placing the attempt. The inbox is never full of what its own thread puts in.
-  push(Report{to, TaskEnded{order.id, std::move(end)}});
+  push(Reports{to, encode(FromAgent(TaskEnded{order.id, std::move(end)}))});
   return false;
 }
 
@@ -251,7 +251,28 @@ void PilotEdge::send(Rank to, ToAgent message) {
   if (auto* start = std::get_if<StartTask>(&message); start != nullptr && start->task.function.uses_results) {
     if (!fill_in_results(to, *start)) return;
   }
-  batch_.messages.emplace_back(to, std::move(message));
+  OrderWriter& orders = orders_to(to);
+  orders.add(message);
+  send_if_full(to, orders);
+}
+
+void PilotEdge::start_task(Rank to, const StartOrder& order) {
+  if (order.family.shared().function.uses_results) return send(to, order.message());
+  OrderWriter& orders = orders_to(to);
+  orders.add(order);
+  send_if_full(to, orders);
+}
+
+OrderWriter& PilotEdge::orders_to(Rank to) {
+  OrderWriter& orders = orders_[static_cast<std::size_t>(to)];
+  if (orders.empty()) written_to_.push_back(to);
+  return orders;
+}
+
+void PilotEdge::send_if_full(Rank to, OrderWriter& orders) {
+  if (orders.size() < defaults::message_batch) return;
+  batch_.orders.emplace_back(to, orders.take());
+  std::erase(written_to_, to);
 }
 
 void PilotEdge::publish(ServiceEndpoint service) {
@@ -269,7 +290,7 @@ void PilotEdge::answer(Rank to, RuntimeAnswer reply) {
 }
 
 void PilotEdge::record(EventBody body) {
-  const Event event{wall_now(), std::move(body)};
+  const Event event{time_of_report_ ? *time_of_report_ : wall_now(), std::move(body)};
   // A log that fails ends the run; it says so once, in status().
   static_cast<void>(journal_->record(event.body, event.time));
   view_.apply(event);
@@ -320,19 +341,34 @@ void PilotEdge::handle(Input input) {
     steering_.on_rank_lost(lost->rank);
     pilot_.on_node_lost(lost->rank, lost->reason, now, lost->harmless_at);
   } else {
-    auto& report = std::get<Report>(input);
-    if (auto* ended = std::get_if<TaskEnded>(&report.message); ended != nullptr && !ended->end.result.empty()) {
-      results_.keep(ended->id.task, ended->end.result);
-    }
-    pilot_.on_message(report.from, report.message, now);
+    const auto& [from, bytes] = std::get<Reports>(input);
+    time_of_report_ = wall_now();
+    Status read;
+    pilot_.together(
+        [&, &from = from, &bytes = bytes] {
+          read = decode_each<FromAgent>(bytes, [&](const FromAgent& report) { on_report(from, report, now); });
+        },
+        now);
+    time_of_report_.reset();
+    if (!read) record(events::Warning{"what node " + std::to_string(from) + " reports: " + read.error().text()});
     if (pilot_.all_joined()) {
       for (auto& waiter : std::exchange(node_waiters_, {})) waiter->set_value({});
     }
   }
 }
 
+void PilotEdge::on_report(Rank from, const FromAgent& report, MonoTime now) {
+  if (const auto* ended = std::get_if<TaskEnded>(&report); ended != nullptr && !ended->end.result.empty()) {
+    results_.keep(ended->id.task, ended->end.result);
+  }
+  pilot_.on_message(from, report, now);
+}
+
 void PilotEdge::flush_batch() {
-  const bool empty = batch_.messages.empty() && batch_.endpoints.empty() && batch_.answers.empty();
+  for (const Rank to : std::exchange(written_to_, {})) {
+    batch_.orders.emplace_back(to, orders_[static_cast<std::size_t>(to)].take());
+  }
+  const bool empty = batch_.orders.empty() && batch_.endpoints.empty() && batch_.answers.empty();
   if (empty && !batch_.dashboard && !batch_.over) return;
   deliver_(std::exchange(batch_, {}));
 }

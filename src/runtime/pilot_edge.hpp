@@ -22,6 +22,7 @@
 #include "core/messages.hpp"
 #include "core/run_info.hpp"
 #include "core/runtime_request.hpp"
+#include "fabric/orders.hpp"
 #include "journal/claim.hpp"
 #include "journal/writer.hpp"
 #include "observe/progress.hpp"
@@ -68,7 +69,7 @@ struct PilotEnd {
 
 /// What the pilot sends in one go.
 struct PilotBatch {
-  std::vector<std::pair<Rank, ToAgent>> messages;
+  std::vector<std::pair<Rank, std::string>> orders;  ///< messages (fabric/orders.hpp), which want the epoch's stamp
   std::vector<ServiceEndpoint> endpoints;
   std::vector<std::pair<Rank, RuntimeAnswer>> answers;
   std::optional<DashboardNews> dashboard;
@@ -90,8 +91,8 @@ class PilotEdge final : private pilot::Output {
   PilotEdge& operator=(const PilotEdge&) = delete;
 
   // From the event loop.
-  /// What an agent said in one go.
-  void on_messages(Rank from, std::vector<FromAgent> messages);
+  /// What an agent said in one go: FromAgent, as bytes (fabric/serialize.hpp).
+  void on_reports(Rank from, std::string reports);
   void on_rank_lost(Rank rank, std::string reason, MonoTime harmless_at);
   void on_runtime_request(Rank from, RuntimeRequest request);
   void on_runtime_drop(Rank from, std::uint64_t number);
@@ -119,9 +120,9 @@ class PilotEdge final : private pilot::Output {
   PilotEnd finish();
 
  private:
-  struct Report {
+  struct Reports {
     Rank from;
-    FromAgent message;
+    std::string bytes;
   };
   struct Lost {
     Rank rank;
@@ -129,14 +130,18 @@ class PilotEdge final : private pilot::Output {
     MonoTime harmless_at;
   };
   using Command = std::function<void()>;
-  using Input = std::variant<Report, Lost, Command>;
+  using Input = std::variant<Reports, Lost, Command>;
 
   void send(Rank to, ToAgent message) override;
+  void start_task(Rank to, const StartOrder& order) override;
   void record(EventBody event) override;
   void publish(ServiceEndpoint service) override;
 
   void main();
   void handle(Input input);
+  void on_report(Rank from, const FromAgent& report, MonoTime now);
+  OrderWriter& orders_to(Rank to);
+  void send_if_full(Rank to, OrderWriter& orders);
   void flush_batch();
   void look_around();
   void show_life(MonoTime now);
@@ -174,6 +179,9 @@ class PilotEdge final : private pilot::Output {
   std::map<std::uint64_t, std::string> folder_answers_;  ///< where answers to the request folder go, by number
   std::uint64_t folder_requests_ = 0;
   PilotBatch batch_;
+  std::vector<OrderWriter> orders_;         ///< by rank: the message that is being written; empty between batches
+  std::vector<Rank> written_to_;            ///< ranks for which there is one
+  std::optional<WallTime> time_of_report_;  ///< of all that comes of it
   std::multimap<std::uint32_t, std::shared_ptr<std::promise<Result<TaskResult>>>> waiters_;
   std::vector<std::uint32_t> newly_final_;
   std::vector<std::shared_ptr<std::promise<Status>>> node_waiters_;

@@ -63,9 +63,9 @@ class RankLoop::Impl final : public TransportHandler {
   void handle_signals();
   void on_signal(int signal);
   void on_orders(std::string_view payload);
+  bool may_pass_on(std::uint64_t epoch) const;
   void pass_on_orders();
   void on_batch(PilotBatch batch);
-  void send_orders(Rank to, std::string& orders);
   void publish(std::vector<ServiceEndpoint> changed);
   void tell_dashboard_key();
   void tend_later();
@@ -90,14 +90,13 @@ class RankLoop::Impl final : public TransportHandler {
   boost::asio::signal_set signals_{io_};
   boost::asio::steady_timer tend_timer_{io_};
   std::chrono::steady_clock::time_point lease_until_;
-  std::deque<ToAgent> held_orders_;  ///< those before their time, in order
-  std::uint64_t epoch_ = 0;          ///< the last that came here
-  std::string reports_;              ///< of the agent, that are not sent yet
+  std::deque<std::pair<std::uint64_t, ToAgent>> held_orders_;  ///< those before their time, in order, and their epochs
+  std::uint64_t epoch_ = 0;                                    ///< the last that came here
+  std::string reports_;                                        ///< of the agent, that are not sent yet
 
   // On rank 0.
   std::unique_ptr<PilotEdge> pilot_;
-  std::map<Rank, std::string> orders_;  ///< of the batch that is being sent; empty between batches
-  std::string dashboard_key_;           ///< that opens the page next
+  std::string dashboard_key_;  ///< that opens the page next
   struct Epoch {
     MonoTime published;
     std::vector<ReplicaId> ready;
@@ -239,42 +238,38 @@ void RankLoop::Impl::on_message(Rank from, MessageKind kind, std::string_view pa
     if (auto drop = decode<RuntimeDrop>(payload)) pilot_->on_runtime_drop(from, drop->number);
     return;
   }
-  auto messages = decode_all<FromAgent>(payload);
-  if (!messages) {
-    log_->error("what rank {} reports cannot be read: {}", from, messages.error().text());
-    return;
-  }
-  pilot_->on_messages(from, std::move(*messages));
+  pilot_->on_reports(from, std::string(payload));
 }
 
 void RankLoop::Impl::on_orders(std::string_view payload) {
   if (!agent_) return;
-  auto orders = decode_all<ToAgent>(payload);
-  if (!orders) {
-    log_->error("orders of the pilot cannot be read: {}", orders.error().text());
-    return;
-  }
-  for (ToAgent& order : *orders) {
-    if (!std::holds_alternative<ShutdownAgent>(order)) {
-      held_orders_.push_back(std::move(order));
-      continue;
-    }
-    pass_on_orders();
-    send_samples();
-    held_orders_.clear();
-    agent_->on_message(std::move(order));
-  }
   pass_on_orders();
+  const std::uint64_t epoch = epoch_of(payload).value_or(0);
+  const bool at_once = held_orders_.empty() && may_pass_on(epoch);
+  const Status read = read_orders(payload, [&](ToAgent order) {
+    if (std::holds_alternative<ShutdownAgent>(order)) {
+      send_samples();
+      held_orders_.clear();
+      agent_->on_message(std::move(order));
+    } else if (at_once) {
+      agent_->on_message(std::move(order));
+    } else {
+      held_orders_.emplace_back(epoch, std::move(order));
+    }
+  });
+  if (!read) log_->error("{}", read.error().text());
 }
 
 /// Orders go to the agent in the order in which they came. After the lease none does: it may be old, the pilot may have
 /// given up this rank meanwhile, and ordered the same from another. And no task starts before the endpoints that were
 /// published before it was placed are known here.
+bool RankLoop::Impl::may_pass_on(std::uint64_t epoch) const {
+  return epoch <= epoch_ && std::chrono::steady_clock::now() < lease_until_;
+}
+
 void RankLoop::Impl::pass_on_orders() {
-  while (!held_orders_.empty() && std::chrono::steady_clock::now() < lease_until_) {
-    const auto* start = std::get_if<StartTask>(&held_orders_.front());
-    if (start != nullptr && start->epoch > epoch_) return;
-    ToAgent order = std::move(held_orders_.front());
+  while (!held_orders_.empty() && may_pass_on(held_orders_.front().first)) {
+    ToAgent order = std::move(held_orders_.front().second);
     held_orders_.pop_front();
     agent_->on_message(std::move(order));
   }
@@ -317,13 +312,10 @@ void RankLoop::Impl::on_rank_lost(Rank rank, std::string_view reason) {
 
 void RankLoop::Impl::on_batch(PilotBatch batch) {
   if (!batch.endpoints.empty()) publish(std::move(batch.endpoints));
-  for (auto& [to, message] : batch.messages) {
-    if (auto* start = std::get_if<StartTask>(&message)) start->epoch = published_;
-    std::string& orders = orders_[to];
-    append(orders, message);
-    if (orders.size() >= defaults::message_batch) send_orders(to, orders);
+  for (auto& [to, orders] : batch.orders) {
+    stamp_epoch(orders, published_);
+    fabric_->send(to, MessageClass::control, MessageKind::to_agent, std::move(orders));
   }
-  for (auto& [to, orders] : orders_) send_orders(to, orders);
   for (auto& [to, answer] : batch.answers) {
     answer.epoch = published_;
     fabric_->send(to, MessageClass::control, MessageKind::runtime_answer, encode(answer));
@@ -332,11 +324,6 @@ void RankLoop::Impl::on_batch(PilotBatch batch) {
     proxy_->show({std::move(batch.dashboard->history), std::move(batch.dashboard->snapshot), batch.dashboard->over});
   }
   if (batch.over) begin_close();
-}
-
-void RankLoop::Impl::send_orders(Rank to, std::string& orders) {
-  if (orders.empty()) return;
-  fabric_->send(to, MessageClass::control, MessageKind::to_agent, std::exchange(orders, {}));
 }
 
 void RankLoop::Impl::tell_dashboard_key() {

@@ -106,7 +106,7 @@ class Machine final : public pilot::Output {
 
   // --- what the pilot says ---------------------------------------------------------------------
 
-  void start_task(Rank to, const pilot::StartOrder& order) override {
+  void start_task(Rank to, const StartOrder& order) override {
     started_.push_back({now_, order.id, to, order.first_rank, order.local_ranks, &order.family, order.instance});
   }
   void send(Rank to, ToAgent message) override {

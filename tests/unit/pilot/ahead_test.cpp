@@ -223,6 +223,32 @@ TEST_SUITE("ahead") {
     CHECK(w.pilot.counts().running == 0);
   }
 
+  TEST_CASE("a node that has none left when more come is sent twice as many, up to a limit, until it is called back") {
+    World w({.backlog = 2, .backlog_most = 7});
+    w.nodes(1, 1);
+    w.start();
+    std::vector<TaskDescription> all;
+    for (int i = 0; i < 100; ++i) all.push_back(task(std::to_string(i)));
+    REQUIRE(w.pilot.submit(std::move(all), 0).ok());
+    CHECK(w.pilot.sent_ahead() == 2);
+    std::uint32_t running = 0;
+    for (const std::uint32_t ahead : {4u, 7u, 7u}) {
+      const auto all_end = [&] {
+        for (auto left = w.pilot.sent_ahead(); left > 0; --left, ++running) w.hand_on(0, running, running + 1);
+        w.end(0, running++);
+      };
+      w.pilot.together(all_end, 0);
+      CHECK(w.pilot.sent_ahead() == ahead);
+    }
+    TaskDescription urgent = task("urgent");
+    urgent.priority = 1;
+    w.submit(urgent);
+    std::vector<std::uint32_t> back;
+    for (std::uint32_t i = 1; i <= 7; ++i) back.push_back(running + i);
+    w.give_back(0, back);
+    CHECK(w.pilot.sent_ahead() == 2);
+  }
+
   TEST_CASE("a task whose service fails while it waits at a node is skipped") {
     World w({.backlog = 2});
     w.nodes(1, 2);
@@ -273,7 +299,7 @@ TEST_SUITE("ahead") {
 
   TEST_CASE("a backlog takes so many, gives them out by what they ask for, and gives back what is there") {
     Backlog backlog;
-    for (std::uint32_t i = 0; i < defaults::node_backlog; ++i) {
+    for (std::uint32_t i = 0; i < defaults::node_backlog_most; ++i) {
       StartTask order{.id = {TaskIndex{i}, 0}, .task = task("x")};
       order.task.per_rank.cores = 1 + i % 2;
       REQUIRE(backlog.add(order));
@@ -284,7 +310,7 @@ TEST_SUITE("ahead") {
     CHECK(backlog.next({.cores = 2})->id.task.value == 3);
     CHECK_FALSE(backlog.next({.cores = 3}));
     CHECK(backlog.withdraw({{TaskIndex{3}, 0}, {TaskIndex{2}, 0}}) == std::vector<AttemptId>{{TaskIndex{2}, 0}});
-    CHECK(backlog.clear().size() == defaults::node_backlog - 3);
+    CHECK(backlog.clear().size() == defaults::node_backlog_most - 3);
     CHECK(backlog.size() == 0);
   }
 }

@@ -145,7 +145,7 @@ class Simulation final : public Output {
   Options options() {
     stop_on_failure_ = chance(10);
     uniform_ = chance(40);
-    return {.stop_on_failure = stop_on_failure_, .backlog = chance(70) ? 1 + pick(8) : 0};
+    return {.stop_on_failure = stop_on_failure_, .backlog = chance(70) ? 1 + pick(8) : 0, .backlog_most = 12};
   }
 
   TaskDescription random_task(unsigned i) {

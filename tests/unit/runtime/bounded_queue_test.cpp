@@ -33,17 +33,6 @@ TEST_CASE("a full queue refuses when the deadline passes") {
   CHECK(queue.push(2, 1ms) == Pushed::full);
 }
 
-TEST_CASE("several that are pushed together stay together, and need room for one") {
-  BoundedQueue<int> queue(2);
-  REQUIRE(queue.push(1, 0s) == Pushed::taken);
-  CHECK(queue.push_all(std::vector{2, 3, 4}, 0s) == Pushed::taken);
-  CHECK(queue.push_all(std::vector{5}, 1ms) == Pushed::full);
-  const auto taken = queue.take_all(0s);
-  CHECK(std::vector<int>(taken.begin(), taken.end()) == std::vector{1, 2, 3, 4});
-  queue.close();
-  CHECK(queue.push_all(std::vector{6}, 1min) == Pushed::closed);
-}
-
 TEST_CASE("closing drops what is there, refuses what comes, and wakes who waits") {
   BoundedQueue<std::shared_ptr<int>> queue(1);
   auto item = std::make_shared<int>(1);

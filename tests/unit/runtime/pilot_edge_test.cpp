@@ -8,6 +8,8 @@
 #include <future>
 #include <thread>
 
+#include "fabric/serialize.hpp"
+
 using namespace trireme;
 using namespace std::chrono_literals;
 
@@ -43,13 +45,13 @@ TEST_CASE("a message that finds no room for too long makes the run fail, and is 
                    if (batch.over) over = true;
                  },
                  {.capacity = 4, .wait = 1ms});
-  edge.on_messages(0, {NodeJoined{.host = "here", .resources = {}, .proxy_url = "", .warnings = {}}});
+  edge.on_reports(0, encode(FromAgent(NodeJoined{.host = "here", .resources = {}, .proxy_url = "", .warnings = {}})));
   edge.interrupt(ExitCode::interrupted, "interrupted");  // the agent is to end: the first that there is to deliver
   stuck.get_future().wait();
-  for (int i = 0; i < 5; ++i) edge.on_messages(0, {TaskStarted{}});
+  for (int i = 0; i < 5; ++i) edge.on_reports(0, encode(FromAgent(TaskStarted{})));
   end_of_hang.set_value();
   while (!over) {
-    edge.on_messages(0, {AgentDone{}});
+    edge.on_reports(0, encode(FromAgent(AgentDone{})));
     std::this_thread::sleep_for(1ms);
   }
   const PilotEnd end = edge.finish();
