@@ -17,6 +17,23 @@ namespace {
 constexpr std::size_t first_capacity = 8u << 10;
 constexpr std::size_t kept_capacity = 64u << 10;
 constexpr std::size_t compact_above = 64u << 10;
+constexpr std::size_t joined_below = 4u << 10;  ///< the kernel takes one piece for less than copying so much costs
+
+/// By the plain call where that will do: the one for several parts costs more.
+ssize_t send_parts(int descriptor, std::string_view first, std::initializer_list<std::string_view> others) {
+  if (others.size() == 0) return ::send(descriptor, first.data(), first.size(), MSG_NOSIGNAL);
+  std::array<iovec, 6> parts{};
+  msghdr message{};
+  message.msg_iov = parts.data();
+  const auto add = [&](std::string_view part) {
+    if (part.empty()) return;
+    assert(message.msg_iovlen < parts.size());
+    parts[message.msg_iovlen++] = {const_cast<char*>(part.data()), part.size()};
+  };
+  add(first);
+  for (const std::string_view part : others) add(part);
+  return ::sendmsg(descriptor, &message, MSG_NOSIGNAL);
+}
 
 }  // namespace
 
@@ -98,29 +115,21 @@ Stream::Io Stream::read(InputBuffer& in, std::size_t limit) {
 }
 
 Stream::Io Stream::write(std::initializer_list<std::string_view> pieces) {
-  std::array<iovec, 6> parts{};
-  std::size_t count = 0;
-  std::size_t total = 0;
-  auto add = [&](std::string_view part) {
-    if (part.empty()) return;
-    assert(count < parts.size());
-    parts[count++] = {const_cast<char*>(part.data()), part.size()};
-    total += part.size();
-  };
-  add(std::string_view(out_).substr(sent_));
-  const std::size_t before = total;
-  for (std::string_view piece : pieces) add(piece);
+  std::size_t total = unsent();
+  for (std::string_view piece : pieces) total += piece.size();
   if (total == 0) return Io::progress;
+  if (total <= joined_below) {
+    for (std::string_view piece : pieces) out_.append(piece);
+    pieces = {};
+  }
+  const std::size_t before = unsent();
 
   std::size_t written = 0;
   Io result = Io::blocked;
   if (writable_) {
-    msghdr message{};
-    message.msg_iov = parts.data();
-    message.msg_iovlen = count;
     ssize_t n = 0;
     do {
-      n = ::sendmsg(descriptor_.get(), &message, MSG_NOSIGNAL);
+      n = send_parts(descriptor_.get(), std::string_view(out_).substr(sent_), pieces);
     } while (n < 0 && errno == EINTR);
     if (n >= 0) {
       written = static_cast<std::size_t>(n);
