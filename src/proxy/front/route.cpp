@@ -13,6 +13,24 @@ constexpr std::string_view services_prefix = "/services/";
 constexpr std::string_view models_prefix = "/v1/models/";
 constexpr std::size_t longest_request_id = 128;
 
+/// The client's credentials, what is for us, and what is set anew.
+bool is_not_for_upstreams(std::string_view name) {
+  switch (name.size()) {
+    case 4:
+      return http::iequals(name, "Host");
+    case 6:
+      return http::iequals(name, "Cookie") || http::iequals(name, "Expect");
+    case 12:
+      return http::iequals(name, "X-Request-Id");
+    case 13:
+      return http::iequals(name, "Authorization");
+    case 18:
+      return http::iequals(name, "X-Trireme-Priority") || http::iequals(name, "X-Trireme-Deadline");
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 bool is_our_host(std::string_view host) {
@@ -164,13 +182,9 @@ http::RequestHead upstream_head(http::RequestHead head, std::string target, std:
   head.keep_alive = true;
   head.http10 = false;
   head.expect_continue = false;
-  for (const std::string_view name :
-       {"Authorization", "Cookie", "Expect", "X-Trireme-Priority", "X-Trireme-Deadline"}) {
-    http::erase(head.headers, name);
-  }
-  http::strip_hop_by_hop(head.headers);
-  http::set(head.headers, "Host", "localhost");
-  http::set(head.headers, "X-Request-Id", request_id);
+  std::erase_if(head.headers, [](const http::Header& header) { return is_not_for_upstreams(header.name); });
+  head.headers.push_back({"Host", "localhost"});
+  head.headers.push_back({"X-Request-Id", std::string(request_id)});
   return head;
 }
 

@@ -81,7 +81,7 @@ Result<Wishes> wishes_of(const http::Headers& headers);
 /// The client's X-Request-Id, if it is one that can be logged.
 std::optional<std::string_view> request_id_of(const http::Headers& headers);
 
-/// The head as an upstream shall see it: without credentials, our own headers and what is for one hop.
+/// The head as an upstream shall see it, but for what is for one hop: without credentials and our own headers.
 http::RequestHead upstream_head(http::RequestHead head, std::string target, std::string_view request_id);
 
 }  // namespace trireme::proxy

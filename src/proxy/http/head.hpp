@@ -29,8 +29,11 @@ std::optional<std::string_view> find(const Headers& headers, std::string_view na
 void erase(Headers& headers, std::string_view name);
 /// Replaces every header of that name by one.
 void set(Headers& headers, std::string_view name, std::string_view value);
-/// ASCII comparison without regard to case.
-bool iequals(std::string_view a, std::string_view b);
+/// ASCII comparison without regard to case. Most that are not equal differ in length.
+bool iequals_of_one_size(std::string_view a, std::string_view b);
+inline bool iequals(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && iequals_of_one_size(a, b);
+}
 
 /// How long the body is.
 struct Body {
