@@ -107,6 +107,7 @@ class ServiceConnection : public std::enable_shared_from_this<ServiceConnection>
   std::vector<std::uint64_t> blocked_;  ///< whose answers go on when out_ has left
   std::string spare_;                   ///< memory of a long body, for the next one
   Clock::time_point began_{};           ///< with the frames that are being taken
+  std::size_t begun_ = 0;               ///< requests among them
 };
 
 }  // namespace trireme::native

@@ -87,6 +87,7 @@ void Inbox::commit(std::size_t bytes) {
 
 Waiter::Got Waiter::receive(int socket, Inbox& in, int wake, bool to_write, Clock::time_point until) {
   const auto [room, size] = in.room();
+  const bool spins = !to_write && !std::exchange(resting_, false);
   bool began = false;
   bool slept = false;
   for (;;) {
@@ -102,7 +103,7 @@ Waiter::Got Waiter::receive(int socket, Inbox& in, int wake, bool to_write, Cloc
     if (errno == EINTR) continue;
     if (errno != EAGAIN && errno != EWOULDBLOCK) return Got::end;
     if (slept) return Got::nothing;
-    if (!to_write) {
+    if (spins) {
       const auto now = Clock::now();
       if (!std::exchange(began, true)) spin_.active(now);
       if (spin_.looks(now)) {

@@ -46,11 +46,14 @@ class Waiter {
   };
   /// `wake` ends the sleep when it is readable; -1: nothing does. `until` max: for good. `to_write`: room to write does, too.
   Got receive(int socket, Inbox& in, int wake, bool to_write, Clock::time_point until);
+  /// The next receive() looks once and then sleeps: who has much at a time to do is woken for much at a time.
+  void rest() { resting_ = true; }
   /// Sleeps until there is room to write, or `wake` is readable.
   Got wait_for_room(int socket, int wake);
 
  private:
   Spin spin_;
+  bool resting_ = false;
 };
 
 /// -1: errno says why.
