@@ -30,6 +30,8 @@ class Spin {
 
   /// Something happened: another may follow.
   void active(Time now) { until_ = now < contended_until_ ? now : now + window_; }
+  /// What follows is not worth looking for.
+  void rest() { until_ = {}; }
   /// Whether to yield and look again, or else to sleep.
   bool looks(Time now) const { return now < until_; }
   void yielded(Time before, Time now) {

@@ -82,13 +82,20 @@ class Listener {
 }  // namespace
 
 void run_until(boost::asio::io_context& io, const std::function<bool()>& poll, const std::function<bool()>& stop,
-               const Backoff::Limits& limits, const Wakeable& wakeable, const Look& look) {
+               const Backoff::Limits& limits, const Wakeable& wakeable, const Shortcut& shortcut) {
   using Clock = std::chrono::steady_clock;
   const auto work = boost::asio::make_work_guard(io);
   io.restart();  // it stops by itself when it runs out of work
   Sleeper sleeper(io);
   Listener listener(io, wakeable.doorbell);
   Backoff backoff(limits, Clock::now());
+  const auto worked = [&](Clock::time_point now) {
+    if (shortcut.crowded && shortcut.crowded()) {
+      backoff.worked_in_crowd(now);
+    } else {
+      backoff.worked(now);
+    }
+  };
   std::uint32_t looks = 1;
   std::uint32_t past_io = 0;
   Clock::time_point looked_until{};  // local events came without the io_context a moment ago
@@ -99,6 +106,18 @@ void run_until(boost::asio::io_context& io, const std::function<bool()>& poll, c
     const auto now = Clock::now();
     if (active && stop()) break;  // at once: a sleep would not end for what is over
     if (active || listener.rung()) backoff.active(now);
+    // Past the io_context as long as that finds something, and a moment longer, but for its turn now and then.
+    if (past_io == defaults::looks_past_io) {
+      past_io = 0;
+      if (io.poll_one() > 0) worked(now);
+      continue;
+    }
+    if (shortcut.look && shortcut.look()) {
+      looked_until = now + limits.spin.least;
+      ++past_io;
+      worked(now);
+      continue;
+    }
     const bool rung = wakeable.doorbell != nullptr && wakeable.will_be_rung();
     const Duration pause = backoff.idle(now, rung);
     if (pause > Duration::zero()) {
@@ -110,20 +129,20 @@ void run_until(boost::asio::io_context& io, const std::function<bool()>& poll, c
           continue;
         }
       }
-      if (sleeper.sleep(pause)) backoff.woken(Clock::now());
+      if (sleeper.sleep(pause)) {
+        const auto woken = Clock::now();
+        backoff.woken(woken);
+        worked(woken);
+      }
       if (rung) wakeable.doorbell->get_up();
       looks = defaults::polls_per_wake;
       past_io = 0;
       continue;
     }
-    // Past the io_context as long as that finds something, and a moment longer, but for its turn now and then.
-    const bool past = look && past_io < defaults::looks_past_io;
-    const bool found = past && look();
-    if (found) looked_until = now + limits.spin.least;
-    const bool ahead = past && now < looked_until;
+    const bool ahead = now < looked_until;
     past_io = ahead ? past_io + 1 : 0;
-    if (found || (!ahead && io.poll_one() > 0)) {
-      backoff.worked(now);
+    if (!ahead && io.poll_one() > 0) {
+      worked(now);
     } else if (!active) {
       sched_yield();
       backoff.yielded(now, Clock::now());
@@ -132,10 +151,10 @@ void run_until(boost::asio::io_context& io, const std::function<bool()>& poll, c
 }
 
 void run_until(boost::asio::io_context& io, Fabric& fabric, TransportHandler& handler,
-               const std::function<bool()>& stop, const Backoff::Limits& limits, const Look& look) {
+               const std::function<bool()>& stop, const Backoff::Limits& limits, const Shortcut& shortcut) {
   run_until(
       io, [&] { return fabric.poll(handler); }, stop, limits,
-      {.doorbell = fabric.doorbell(), .will_be_rung = [&] { return fabric.will_be_rung(); }}, look);
+      {.doorbell = fabric.doorbell(), .will_be_rung = [&] { return fabric.will_be_rung(); }}, shortcut);
 }
 
 }  // namespace trireme

@@ -5,7 +5,8 @@
 // that MPI has been silent, from 20 µs to 3 ms: who waits for an answer sees it a quarter later than it came at most, and who
 // has waited for long pays for few wakes. A local event is a reason to spin, because the next is often near, but not to sleep
 // shorter: whatever concerns the io_context ends a sleep at once (boost::asio::post from any thread, a socket, a timer). So a
-// rank whose requests stay on its node sets no timers between them. How long it spins: core/spin.hpp.
+// rank whose requests stay on its node sets no timers between them. How long it spins: core/spin.hpp. Where local events are
+// many clients' it does not spin for more: they gather while it sleeps, and one wake serves them all.
 //
 // Where all others can ring the rank's doorbell (doorbell.hpp), a message ends the sleep by itself: sleeps are then from 1 to
 // 50 ms long, which MPI's own business needs, and an idle rank costs next to nothing.
@@ -60,11 +61,13 @@ class Backoff {
     worked_at_ = now;
     spin_.active(now);
   }
-  /// A local event has ended a sleep.
-  void woken(Time now) {
-    spin_.woken(now - worked_at_);
-    worked(now);
+  /// The same in a crowd: a sleep, in which more gather, is cheaper than looking, unless MPI is waited for too.
+  void worked_in_crowd(Time now) {
+    worked_at_ = now;
+    if (now - active_at_ >= limits_.spin.least) spin_.rest();
   }
+  /// A local event has ended a sleep, and is about to be counted as such.
+  void woken(Time now) { spin_.woken(now - worked_at_); }
   /// A yield took from `before` to `now`.
   void yielded(Time before, Time now) { spin_.yielded(before, now); }
   /// Nothing happened: zero means to yield and look again, else to sleep that long. `rung`: a message ends the sleep.
@@ -88,17 +91,20 @@ struct Wakeable {
   std::function<bool()> will_be_rung;
 };
 
-/// Looks for local events without the io_context, which costs more, and says whether there were any. While there are, the loop
-/// looks for these first, and at the io_context now and then.
-using Look = std::function<bool()>;
+/// Local events that can be had without the io_context, which costs more. While there are any the loop looks for these first,
+/// and at the io_context now and then.
+struct Shortcut {
+  std::function<bool()> look;     ///< Takes those that there are. False: there are none.
+  std::function<bool()> crowded;  ///< They are many clients', who gain more by throughput than by a microsecond.
+};
 
 /// Runs handlers of `io` and calls `poll` until `stop` says so; both are looked at after every
 /// wake. `poll` returns whether anything happened.
 void run_until(boost::asio::io_context& io, const std::function<bool()>& poll, const std::function<bool()>& stop,
-               const Backoff::Limits& limits = {}, const Wakeable& wakeable = {}, const Look& look = nullptr);
+               const Backoff::Limits& limits = {}, const Wakeable& wakeable = {}, const Shortcut& shortcut = {});
 
 /// The same with the fabric's poll.
 void run_until(boost::asio::io_context& io, Fabric& fabric, TransportHandler& handler,
-               const std::function<bool()>& stop, const Backoff::Limits& limits = {}, const Look& look = nullptr);
+               const std::function<bool()>& stop, const Backoff::Limits& limits = {}, const Shortcut& shortcut = {});
 
 }  // namespace trireme

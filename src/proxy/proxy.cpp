@@ -387,6 +387,10 @@ void Proxy::show(const dashboard::News& news) {
 std::vector<ServiceSample> Proxy::take_samples() {
   return impl_->take_samples();
 }
+bool Proxy::crowded() const {
+  return loop_->crowded();
+}
+
 bool Proxy::poll() {
   return loop_->poll();
 }

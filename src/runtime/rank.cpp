@@ -406,7 +406,8 @@ RankEnd RankLoop::Impl::serve() {
     if (closing_) return fabric_->closed();
     return end_.error.has_value() && agent_->done();  // without its pilot, a rank only cleans up
   };
-  run_until(io_, *fabric_, *this, over, {}, [this] { return proxy_->poll(); });
+  run_until(io_, *fabric_, *this, over, {},
+            {.look = [this] { return proxy_->poll(); }, .crowded = [this] { return proxy_->crowded(); }});
   end_.clean = closing_ && fabric_->clean();
   proxy_->close();
   // The summary first: what follows may take long, and the other ranks wait in MPI_Finalize for a few seconds only.

@@ -11,6 +11,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <cerrno>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 namespace trireme::proxy::http {
@@ -21,6 +22,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr auto deadline_slack = 10ms;
+constexpr auto crowd_span = 1ms;
 
 int make_epoll() {
   const int set = ::epoll_create1(EPOLL_CLOEXEC);
@@ -47,6 +49,12 @@ struct Loop::State : std::enable_shared_from_this<Loop::State> {
   Clock::time_point now = Clock::now();
   Clock::time_point next_check = Clock::time_point::max();
 
+  // How many clients were served, in this span of time and in the one before.
+  std::uint64_t span = 1;
+  Clock::time_point span_begin = now;
+  std::size_t clients = 0;
+  std::size_t clients_before = 0;
+
   std::array<epoll_event, 256> events{};
   int event_count = 0;  ///< of the turn being dispatched
   std::vector<Resident*> tail;
@@ -71,6 +79,7 @@ struct Loop::State : std::enable_shared_from_this<Loop::State> {
     if (event_count <= 0) return false;
     in_turn = true;
     now = Clock::now();
+    if (now - span_begin >= crowd_span) begin_span();
     for (int i = 0; i < event_count; ++i) {
       const auto& event = events[static_cast<std::size_t>(i)];
       if (event.data.ptr == nullptr) continue;  // destroyed earlier in this turn
@@ -82,6 +91,13 @@ struct Loop::State : std::enable_shared_from_this<Loop::State> {
     event_count = 0;
     end_turn();
     return true;
+  }
+
+  void begin_span() {
+    clients_before = now - span_begin < 2 * crowd_span ? clients : 0;
+    clients = 0;
+    ++span;
+    span_begin = now;
   }
 
   /// What asks for the tail while it runs gets the next turn's: other work of the io_context comes first.
@@ -174,6 +190,10 @@ Loop::Clock::time_point Loop::now() const {
   return state_->in_turn ? state_->now : Clock::now();
 }
 
+bool Loop::crowded() const {
+  return std::max(state_->clients, state_->clients_before) > 1;
+}
+
 bool Loop::poll() {
   return !state_->closed && state_->watched > 0 && state_->dispatch();
 }
@@ -230,6 +250,11 @@ void Resident::at_tail() {
 void Resident::set_deadline(Loop::Clock::duration from_now) {
   due_ = loop_.now() + from_now;
   loop_.state_->check_at(due_);
+}
+
+void Resident::count_client() {
+  Loop::State& state = *loop_.state_;
+  if (std::exchange(counted_in_, state.span) != state.span) ++state.clients;
 }
 
 void Resident::clear_deadline() {

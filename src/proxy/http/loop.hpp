@@ -15,6 +15,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 
 namespace boost::asio {
@@ -47,6 +48,8 @@ class Loop {
   Clock::time_point now() const;
   /// A turn at once, outside of the io_context's handlers. False: there was nothing to do.
   bool poll();
+  /// More than one client has been counted within the last millisecond or two.
+  bool crowded() const;
   /// Destroys the resident when the present turn is over.
   void bury(std::unique_ptr<Resident> resident);
 
@@ -74,6 +77,8 @@ class Resident {
   /// Calls on_deadline() once, not before then, and at most about 10 ms later. Replaces an earlier deadline.
   void set_deadline(Loop::Clock::duration from_now);
   void clear_deadline();
+  /// It is a client's, and is being served: see Loop::crowded().
+  void count_client();
   Loop& loop() const { return loop_; }
 
  private:
@@ -83,7 +88,8 @@ class Resident {
   virtual void on_deadline() {}
 
   Loop& loop_;
-  std::size_t index_ = 0;  ///< among the loop's residents
+  std::size_t index_ = 0;         ///< among the loop's residents
+  std::uint64_t counted_in_ = 0;  ///< the last span of time in which it was counted as a client
   Loop::Clock::time_point due_ = Loop::Clock::time_point::max();
   bool in_tail_ = false;
 };

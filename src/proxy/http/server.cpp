@@ -174,6 +174,7 @@ bool ServerConnection::hand_over() {
 }
 
 void ServerConnection::begin_exchange() {
+  count_client();
   decoder_ = BodyDecoder(head_.body);
   piece_ = 0;
   discarded_ = 0;
@@ -382,6 +383,7 @@ void ServerConnection::respond_head(ResponseHead head) {
 
 std::size_t ServerConnection::respond_body(std::string_view data) {
   assert(exchange_->head_sent_);
+  count_client();
   if (answer_.kind == Body::Kind::none) return data.size();
   bool complete = false;
   std::size_t beyond = 0;

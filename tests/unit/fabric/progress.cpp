@@ -52,6 +52,21 @@ TEST_CASE("a local event is a reason to spin for a moment, and none to look at M
   CHECK(backoff.idle(now + 10ms + 200us) == 50us);
 }
 
+TEST_CASE("in a crowd of local events it sleeps at once, unless MPI did something a moment ago") {
+  Backoff::Time now{};
+  Backoff backoff({.spin = {.least = 50us}, .sleep_min = 20us, .sleep_max = 3ms, .sleep_part = 4}, now);
+  backoff.worked(now + 8ms);
+  backoff.worked_in_crowd(now + 8ms);
+  CHECK(backoff.idle(now + 8ms) == 2ms);
+  backoff.active(now + 10ms);
+  backoff.worked_in_crowd(now + 10ms + 20us);
+  CHECK(backoff.idle(now + 10ms + 40us) == 0us);
+  backoff.worked_in_crowd(now + 10ms + 60us);
+  CHECK(backoff.idle(now + 10ms + 60us) == 20us);
+  backoff.worked(now + 20ms);
+  CHECK(backoff.idle(now + 20ms + 40us) == 0us);
+}
+
 TEST_CASE("on a core that others want it sleeps instead of yielding to them") {
   Backoff::Time now{};
   now += 1s;
@@ -139,7 +154,7 @@ TEST_CASE("what is looked for past the io_context does not keep that, or MPI, fr
         }
         return false;
       },
-      [&] { return ran; }, {}, {}, [&] { return ++looks > 0; });
+      [&] { return ran; }, {}, {}, {.look = [&] { return ++looks > 0; }, .crowded = nullptr});
   CHECK(posted);
   CHECK(ran);
   CHECK(looks > 0);
@@ -158,7 +173,34 @@ TEST_CASE("the loop sleeps when nothing is found past the io_context any more") 
     boost::asio::post(io, [&] { over = true; });
   });
   run_until(
-      io, [] { return false; }, [&] { return over; }, limits, {}, [&] { return ++looks < 100; });
+      io, [] { return false; }, [&] { return over; }, limits, {},
+      {.look = [&] { return ++looks < 100; }, .crowded = nullptr});
   other.join();
   CHECK(looks >= 100);
+}
+
+TEST_CASE("in a crowd the loop looks once more and sleeps") {
+  boost::asio::io_context io;
+  // As long as it spins it looks thousands of times.
+  const Backoff::Limits limits{.spin = {.least = 20ms, .most = 20ms}, .sleep_min = 1h, .sleep_max = 1h};
+  const auto begin = Backoff::Time::clock::now();
+  std::atomic<int> in_vain = 0;
+  bool over = false;
+  std::thread other([&] {
+    while (in_vain == 0) std::this_thread::yield();
+    const auto enough = Backoff::Time::clock::now() + 15ms;
+    while (in_vain < 1000 && Backoff::Time::clock::now() < enough) std::this_thread::yield();
+    boost::asio::post(io, [&] { over = true; });
+  });
+  run_until(
+      io, [] { return false; }, [&] { return over; }, limits, {},
+      {.look =
+           [&] {
+             if (Backoff::Time::clock::now() < begin + 50ms) return true;
+             ++in_vain;
+             return false;
+           },
+       .crowded = [] { return true; }});
+  other.join();
+  CHECK(in_vain < 10);
 }
