@@ -3,6 +3,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -92,6 +93,19 @@ void Progress::on_time(MonoTime now, const RunView& run) {
   if (drawn_at_ && now - *drawn_at_ < nanoseconds(interval())) return;
   drawn_at_ = now;
   draw(line(run, now), run);
+}
+
+void Progress::warn(std::string_view text) {
+  if (mode_ == ProgressMode::none) return;
+  if (visible_) clear();  // it is drawn again below
+  std::string lines;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    lines += begin == 0 ? "trireme: warning: " : "trireme:   ";
+    lines += std::string(text.substr(begin, end - begin)) + "\n";
+    begin = end + 1;
+  }
+  sink_->write(lines);
 }
 
 void Progress::clear() {

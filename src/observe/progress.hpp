@@ -49,6 +49,8 @@ class Progress {
   void on_time(MonoTime now, const RunView& run);
   /// When on_time() should be called at the latest.
   MonoTime next_deadline(MonoTime now) const;
+  /// Tells a warning of the run, between the bar's drawings.
+  void warn(std::string_view text);
   /// Takes the bar away, so that other text can be written; the next on_time() draws it again.
   void clear();
   /// Draws a last time and ends the line.

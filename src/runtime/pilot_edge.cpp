@@ -290,6 +290,7 @@ void PilotEdge::answer(Rank to, RuntimeAnswer reply) {
 }
 
 void PilotEdge::record(EventBody body) {
+  if (const auto* warning = std::get_if<events::Warning>(&body)) progress_.warn(warning->text);
   const Event event{time_of_report_ ? *time_of_report_ : wall_now(), std::move(body)};
   // A log that fails ends the run; it says so once, in status().
   static_cast<void>(journal_->record(event.body, event.time));

@@ -265,6 +265,15 @@ TEST_CASE("no progress writes nothing at all") {
   CHECK(out.empty());
 }
 
+TEST_CASE("a warning is told at once, on lines of its own") {
+  std::string out;
+  progress_into(out, ProgressMode::plain, false).warn("replica 0 is started again: exit code 3\nno such model");
+  CHECK(out == "trireme: warning: replica 0 is started again: exit code 3\ntrireme:   no such model\n");
+  out.clear();
+  progress_into(out, ProgressMode::none, false).warn("nobody wants to know");
+  CHECK(out.empty());
+}
+
 TEST_CASE("the names of the displays are those of the command line") {
   CHECK(*parse_progress_mode("auto") == ProgressMode::automatic);
   CHECK(*parse_progress_mode("plain") == ProgressMode::plain);
