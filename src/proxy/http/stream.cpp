@@ -9,6 +9,7 @@
 #include <cassert>
 #include <cerrno>
 #include <cstring>
+#include <span>
 
 namespace trireme::proxy::http {
 
@@ -20,8 +21,8 @@ constexpr std::size_t compact_above = 64u << 10;
 constexpr std::size_t joined_below = 4u << 10;  ///< the kernel takes one piece for less than copying so much costs
 
 /// By the plain call where that will do: the one for several parts costs more.
-ssize_t send_parts(int descriptor, std::string_view first, std::initializer_list<std::string_view> others) {
-  if (others.size() == 0) return ::send(descriptor, first.data(), first.size(), MSG_NOSIGNAL);
+ssize_t send_parts(int descriptor, std::string_view first, std::span<const std::string_view> others) {
+  if (others.empty()) return ::send(descriptor, first.data(), first.size(), MSG_NOSIGNAL);
   std::array<iovec, 6> parts{};
   msghdr message{};
   message.msg_iov = parts.data();
@@ -118,9 +119,10 @@ Stream::Io Stream::write(std::initializer_list<std::string_view> pieces) {
   std::size_t total = unsent();
   for (std::string_view piece : pieces) total += piece.size();
   if (total == 0) return Io::progress;
+  std::span<const std::string_view> apart(pieces.begin(), pieces.size());
   if (total <= joined_below) {
     for (std::string_view piece : pieces) out_.append(piece);
-    pieces = {};
+    apart = {};
   }
   const std::size_t before = unsent();
 
@@ -129,7 +131,7 @@ Stream::Io Stream::write(std::initializer_list<std::string_view> pieces) {
   if (writable_) {
     ssize_t n = 0;
     do {
-      n = send_parts(descriptor_.get(), std::string_view(out_).substr(sent_), pieces);
+      n = send_parts(descriptor_.get(), std::string_view(out_).substr(sent_), apart);
     } while (n < 0 && errno == EINTR);
     if (n >= 0) {
       written = static_cast<std::size_t>(n);
@@ -158,7 +160,7 @@ Stream::Io Stream::write(std::initializer_list<std::string_view> pieces) {
       sent_ = 0;
     }
   }
-  for (std::string_view piece : pieces) {
+  for (std::string_view piece : apart) {
     const std::size_t skipped = std::min(skip, piece.size());
     skip -= skipped;
     out_.append(piece.substr(skipped));
