@@ -47,7 +47,10 @@ void Services::on_sample(Rank rank, const ServiceSample& sample) {
   Service& service = at(sample.service);
   service.queued[rank] = sample.queued;
   for (const ServiceSample::Load& one : sample.loads) {
-    if (one.replica < service.replicas.size()) service.replicas[one.replica].active = one.active;
+    if (one.replica >= service.replicas.size()) continue;
+    // A node goes on to tell of a replica that it had once and that has moved.
+    Replica& replica = service.replicas[one.replica];
+    if (replica.seat && replica.seat->rank == rank) replica.active = one.active;
   }
 }
 

@@ -137,6 +137,20 @@ TEST_SUITE("autoscaler") {
     CHECK(lines.front() == "log: s0.1.0 draining on 0");
   }
 
+  TEST_CASE("what a node says of a replica that it has no more does not count") {
+    World w({.expected_nodes = 2});
+    w.declare(scaled("s", 1, 2));
+    w.nodes(2, 4);
+    w.start();
+    w.replica_ready(0, replica(0, 0));
+    load(w, 0, 5, {1});
+    REQUIRE(wait(w, second).front() == "log: s0.1.0 starting on 1");
+    w.replica_ready(1, replica(0, 1));
+    w.pilot.on_message(1, ServiceSample{.service = {0}, .loads = {{.replica = 1, .active = 1}}}, w.now);
+    load(w, 0, 0, {1, 0});
+    CHECK(wait(w, 30 * second).empty());
+  }
+
   TEST_CASE("a queue adds a replica, its end drains one, and the number is used again") {
     World w;
     w.declare(scaled("s", 1, 2));
