@@ -1,8 +1,19 @@
 """The native protocol: its clients and services in Python, C++ and C, on the same rank and across ranks, and HTTP on either side."""
 
+import os
+import resource
+import socket
+import subprocess
+import sys
+import tempfile
+import time
 import unittest
 
 import harness
+
+sys.path.insert(0, f"{harness.BUILD}/python")
+
+from trireme.native import Client  # noqa: E402
 
 FLOW = f"""
 name: native
@@ -103,6 +114,55 @@ class Native(harness.TestCase):
     def test_a_replica_that_dies_fails_what_it_had_and_is_followed_by_another(self):
         run = self.clients("die", 1)
         self.assertGreaterEqual(run.summary()["services"]["echo"]["restarts"], 1)
+
+
+class Alone(unittest.TestCase):
+    """A Python service without a run around it."""
+
+    DESCRIPTORS = 16
+
+    def until(self, condition):
+        deadline = time.monotonic() + 60
+        while not condition():
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.005)
+
+    def test_without_a_descriptor_left_it_waits_for_one_and_goes_on(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = f"{folder}/socket"
+            service = subprocess.Popen(
+                [sys.executable, f"{harness.HERE}/native.py", "serve", path], cwd=folder,
+                env=dict(os.environ, TRIREME_BUILD=harness.BUILD, PYTHONDONTWRITEBYTECODE="1"),
+                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (self.DESCRIPTORS, self.DESCRIPTORS)))
+            self.addCleanup(service.wait)
+            self.addCleanup(service.kill)
+            self.until(lambda: self.listens(path))
+            with Client(path, "") as client:
+                crowd = [self.connected(path) for _ in range(2 * self.DESCRIPTORS)]
+                self.until(lambda: service.poll() is not None or
+                           len(os.listdir(f"/proc/{service.pid}/fd")) >= self.DESCRIPTORS)
+                self.assertEqual(client.request("echo", b"x").body, b"x")
+            for one in crowd:
+                one.close()
+            with Client(path, "") as client:
+                self.assertEqual(client.request("echo", b"y").body, b"y")
+            self.assertIsNone(service.poll())
+
+    def connected(self, path):
+        one = socket.socket(socket.AF_UNIX)
+        try:
+            one.connect(path)
+        except OSError:
+            one.close()
+            raise
+        return one
+
+    def listens(self, path):
+        try:
+            self.connected(path).close()
+        except OSError:
+            return False
+        return True
 
 
 if __name__ == "__main__":

@@ -509,6 +509,7 @@ class Service:
         os.chmod(path, 0o600)
         listener.listen(64)
         while True:
+            connection = None
             try:
                 connection, _ = listener.accept()
                 threading.Thread(target=_Answering(self, connection).run, daemon=True).start()
@@ -516,6 +517,8 @@ class Service:
                 # No descriptor, memory or thread is left for it: the next ones wait until others have ended.
                 if isinstance(error, OSError) and error.errno not in _SHORT:
                     raise
+                if connection is not None:
+                    connection.close()  # whoever made it tries again
                 self._ended.wait(_ACCEPT_BACKOFF)
                 self._ended.clear()
 
