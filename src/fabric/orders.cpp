@@ -117,29 +117,6 @@ class OrderReader {
 }  // namespace
 
 void OrderWriter::add(const StartOrder& order) {
-  start(order, order.family.shared());
-}
-
-void OrderWriter::add(const ToAgent& order) {
-  if (const auto* task = std::get_if<StartTask>(&order)) {
-    auto kept = std::make_unique<TaskDescription>(task->task);
-    const TaskFamily alone((TaskDescription()));
-    start({.id = task->id,
-           .first_rank = task->first_rank,
-           .local_ranks = task->local_ranks,
-           .family = alone,
-           .layout = task->layout,
-           .ahead = task->ahead},
-          *kept);
-    kept_ = std::move(kept);
-    return;
-  }
-  if (bytes_.empty()) bytes_.append(sizeof(std::uint64_t), '\0');
-  archive::Output archive(bytes_);
-  archive(static_cast<std::uint8_t>(OrderKind::other), order);
-}
-
-void OrderWriter::start(const StartOrder& order, const TaskDescription& task) {
   if (bytes_.empty()) bytes_.append(sizeof(std::uint64_t), '\0');
   const bool instance = !order.family.single();
   const bool in_parts = order.first_rank != 0 || order.local_ranks != 1 || !order.layout.empty();
@@ -147,13 +124,14 @@ void OrderWriter::start(const StartOrder& order, const TaskDescription& task) {
   if (order.ahead) flags |= StartFlags::ahead;
   if (in_parts) flags |= StartFlags::in_parts;
   if (instance) flags |= StartFlags::instance;
-  if (instance && family_before_ != &order.family) flags |= StartFlags::variables;
+  if (instance && variables_of_ != &order.family) flags |= StartFlags::variables;
 
   archive::Output archive(bytes_);
   archive(static_cast<std::uint8_t>(OrderKind::start), flags, order.id);
   if (in_parts) {
     archive(order.first_rank, order.local_ranks, std::vector<RankBlock>(order.layout.begin(), order.layout.end()));
   }
+  const TaskDescription& task = order.family.shared();
   if (before_ != nullptr) {
     write_difference(bytes_, task, *before_);
   } else {
@@ -161,14 +139,31 @@ void OrderWriter::start(const StartOrder& order, const TaskDescription& task) {
   }
   before_ = &task;
   if (!instance) return;
-  if (family_before_ != &order.family) archive(order.family.variable_names());
-  family_before_ = &order.family;
+  if (variables_of_ != &order.family) archive(order.family.variable_names());
+  variables_of_ = &order.family;
   archive(order.family.values(order.instance));
+}
+
+void OrderWriter::add(const ToAgent& order) {
+  if (const auto* start = std::get_if<StartTask>(&order)) {
+    auto task = std::make_unique<TaskFamily>(start->task);
+    add(StartOrder{.id = start->id,
+                   .first_rank = start->first_rank,
+                   .local_ranks = start->local_ranks,
+                   .family = *task,
+                   .layout = start->layout,
+                   .ahead = start->ahead});
+    kept_ = std::move(task);
+    return;
+  }
+  if (bytes_.empty()) bytes_.append(sizeof(std::uint64_t), '\0');
+  archive::Output archive(bytes_);
+  archive(static_cast<std::uint8_t>(OrderKind::other), order);
 }
 
 std::string OrderWriter::take() {
   before_ = nullptr;
-  family_before_ = nullptr;
+  variables_of_ = nullptr;
   kept_.reset();
   return std::exchange(bytes_, {});
 }

@@ -31,12 +31,10 @@ class OrderWriter {
   std::string take();
 
  private:
-  void start(const StartOrder& order, const TaskDescription& task);
-
   std::string bytes_;
-  const TaskDescription* before_ = nullptr;  ///< the description in the order before; null: in none yet
-  const TaskFamily* family_before_ = nullptr;
-  std::unique_ptr<TaskDescription> kept_;  ///< of a task that is in no family
+  const TaskDescription* before_ = nullptr;   ///< the description in the order before; null: in none yet
+  const TaskFamily* variables_of_ = nullptr;  ///< whose variables were named last
+  std::unique_ptr<TaskFamily> kept_;          ///< of a task that the pilot does not hold as it is sent
 };
 
 /// Says which endpoint epoch the agent must know before it takes these orders.
