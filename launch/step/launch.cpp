@@ -11,9 +11,9 @@
 #include "core/defaults.hpp"
 #include "node/child_listener.hpp"
 #include "node/end_words.hpp"
+#include "node/log_tail.hpp"
 #include "node/processes.hpp"
 #include "node/spawner/locate.hpp"
-#include "node/staging.hpp"
 
 namespace trireme::step {
 namespace {

@@ -9,6 +9,7 @@
 #include "core/defaults.hpp"
 #include "core/run_paths.hpp"
 #include "node/end_words.hpp"
+#include "node/log_tail.hpp"
 #include "node/staging.hpp"
 
 namespace trireme {

@@ -38,10 +38,4 @@ Status stage_out(const std::filesystem::path& folder, const std::vector<FileMove
 /// A folder and its parents; fine if it is there already.
 Status make_folder(const std::filesystem::path& path);
 
-/// The end of a text file: at most so many lines and bytes, cut at a line; empty if it cannot be read.
-std::string tail_of_file(const std::filesystem::path& path, std::size_t lines, std::size_t bytes);
-/// The last lines of a text; of one that was `cut` at its beginning the first is left out. It is shown to people on terminals, so
-/// of what programs draw there only the text stays: no colours, and of a line that was drawn again its last state.
-std::string end_of_text(std::string text, bool cut, std::size_t lines);
-
 }  // namespace trireme

@@ -7,6 +7,7 @@
 
 #include "core/defaults.hpp"
 #include "node/end_words.hpp"
+#include "node/log_tail.hpp"
 
 namespace trireme {
 namespace {
