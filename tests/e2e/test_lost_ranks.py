@@ -44,7 +44,10 @@ class LostRanks(harness.TestCase):
 
     def test_tasks_of_a_killed_rank_are_done_elsewhere(self):
         run = self.start_and_wait([0, 1], launcher_options=["--enable-recovery"])
-        victim = next(e["task"] for e in self.of_kind(run, "attempt_started") if e["rank"] == 1)
+        # A task may run before the log says that it does.
+        started = lambda: [e["task"] for e in self.of_kind(run, "attempt_started") if e["rank"] == 1]
+        harness.wait_until(started, "the log tells of the task on rank 1")
+        [victim] = started()
         os.kill(harness.rank_processes(self.mark)[1], signal.SIGKILL)
         harness.wait_until(lambda: self.of_kind(run, "node_lost"), "the loss is noticed")
         self.go(run)
