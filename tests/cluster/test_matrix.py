@@ -157,9 +157,8 @@ class Matrix:
                 hung = ""
             except subprocess.TimeoutExpired:
                 hung = f"the run did not end within {DEADLINE} s"
-            for pid in harness.processes_with(f"TRIREME_TEST_MARK={mark}"):
-                if hung:
-                    os.kill(pid, 9)
+            if hung:
+                harness.kill_all(f"TRIREME_TEST_MARK={mark}")
             process.wait()
             out.seek(0)
             words = hung or out.read()[-2000:]

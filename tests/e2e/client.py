@@ -98,8 +98,9 @@ def events():
 def disconnect():
     gone = int(request("GET", "/gone")[1])
     connection = connect()
-    connection.request("GET", URL.path + "/hang")
-    time.sleep(0.3)  # for the request to be under way; if it is not, closing cancels it before, and the wait below fails
+    mine = f"?{os.getpid()}"
+    connection.request("GET", URL.path + "/hang" + mine)
+    wait_until(lambda: request("GET", "/begun" + mine)[1] == b"yes")
     connection.close()
     wait_until(lambda: int(request("GET", "/gone")[1]) > gone)
 

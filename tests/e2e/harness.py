@@ -3,6 +3,7 @@
 TRIREME_BUILD names the build folder, TRIREME_MPIEXEC its launcher, TRIREME_MPI the kind (openmpi or mpich).
 """
 
+import contextlib
 import json
 import os
 import re
@@ -63,6 +64,12 @@ def wait_until(condition, what, deadline=DEADLINE):
     raise AssertionError(f"not within {deadline} s: {what}")
 
 
+def kill_all(mark):
+    for pid in processes_with(mark):
+        with contextlib.suppress(ProcessLookupError):  # gone meanwhile
+            os.kill(pid, signal.SIGKILL)
+
+
 class Run:
     """A run that has been started."""
 
@@ -76,8 +83,7 @@ class Run:
         try:
             self.stdout, self.stderr = self.process.communicate(timeout=deadline)
         except subprocess.TimeoutExpired:
-            for pid in processes_with(self.mark):
-                os.kill(pid, signal.SIGKILL)
+            kill_all(self.mark)
             self.stdout, self.stderr = self.process.communicate()
             raise AssertionError(f"the run did not end within {deadline} s:\n{self.stderr}")
         return self
@@ -149,8 +155,7 @@ class TestCase(unittest.TestCase):
         if run.process.poll() is None:
             run.process.kill()
             run.process.communicate()
-        for pid in processes_with(self.mark):
-            os.kill(pid, signal.SIGKILL)
+        kill_all(self.mark)
 
     def trireme(self, *arguments, code=0):
         result = subprocess.run([TRIREME, *arguments], capture_output=True, text=True, timeout=DEADLINE, cwd=self.folder, env=self.environment())

@@ -2,7 +2,7 @@
 
     POST /echo        the body back, as it comes
     GET  /events?n=N  N server-sent events; each after the first waits until POST /next
-    GET  /hang        never answers; GET /gone counts the clients of /hang and /events that went away
+    GET  /hang?ID     never answers; GET /begun?ID says whether it is here, GET /gone counts the clients of /hang and /events that went away
     GET  /exit        ends the process
 """
 
@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlparse
 
 tickets = queue.Queue()
 gone = 0
+begun = set()
 lock = threading.Lock()
 
 
@@ -41,8 +42,11 @@ class Handler(BaseHTTPRequestHandler):
         if path.path == "/events":
             self.events(int(parse_qs(path.query)["n"][0]))
         elif path.path == "/hang":
+            begun.add(path.query)
             select.select([self.connection], [], [])  # readable only when the client has gone
             self.count_gone()
+        elif path.path == "/begun":
+            self.answer(b"yes" if path.query in begun else b"no")
         elif path.path == "/gone":
             self.answer(str(gone).encode())
         elif path.path == "/exit":

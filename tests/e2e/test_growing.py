@@ -227,7 +227,7 @@ if __name__ == "__main__":
         self.assertEqual(sorted(tasks["bottom"]["parents"]), ["left", "right"])
         self.assertEqual(sorted(tasks["top"]["children"]), ["left", "right"])
         runtimes = {task["id"]: task["runtimeInSeconds"] for task in exported["workflow"]["execution"]["tasks"]}
-        self.assertTrue(all(runtime >= 0.1 for runtime in runtimes.values()), runtimes)
+        self.assertTrue(all(runtime >= 0.05 for runtime in runtimes.values()), runtimes)
         again = os.path.join(self.folder, "again.json")
         self.trireme("export", run.run_dir, "--out", again)
         self.assertIn("4 tasks", self.trireme("validate", again).stdout)

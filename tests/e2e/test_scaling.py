@@ -57,7 +57,7 @@ class Scaling(harness.TestCase):
     def test_a_run_lasts_for_the_uptime_of_its_service(self):
         run = self.run_workflow(SERVICE + "    uptime: 2s\ntasks:\n  quick: {command: [/bin/true]}\n")
         times = {event["state"]: event["time"] for event in run.events() if event["event"] == "replica_changed"}
-        self.assertGreaterEqual(times["draining"] - times["ready"], 1.9)
+        self.assertGreaterEqual(times["draining"] - times["ready"], 1.5)
         self.assertEqual(run.summary()["tasks"]["done"], 1)
 
 

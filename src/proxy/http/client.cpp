@@ -40,7 +40,8 @@ CallError::Blame blame_for(int error) {
 LocalUpstreamOptions::LocalUpstreamOptions()
     : connect_timeout(defaults::upstream_connect_timeout),
       idle_timeout(defaults::upstream_idle_timeout),
-      max_idle(defaults::upstream_idle) {}
+      max_idle(defaults::upstream_idle),
+      stale(defaults::upstream_stale) {}
 
 struct LocalUpstream::Pool {
   Loop& loop;
@@ -74,7 +75,7 @@ class UpstreamConnection final : public Resident {
   UpstreamConnection(Loop& loop, std::shared_ptr<LocalUpstream::Pool> pool) : Resident(loop), pool_(std::move(pool)) {}
 
   bool usable() const { return state_ == State::idle && !stream_.gone(); }
-  bool used_lately() const { return loop().now() - idle_since_ < defaults::upstream_stale; }
+  bool used_lately() const { return loop().now() - idle_since_ < pool_->options.stale; }
   void begin(const RequestHead& head, std::string_view first, bool complete, CallObserver& observer);
   void attach(LocalCall& call) { call_ = &call; }
   void close();
@@ -414,7 +415,7 @@ void UpstreamConnection::ended(bool orderly) {
     if (orderly && decoder_.at_eof()) return finish();
     return fail(CallError::Kind::lost, "closed the connection in the middle of its answer");
   }
-  const bool had_been_closed = loop().now() - sent_at_ < defaults::upstream_stale;
+  const bool had_been_closed = loop().now() - sent_at_ < pool_->options.stale;
   if (reused_ && !answer_begun_ && !replay_.empty() && had_been_closed) {
     reused_ = false;
     possibly_seen_ = possibly_seen_ || delivered_;

@@ -35,6 +35,8 @@ struct LocalUpstreamOptions {
   Loop::Clock::duration head_timeout{0};
   Loop::Clock::duration idle_timeout;
   std::size_t max_idle;
+  /// A reused connection that ends this soon had been closed before.
+  Loop::Clock::duration stale;
   LocalUpstreamOptions();  ///< the runtime's defaults
 };
 

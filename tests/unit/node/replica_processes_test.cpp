@@ -104,12 +104,12 @@ TEST_CASE("a replica that ends while it serves was ready, whatever its exit code
 TEST_CASE("one that is never ready is given up with the last answer of its probe") {
   Bench bench(SpawnerKind::real);
   auto order = replica("echo starting {port}; sleep 600");
-  order.service.ready = {Probe::Kind::tcp, {}, std::chrono::milliseconds(300)};
+  order.service.ready = {Probe::Kind::tcp, {}, std::chrono::seconds(5)};  // long after the shell has spoken
   bench.agent->on_message(order);
   REQUIRE(until_ended(bench));
   const auto end = bench.sent<ReplicaEnded>()[0].end;
   CHECK(end.outcome == Outcome::failed);
-  CHECK(contains(end.reason, "it was not ready within 300ms: cannot connect to port "));
+  CHECK(contains(end.reason, "it was not ready within 5s: cannot connect to port "));
   CHECK(contains(end.reason, "; the end of its stdout:\nstarting "));
 }
 

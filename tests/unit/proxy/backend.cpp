@@ -155,6 +155,10 @@ bool Backend::wait_for_gone(int count) {
 bool Backend::wait_for_open(int count) {
   return wait_for(open_, count);
 }
+int Backend::opened() {
+  const std::lock_guard lock(mutex_);
+  return open_;
+}
 
 bool Backend::wait_for(const int& counter, int count) {
   std::unique_lock lock(mutex_);

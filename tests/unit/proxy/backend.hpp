@@ -44,6 +44,8 @@ class Backend {
   bool wait_for_gone(int count);
   /// Waits until so many requests for /events, /hang or /work are here.
   bool wait_for_open(int count);
+  /// How many have been here.
+  int opened();
 
   static char pattern(std::uint64_t at) { return static_cast<char>((at * 2654435761u) >> 24); }
 

@@ -30,8 +30,8 @@ struct Board {
                                       .next_key = [this] { return "key-" + std::to_string(++keys); },
                                       .on_viewers =
                                           [this](std::size_t now, bool fresh) {
-                                            viewers = now;
                                             if (fresh) ++arrivals;
+                                            viewers = now;
                                           },
                                       .stall = stall};
     return made;

@@ -133,6 +133,11 @@ TEST_CASE("a sweep ends those that carry all the marks and no others") {
   rank.spawn(other);
   REQUIRE(rank.until_started(1));
   REQUIRE(rank.until_started(2));
+  // The kernel shows a process's environment some time after its start.
+  const auto shows = [&](std::uint64_t id, const char* entry) {
+    return procfs::has_entry(procfs::environment_of(rank.started[id].pid), entry);
+  };
+  REQUIRE(rank.until([&] { return shows(1, "SIDE=a") && shows(2, "SIDE=ab"); }));
   const std::vector<std::string> marks{"TRIREME_RUN_ID=" + rank.run_id, "SIDE=a"};
   const auto swept = sweep(marks);
   CHECK(swept.clean);
@@ -155,7 +160,7 @@ TEST_CASE("a shutdown stops every task, reports each end, and leaves nothing") {
   REQUIRE(rank.until([&] { return ignores(rank.started[2].pid, SIGTERM); }));
   REQUIRE(rank.until_started(3));
   const pid_t spawner = rank.client->pid();
-  REQUIRE(rank.shut_down(500ms));
+  REQUIRE(rank.shut_down(4s));
   CHECK(rank.ends == 3);
   CHECK(rank.ended[1].exit_code == 8);
   CHECK(rank.ended[1].stopped);

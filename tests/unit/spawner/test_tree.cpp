@@ -80,26 +80,35 @@ TEST_CASE("a daemon that hides everything ends with the last task that can have 
 
 TEST_CASE("a timeout is TERM to the tree first") {
   Rank rank;
-  auto request = rank.shell(1, "trap 'echo bye; exit 9' TERM; while :; do sleep 0.02; done");
-  request.timeout_ms = 2000;  // the shell is past its trap by then
-  request.grace_ms = 60'000;
-  rank.spawn(request);
-  REQUIRE(rank.until_ended(1));
-  CHECK(rank.ended[1].timed_out);
-  CHECK_FALSE(rank.ended[1].stopped);
-  CHECK(rank.ended[1].exit_code == 9);
-  CHECK(rank.out() == "bye\n");
+  std::uint64_t id = 1;
+  for (std::uint64_t timeout_ms = 500;; ++id, timeout_ms *= 4) {
+    auto request = rank.shell(id, "trap 'echo bye; exit 9' TERM; echo up; while :; do sleep 0.02; done");
+    request.timeout_ms = timeout_ms;
+    request.grace_ms = 60'000;
+    rank.spawn(request);
+    REQUIRE(rank.until_ended(id));
+    CHECK(rank.ended[id].timed_out);
+    CHECK_FALSE(rank.ended[id].stopped);
+    if (!rank.out(id).empty() || timeout_ms > 30'000) break;  // else the shell was not past its trap yet
+  }
+  CHECK(rank.ended[id].exit_code == 9);
+  CHECK(rank.out(id) == "up\nbye\n");
 }
 
 TEST_CASE("a timeout is KILL after the grace to what is deaf to TERM, in the group and outside") {
   Rank rank;
-  auto request = rank.shell(1, "trap '' TERM; " + daemon("pid") + "while :; do sleep 0.02; done");
-  request.timeout_ms = 2000;  // the shell is past its trap by then
-  request.grace_ms = 200;
-  rank.spawn(request);
-  REQUIRE(rank.until_ended(1));
-  CHECK(rank.ended[1].timed_out);
-  CHECK(rank.ended[1].signo == SIGKILL);
+  std::uint64_t id = 1;
+  for (std::uint64_t timeout_ms = 500;; ++id, timeout_ms *= 4) {
+    auto request =
+        rank.shell(id, "trap '' TERM; " + daemon("pid" + std::to_string(id)) + "echo up; while :; do sleep 0.02; done");
+    request.timeout_ms = timeout_ms;
+    request.grace_ms = 200;
+    rank.spawn(request);
+    REQUIRE(rank.until_ended(id));
+    CHECK(rank.ended[id].timed_out);
+    if (!rank.out(id).empty() || timeout_ms > 30'000) break;  // else the shell was not past its trap yet
+  }
+  CHECK(rank.ended[id].signo == SIGKILL);
   CHECK(carriers(rank.run_id).empty());
 }
 

@@ -1,7 +1,6 @@
 // LocalUpstream against servers whose every byte is decided here: what a caller may rely on, whatever the server does.
 #include "proxy/http/client.hpp"
 
-#include "core/defaults.hpp"
 #include "harness.hpp"
 
 using namespace trireme::proxy;
@@ -43,6 +42,13 @@ struct Recorder final : CallObserver {
   Event headed;
   Event over;
 };
+
+/// A server that is slow to close its connections has closed them before all the same.
+LocalUpstreamOptions patient() {
+  LocalUpstreamOptions options;
+  options.stale = 30s;
+  return options;
+}
 
 RequestHead get() {
   return {.method = "GET", .target = "/", .headers = {{"Host", "h"}}, .repeatable = true};
@@ -222,7 +228,7 @@ TEST_CASE("a pooled connection that the server has closed costs nobody a request
     socket.send(hello);
   });
   LoopBeside beside;
-  LocalUpstream upstream(beside.loop, {.port = server.port()});
+  LocalUpstream upstream(beside.loop, {.port = server.port()}, patient());
   beside.run([&] {
     for (int i = 0; i < 30; ++i) {
       Recorder recorder;
@@ -236,7 +242,9 @@ TEST_CASE("a pooled connection that the server has closed costs nobody a request
 TEST_CASE("a request that a server must not see twice is given only connections that were used a moment ago") {
   ScriptedServer server(always(hello));
   LoopBeside beside;
-  LocalUpstream upstream(beside.loop, {.port = server.port()});
+  LocalUpstreamOptions options;
+  options.stale = 100ms;
+  LocalUpstream upstream(beside.loop, {.port = server.port()}, options);
   RequestHead once = get();
   once.repeatable = false;
   beside.run([&] {
@@ -248,7 +256,7 @@ TEST_CASE("a request that a server must not see twice is given only connections 
     };
     ask();
     const int before = server.connections();
-    std::this_thread::sleep_for(std::chrono::milliseconds(trireme::defaults::upstream_stale) + 100ms);
+    std::this_thread::sleep_for(options.stale + 50ms);
     ask();
     CHECK(server.connections() == before + 1);
   });
@@ -265,7 +273,7 @@ TEST_CASE("a reused connection that ends before an answer is tried once more, if
     }
   });
   LoopBeside beside;
-  LocalUpstream upstream(beside.loop, {.port = server.port()});
+  LocalUpstream upstream(beside.loop, {.port = server.port()}, patient());
   SUBCASE("whole") {
     beside.run([&] {
       for (int i = 0; i < 2; ++i) {
