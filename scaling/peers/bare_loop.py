@@ -1,0 +1,26 @@
+"""The floor: posix_spawn in a loop, with the folder, the files and the affinity that Trireme gives each task."""
+
+import os
+import shutil
+
+import report
+from peer import TASK, Peer, timed, times
+
+
+class BareLoop(Peer):
+    name = "bare posix_spawn loop"
+    full = True
+    program = os.path.join(report.RELEASE, "scaling", "bare_spawn")
+
+    def missing(self):
+        return None if os.path.exists(self.program) else f"{self.program} is missing: cmake --build --preset release"
+
+    def run(self, folder, tasks, in_flight):
+        work = os.path.join(folder, "work")
+        os.mkdir(work)
+        ran = timed([self.program, work, str(tasks), str(in_flight), TASK], folder)
+        shutil.rmtree(work)
+        return times(ran)
+
+
+PEERS = [BareLoop()]
