@@ -18,7 +18,8 @@ class BareLoop(Peer):
     def run(self, folder, tasks, in_flight):
         work = os.path.join(folder, "work")
         os.mkdir(work)
-        ran = timed([self.program, work, str(tasks), str(in_flight), TASK], folder)
+        words = [self.program, "work", str(tasks), str(in_flight), TASK]
+        ran = timed(words, folder, told=["bare_spawn", *words[1:]])
         shutil.rmtree(work)
         return times(ran)
 

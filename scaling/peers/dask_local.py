@@ -9,6 +9,7 @@ from peer import HERE, Peer, timed, times
 
 class Dask(Peer):
     package = "python3-distributed"
+    parts = 2
 
     def __init__(self, name, function):
         self.name = name

@@ -1,7 +1,7 @@
 """GNU parallel as its manual has it: tasks from stdin with a job log; and, for short jobs, several of it under one with --pipe.
 
 The log says when each job began and how long it took; with --pipe ("Speeding up fast jobs" in parallel(1)) there is none.
---will-cite silences a notice; what it asks to be cited is in scaling/README.md.
+--will-cite silences a notice, where there is one (Debian's has none); what it asks to be cited is in scaling/README.md.
 """
 
 import os
@@ -33,6 +33,7 @@ class GnuParallel(Peer):
 
 class Several(GnuParallel):
     name = f"GNU parallel, {SEVERAL} under --pipe"
+    parts = SEVERAL
 
     def run(self, folder, tasks, in_flight):
         share = str(-(-tasks // SEVERAL))

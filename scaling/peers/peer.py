@@ -18,6 +18,7 @@ class Peer:
     name = ""
     package = None  # Debian's package, whose version is told
     programs = ()  # of that package
+    parts = 1  # as many of it share the tasks; it is held against Trireme on as many ranks
     few = False  # a task takes so long that a few tell enough
     function = False  # the task is a call of a Python function
     full = False  # also measured with very many tasks

@@ -16,7 +16,7 @@ class Trireme(Peer):
 
     def __init__(self, name, ranks, task):
         self.name = name
-        self.ranks = ranks
+        self.parts = ranks
         self.task = task
         self.function = "function" in task
 
@@ -26,8 +26,8 @@ class Trireme(Peer):
     def run(self, folder, tasks, in_flight):
         with open(os.path.join(folder, "null.yaml"), "w") as file:
             json.dump({"name": "null-tasks", "tasks": {"nothing": dict(self.task, foreach={"i": "1-%d" % tasks})}}, file)
-        launcher = ["mpirun.openmpi", "-n", str(self.ranks)] if self.ranks > 1 else []
-        words = [TRIREME, "run", "null.yaml", "--run-dir", "run", "--progress", "none", "--worker-cores", str(in_flight // self.ranks)]
+        launcher = ["mpirun.openmpi", "-n", str(self.parts)] if self.parts > 1 else []
+        words = [TRIREME, "run", "null.yaml", "--run-dir", "run", "--progress", "none", "--worker-cores", str(in_flight // self.parts)]
         ran = timed(launcher + words, folder, environment=dict(report.mpi_environment(), TRIREME_PYTHON="/usr/bin/python3"), told=launcher + ["trireme", *words[1:]])
         run_dir = os.path.join(folder, "run")
         first, last, ended = events.span(run_dir)
