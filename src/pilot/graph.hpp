@@ -26,6 +26,8 @@ namespace trireme::pilot {
 
 class Graph {
  public:
+  static constexpr std::uint32_t most_tasks = 0x7fffffffu;
+
   /// A task or a group.
   struct Vertex {
     std::uint32_t index = 0;
@@ -78,7 +80,7 @@ class Graph {
     std::uint32_t next = none;
   };
 
-  static constexpr std::uint32_t group_bit = 0x80000000u;
+  static constexpr std::uint32_t group_bit = most_tasks + 1;
   static std::uint32_t pack(Vertex v) { return v.index | (v.group ? group_bit : 0); }
   static Vertex unpack(std::uint32_t ref) { return {ref & ~group_bit, (ref & group_bit) != 0}; }
   Node& at(Vertex v) { return v.group ? groups_[v.index] : tasks_[v.index]; }

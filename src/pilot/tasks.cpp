@@ -61,13 +61,18 @@ Status Tasks::check(std::span<const TaskFamily> families) const {
   const bool together = families.size() > 1;  // one task alone cannot mean itself
   TaskNames new_names;
   std::unordered_set<std::string_view> groups;
+  std::uint64_t total = tasks_.size();
   for (const TaskFamily& family : families) {
     const TaskDescription& task = family.shared();
+    total += family.size();
+    if (total > Graph::most_tasks) {
+      return task_error("there are too many tasks", family.id(0), std::to_string(Graph::most_tasks) + " at most");
+    }
     if (family.single() && task.id.empty()) return task_error("a task has no id", task.name);
     if (task.ranks == 0) return task_error("it has no ranks", family.id(0), "give it at least one");
-    if (names_.clashes(family) || new_names.clashes(family)) {
-      return task_error("there is already a task with this id", family.id(0), "give each task an id of its own");
-    }
+    auto taken = names_.clash(family);
+    if (!taken) taken = new_names.clash(family);
+    if (taken) return task_error("there is already a task with this id", *taken, "give each task an id of its own");
     new_names.add(family, {});
     groups.insert(task.name);
   }

@@ -35,12 +35,12 @@
 #include "core/messages.hpp"
 #include "core/states.hpp"
 #include "core/task_family.hpp"
+#include "core/task_names.hpp"
 #include "pilot/backlogs.hpp"
 #include "pilot/fit.hpp"
 #include "pilot/graph.hpp"
 #include "pilot/output.hpp"
 #include "pilot/scheduler.hpp"
-#include "pilot/task_names.hpp"
 
 namespace trireme::pilot {
 

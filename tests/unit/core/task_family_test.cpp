@@ -52,6 +52,47 @@ TEST_SUITE("task families") {
     CHECK(family.find(family.id(0)).has_value());
   }
 
+  TEST_CASE("rows may have a value in common, and each is found by its id") {
+    const std::vector<std::string> models{"small", "small", "big", "small"};
+    const std::vector<std::string> rates{"0.1", "0.2", "0.1", "0.3"};
+    const TaskFamily family(train(), {{"model", VariableValues(models)}, {"rate", VariableValues(rates)}}, true);
+    for (std::uint32_t i = 0; i < family.size(); ++i) CHECK(family.find(family.id(i)) == i);
+    CHECK(!family.find("train[model=big,rate=0.2]"));
+    CHECK(!family.first_repeated());
+  }
+
+  TEST_CASE("numbers that are steps apart") {
+    const TaskFamily family(train(), {{"seed", VariableValues(5, 4, 10)}}, false);
+    CHECK(family.id(3) == "train[seed=35]");
+    CHECK(family.find("train[seed=25]") == 2);
+    for (const char* id : {"train[seed=45]", "train[seed=24]", "train[seed=-5]", "train[seed=9223372036854775807]"}) {
+      CAPTURE(id);
+      CHECK(!family.find(id));
+    }
+  }
+
+  TEST_CASE("the first instance whose id is there already") {
+    const auto list = [](std::vector<std::string> values) { return VariableValues(std::move(values)); };
+    CHECK(!TaskFamily(train(), {{"a", VariableValues(0, 1'000'000'000)}}, false).first_repeated());
+    CHECK(TaskFamily(train(), {{"a", list({"x", "y", "z", "y", "x"})}}, false).first_repeated() == 3);
+    CHECK(TaskFamily(train(), {{"a", list({"x", "y", "x"})}, {"b", VariableValues(0, 5)}}, false).first_repeated() ==
+          10);
+    CHECK(TaskFamily(train(), {{"a", list({"x", "x"})}, {"b", list({"1", "2", "2"})}}, false).first_repeated() == 2);
+    CHECK(TaskFamily(train(), {{"a", list({"1,b=2", "1"})}, {"b", list({"3", "2,b=3"})}}, false).first_repeated() == 3);
+    CHECK(TaskFamily(train(), {{"a", list({"x", "x", "x"})}, {"b", list({"1", "2", "1"})}}, true).first_repeated() ==
+          2);
+    CHECK(!TaskFamily(train()).first_repeated());
+  }
+
+  TEST_CASE("more instances than can be counted are not there") {
+    const TaskFamily family(train(), {{"a", VariableValues(0, 1u << 31)}, {"b", VariableValues(0, 1u << 31)}}, false);
+    CHECK(family.size() == TaskFamily::most_instances);
+    CHECK(family.find("train[a=0,b=7]") == 7);
+    CHECK(!family.find("train[a=2147483647,b=2147483647]"));
+    CHECK(TaskFamily(train(), {{"a", VariableValues(0, std::uint64_t{1} << 40)}}, false).size() ==
+          TaskFamily::most_instances);
+  }
+
   TEST_CASE("ids that are near and mean nothing") {
     const TaskFamily family(train(), {{"seed", VariableValues(0, 100)}}, false);
     for (const char* id : {"train", "train[seed=100]", "train[seed=-1]", "train[seed=07]", "train[seed=7",

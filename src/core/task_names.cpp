@@ -1,6 +1,6 @@
-#include "pilot/task_names.hpp"
+#include "core/task_names.hpp"
 
-namespace trireme::pilot {
+namespace trireme {
 namespace {
 
 /// "train" of "train[seed=1]"; nothing without a bracket.
@@ -30,14 +30,14 @@ std::optional<TaskIndex> TaskNames::find(std::string_view id) const {
   return std::nullopt;
 }
 
-bool TaskNames::clashes(const TaskFamily& family) const {
-  if (family.single()) return find(family.shared().id).has_value();
+std::optional<std::string> TaskNames::clash(const TaskFamily& family) const {
   const std::string_view name = family.shared().name;
-  if (!families_.contains(name) && !bracketed_.contains(name)) return false;
+  // Ids of several families can only be equal if their names are, so that mostly no id is written out.
+  if (!family.single() && !families_.contains(name) && !bracketed_.contains(name)) return std::nullopt;
   for (std::uint32_t i = 0; i < family.size(); ++i) {
-    if (find(family.id(i))) return true;
+    if (auto id = family.id(i); find(id)) return id;
   }
-  return false;
+  return std::nullopt;
 }
 
-}  // namespace trireme::pilot
+}  // namespace trireme

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
@@ -9,15 +10,15 @@
 #include "core/ids.hpp"
 #include "core/task_family.hpp"
 
-namespace trireme::pilot {
+namespace trireme {
 
 class TaskNames {
  public:
   /// The ids of a family whose instances are the tasks from `first` on. It must live as long as this.
   void add(const TaskFamily& family, TaskIndex first);
   std::optional<TaskIndex> find(std::string_view id) const;
-  /// Whether an id of the family belongs to a task already.
-  bool clashes(const TaskFamily& family) const;
+  /// An id of the family that belongs to a task already.
+  std::optional<std::string> clash(const TaskFamily& family) const;
 
  private:
   struct Entry {
@@ -29,4 +30,4 @@ class TaskNames {
   std::unordered_multimap<std::string_view, Entry> families_;
 };
 
-}  // namespace trireme::pilot
+}  // namespace trireme
