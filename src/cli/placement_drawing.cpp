@@ -109,8 +109,10 @@ class Drawing {
 }  // namespace
 
 std::string draw_placement(const pilot::Plan& plan, const WorkflowDescription& workflow, const NodeResources& node) {
-  std::unordered_map<std::string_view, const TaskDescription*> tasks;
-  for (const TaskDescription& task : workflow.tasks) tasks.emplace(task.id, &task);
+  std::unordered_map<std::string, const Resources*> per_rank;  // by the id of a task
+  for (const TaskFamily& family : workflow.tasks) {
+    for (std::uint32_t i = 0; i < family.size(); ++i) per_rank.emplace(family.id(i), &family.shared().per_rank);
+  }
   std::unordered_map<std::string_view, const ServiceDescription*> services;
   for (const ServiceDescription& service : workflow.services) services.emplace(service.name, &service);
 
@@ -130,11 +132,11 @@ std::string draw_placement(const pilot::Plan& plan, const WorkflowDescription& w
   for (const auto& replica : plan.replicas) drawing(0, replica.rank);
   std::size_t left_out = 0;
   for (const auto& task : plan.tasks) {
-    const TaskDescription& description = *tasks.at(task.id);
+    const Resources& each = *per_rank.at(task.id);
     std::uint32_t first_rank = 0;
     for (const auto& part : task.parts) {
       if (drawings.size() < most_drawings || drawings.contains({task.wave, part.rank})) {
-        drawing(task.wave, part.rank).add(task.id, description.per_rank, part.local_ranks, first_rank);
+        drawing(task.wave, part.rank).add(task.id, each, part.local_ranks, first_rank);
       } else {
         ++left_out;
       }

@@ -7,7 +7,7 @@
 
 #include <string>
 
-#include "core/description.hpp"
+#include "core/workflow_description.hpp"
 #include "node/topology.hpp"
 #include "pilot/plan.hpp"
 

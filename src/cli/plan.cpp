@@ -40,7 +40,7 @@ struct PlannedLaunch {
   std::string method;  ///< empty: it cannot be started, and `why` says why not
   std::string why;
 };
-using PlannedLaunches = std::unordered_map<std::string_view, PlannedLaunch>;  // by the task's id
+using PlannedLaunches = std::unordered_map<std::string, PlannedLaunch>;  // by the task's id
 
 /// The launch methods that this build has.
 std::string methods_text() {
@@ -56,7 +56,7 @@ PlannedLaunches plan_launches(const WorkflowDescription& workflow, const PlanOpt
   const Surroundings here = look_around(base, base_variables(launcher_entries(environ)), options.dvm_uri);
   ProgramKinds programs;
   PlannedLaunches out;
-  for (const TaskDescription& task : workflow.tasks) {
+  const auto plan_launch = [&](const TaskDescription& task) {
     const auto find = [&]() -> ProgramMpi {
       // A script is bash to the agent, which is linked to no MPI. What is known only when the task runs is left open here.
       const auto values = [&](std::string_view name) -> std::optional<std::string> {
@@ -70,6 +70,9 @@ PlannedLaunches plan_launches(const WorkflowDescription& workflow, const PlanOpt
     auto choice = choose_launch(options.launcher, mpi_of_task(task.mpi, find), here);
     out.emplace(task.id, choice ? PlannedLaunch{std::string(choice->method), std::move(choice->why)}
                                 : PlannedLaunch{"", choice.error().text()});
+  };
+  for (const TaskFamily& family : workflow.tasks) {
+    for (std::uint32_t i = 0; i < family.size(); ++i) plan_launch(family.instance(i));
   }
   return out;
 }

@@ -61,11 +61,6 @@ Result<simulate::Options> simulation_options(const SimulateOptions& options) {
   return out;
 }
 
-struct Workload {
-  WorkflowDescription workflow;
-  std::vector<TaskFamily> families;
-};
-
 /// Tasks take as long as they once did, where the file says it and no --duration says otherwise.
 void use_recorded(const std::vector<Duration>& runtimes, const WorkflowDescription& workflow,
                   const SimulateOptions& options, simulate::Options& out) {
@@ -73,11 +68,11 @@ void use_recorded(const std::vector<Duration>& runtimes, const WorkflowDescripti
                                    [](const std::string& text) { return text.find('=') == std::string::npos; });
   if (for_all) return;
   for (std::size_t i = 0; i < runtimes.size(); ++i) {
-    out.durations.try_emplace(workflow.tasks[i].name, simulate::Distribution::fixed(runtimes[i]));
+    out.durations.try_emplace(workflow.tasks[i].shared().name, simulate::Distribution::fixed(runtimes[i]));
   }
 }
 
-Result<Workload> workload(const SimulateOptions& options, simulate::Options& simulation, Context& context) {
+Result<WorkflowDescription> workload(const SimulateOptions& options, simulate::Options& simulation, Context& context) {
   if (options.workflow.file.empty() == (options.tasks == 0)) {
     return Error{"there is nothing to simulate, or too much", "", "give a workflow file, or --tasks and --shape",
                  ExitCode::usage};
@@ -87,7 +82,7 @@ Result<Workload> workload(const SimulateOptions& options, simulate::Options& sim
     auto workflow = load(options.workflow, context, &runtimes);
     if (!workflow) return workflow.error();
     use_recorded(runtimes, *workflow, options, simulation);
-    return Workload{std::move(*workflow), {}};
+    return workflow;
   }
   std::vector<simulate::Kind> kinds;
   for (const std::string& text : options.shapes) {
@@ -96,7 +91,9 @@ Result<Workload> workload(const SimulateOptions& options, simulate::Options& sim
     kinds.push_back(std::move(*kind));
   }
   if (kinds.empty()) kinds.emplace_back();
-  return Workload{{}, simulate::make_workload(kinds, options.tasks, std::max(options.run_length, 1u), options.seed)};
+  WorkflowDescription made_up;
+  made_up.tasks = simulate::make_workload(kinds, options.tasks, std::max(options.run_length, 1u), options.seed);
+  return made_up;
 }
 
 nlohmann::ordered_json shape_json(const pilot::Shape& shape) {
@@ -166,9 +163,9 @@ void print(const simulate::Report& report, const SimulateOptions& options, Conte
 void simulate_run(SimulateOptions& options, Context& context) {
   auto given = simulation_options(options);
   if (!given) return context.fail(given.error());
-  auto tasks = workload(options, *given, context);
-  if (!tasks) return context.fail(tasks.error());
-  const auto report = simulate::run(std::move(tasks->workflow), std::move(tasks->families), *given);
+  auto workflow = workload(options, *given, context);
+  if (!workflow) return context.fail(workflow.error());
+  const auto report = simulate::run(std::move(*workflow), *given);
   if (!report) return context.fail(report.error());
   if (options.json) {
     context.out << to_json(*report, options).dump() << '\n';

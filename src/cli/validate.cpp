@@ -26,10 +26,10 @@ void add_validate(CLI::App& app, Context& context) {
     }
     auto workflow = load(options->workflow, context);
     if (!workflow) return context.fail(workflow.error());
-    const auto count = [](std::size_t n, const std::string& what) {
+    const auto count = [](std::uint64_t n, const std::string& what) {
       return std::to_string(n) + " " + what + (n == 1 ? "" : "s");
     };
-    context.out << options->workflow.file << ": " << count(workflow->tasks.size(), "task") << " and "
+    context.out << options->workflow.file << ": " << count(workflow->task_count(), "task") << " and "
                 << count(workflow->services.size(), "service") << ", no errors\n";
   });
 }

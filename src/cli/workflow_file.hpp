@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "cli/command.hpp"
-#include "core/description.hpp"
 #include "core/units.hpp"
+#include "core/workflow_description.hpp"
 #include "workflow/load.hpp"
 
 namespace trireme::cli {

@@ -1,7 +1,8 @@
 // What a workflow consists of: tasks, services, environments. Plain values, as the workflow file or the API gave them.
 //
-// `foreach` and parameters are resolved before these exist: every TaskDescription is one task. Templates may still hold
-// runtime placeholders (core/template.hpp). DESIGN section 5 and docs/spec/workflow.md say what each key means.
+// Parameters are resolved before these exist. Templates may still hold runtime placeholders (core/template.hpp) and, where a
+// description stands for many tasks (core/task_family.hpp), the variables of their `foreach`. DESIGN section 5 and
+// docs/spec/workflow.md say what each key means.
 #pragma once
 
 #include <cstdint>
@@ -201,17 +202,6 @@ struct EnvironmentDescription {
   void serialize(Archive& archive) {
     archive(name, setup);
   }
-};
-
-struct WorkflowDescription {
-  std::string name;
-  std::string directory;  ///< absolute path of the workflow file's folder: {workflow_dir}
-  std::vector<EnvironmentDescription> environments;
-  std::vector<ServiceDescription> services;
-  std::vector<TaskDescription> tasks;
-  bool stop_on_failure = false;             ///< `on_failure: stop`
-  OutputMode output = OutputMode::inherit;  ///< of tasks that do not say their own
-  bool operator==(const WorkflowDescription&) const = default;
 };
 
 }  // namespace trireme

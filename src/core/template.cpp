@@ -82,6 +82,7 @@ Result<Template> Template::parse(std::string_view text, Mode mode, const IsKnown
 }
 
 void Template::bind(const Lookup& lookup) {
+  if (std::none_of(pieces_.begin(), pieces_.end(), [](const Piece& piece) { return piece.placeholder; })) return;
   Template bound;
   for (Piece& piece : pieces_) {
     if (!piece.placeholder) {
@@ -109,12 +110,46 @@ Result<std::string> Template::expand(const Lookup& lookup) const {
   return out;
 }
 
-void Template::make_absolute(std::string_view folder) {
-  if (pieces_.empty() || pieces_.front().placeholder) return;
+void Template::make_absolute(std::string_view folder, const IsKnown& is_relative) {
+  if (pieces_.empty()) return;
+  if (pieces_.front().placeholder) {
+    if (!is_relative || !is_relative(pieces_.front().text)) return;
+    pieces_.insert(pieces_.begin(), Piece{});
+  }
   std::string& path = pieces_.front().text;
   if (path.starts_with('/')) return;
   while (path.starts_with("./")) path.erase(0, 2);
   path.insert(0, std::string(folder) + "/");
+}
+
+void Template::cut_at(std::string_view characters) {
+  for (std::size_t i = 0; i < pieces_.size(); ++i) {
+    if (pieces_[i].placeholder) continue;
+    const std::size_t at = pieces_[i].text.find_first_of(characters);
+    if (at == std::string::npos) continue;
+    pieces_[i].text.resize(at);
+    pieces_.resize(at == 0 ? i : i + 1);
+    return;
+  }
+}
+
+Template Template::last_component() const {
+  Template out = *this;
+  if (!out.pieces_.empty() && !out.pieces_.back().placeholder) {
+    std::string& end = out.pieces_.back().text;
+    end.resize(end.find_last_not_of('/') + 1);
+    if (end.empty()) out.pieces_.pop_back();
+  }
+  for (std::size_t i = out.pieces_.size(); i-- > 0;) {
+    if (out.pieces_[i].placeholder) continue;
+    const std::size_t slash = out.pieces_[i].text.rfind('/');
+    if (slash == std::string::npos) continue;
+    out.pieces_[i].text.erase(0, slash + 1);
+    out.pieces_.erase(out.pieces_.begin(),
+                      out.pieces_.begin() + static_cast<std::ptrdiff_t>(i) + (out.pieces_[i].text.empty() ? 1 : 0));
+    break;
+  }
+  return out;
 }
 
 std::string Template::source() const {

@@ -1,10 +1,11 @@
 // Texts with placeholders: `{name}` in commands, scripts, paths and environment values.
 //
 // A Template is parsed once, against the names that are known where it stands; what is known when the workflow is loaded
-// (parameters, foreach variables) is bound then, the rest (port, task_dir, …) when the attempt starts. Binding never parses
-// again, so a value that holds braces is just text. Rules (DESIGN section 5): `{name}` is a placeholder where `name` is an
-// identifier; whatever follows `$` is left alone, and so is anything else in braces; `{{` is a brace. In strict texts
-// (commands, paths) an unknown identifier is an error that proposes `{{`; in scripts it is left alone.
+// (parameters) is bound then, variables of a foreach then or when the instance is written out (core/task_family.hpp), the rest
+// (port, task_dir, …) when the attempt starts. Binding never parses again, so a value that holds braces is just text. Rules
+// (DESIGN section 5): `{name}` is a placeholder where `name` is an identifier; whatever follows `$` is left alone, and so is
+// anything else in braces; `{{` is a brace. In strict texts (commands, paths) an unknown identifier is an error that proposes
+// `{{`; in scripts it is left alone.
 #pragma once
 
 #include <functional>
@@ -33,8 +34,13 @@ class Template {
   void bind(const Lookup& lookup);
   /// The finished text; fails where a placeholder has no value, naming it.
   Result<std::string> expand(const Lookup& lookup) const;
-  /// For a path: puts a relative one under `folder`. One that starts with a placeholder is left alone: it may be absolute.
-  void make_absolute(std::string_view folder);
+  /// For a path: puts a relative one under `folder`. One that starts with a placeholder is left alone, as it may be absolute,
+  /// unless `is_relative` says that no value of it is.
+  void make_absolute(std::string_view folder, const IsKnown& is_relative = nullptr);
+  /// Takes away the first of these characters and all behind it. Characters of placeholders do not count, here and below.
+  void cut_at(std::string_view characters);
+  /// For a path: what stands behind its last slash, but for slashes at its end.
+  Template last_component() const;
   /// The text as a person would write it: parse() reads it back to the same.
   std::string source() const;
   /// The names that are still open, each once, in order of appearance.

@@ -34,18 +34,14 @@ Pilot::Pilot(Options options, Output& output)
 
 // --- what to run ---------------------------------------------------------------------------------
 
-Status Pilot::submit_all(WorkflowDescription workflow, std::vector<TaskFamily> families) {
+Status Pilot::submit_all(WorkflowDescription workflow) {
   if (phase_ != Phase::loading) return too_late();
   options_.stop_on_failure = options_.stop_on_failure || workflow.stop_on_failure;
-  serves_only_ = workflow.tasks.empty() && families.empty() && !workflow.services.empty();
+  serves_only_ = workflow.tasks.empty() && !workflow.services.empty();
   const std::uint32_t first = services_.size();
   if (Status status = services_.declare(std::move(workflow.services)); !status) return status;
   for (std::uint32_t i = first; i < services_.size(); ++i) record_declared({i});
-  std::vector<TaskFamily> all;
-  all.reserve(workflow.tasks.size() + families.size());
-  for (TaskDescription& task : workflow.tasks) all.emplace_back(std::move(task));
-  for (TaskFamily& family : families) all.push_back(std::move(family));
-  return tasks_.submit(std::move(all));
+  return tasks_.submit(std::move(workflow.tasks));
 }
 
 Result<TaskIndex> Pilot::submit(TaskDescription task, MonoTime now) {

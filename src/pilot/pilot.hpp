@@ -38,6 +38,7 @@
 #include "core/messages.hpp"
 #include "core/result.hpp"
 #include "core/units.hpp"
+#include "core/workflow_description.hpp"
 #include "pilot/output.hpp"
 #include "pilot/scheduler.hpp"
 #include "pilot/services.hpp"
@@ -70,8 +71,8 @@ class Pilot {
   // --- what to run -----------------------------------------------------------------------------
 
   /// Takes a whole workflow; its parts may name each other in any order. Only while loading, and
-  /// after an error the pilot is of no use any more. `families` are more tasks, of which there are many.
-  Status submit_all(WorkflowDescription workflow, std::vector<TaskFamily> families = {});
+  /// after an error the pilot is of no use any more.
+  Status submit_all(WorkflowDescription workflow);
   /// A task that names only what has been submitted and declared before. While running it must also
   /// fit the machine.
   Result<TaskIndex> submit(TaskDescription task, MonoTime now);

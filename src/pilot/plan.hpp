@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "core/description.hpp"
 #include "core/ids.hpp"
 #include "core/resources.hpp"
 #include "core/result.hpp"
+#include "core/workflow_description.hpp"
 
 namespace trireme::pilot {
 

@@ -161,8 +161,8 @@ Status PilotEdge::wait_for_nodes() {
 }
 
 Status PilotEdge::submit(WorkflowDescription workflow, FormerRun former) {
-  return ask<void>([this, workflow = std::move(workflow), former = std::move(former)]() -> Status {
-    if (auto submitted = pilot_.submit_all(workflow); !submitted) return submitted;
+  return ask<void>([this, workflow = std::move(workflow), former = std::move(former)]() mutable -> Status {
+    if (auto submitted = pilot_.submit_all(std::move(workflow)); !submitted) return submitted;
     for (const std::string& text : former.submissions) {
       if (auto replayed = steering_.replay(text, mono_now()); !replayed) return replayed;
     }

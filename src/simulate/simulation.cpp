@@ -72,15 +72,14 @@ class Machine final : public pilot::Output {
  public:
   explicit Machine(const Options& options) : options_(options) {}
 
-  Result<Report> run(WorkflowDescription workflow, std::vector<TaskFamily> families) {
+  Result<Report> run(WorkflowDescription workflow) {
     const MonoTime begin = mono_now();
-    for (const TaskDescription& task : workflow.tasks) expect(task, 1);
-    for (const TaskFamily& family : families) expect(family.shared(), family.size());
+    for (const TaskFamily& family : workflow.tasks) expect(family.shared(), family.size());
 
     pilot::Pilot pilot({.expected_nodes = static_cast<std::uint32_t>(options_.nodes.size())}, *this);
     const std::uint64_t before = resident_bytes();
     const MonoTime submitting = mono_now();
-    if (Status status = pilot.submit_all(std::move(workflow), std::move(families)); !status) return status.error();
+    if (Status status = pilot.submit_all(std::move(workflow)); !status) return status.error();
     report_.load_s = seconds(Duration(mono_now() - submitting));
     report_.bytes_held = std::max(resident_bytes(), before) - before;
 
@@ -281,8 +280,8 @@ class Machine final : public pilot::Output {
 
 }  // namespace
 
-Result<Report> run(WorkflowDescription workflow, std::vector<TaskFamily> families, const Options& options) {
-  return Machine(options).run(std::move(workflow), std::move(families));
+Result<Report> run(WorkflowDescription workflow, const Options& options) {
+  return Machine(options).run(std::move(workflow));
 }
 
 }  // namespace trireme::simulate

@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "core/description.hpp"
 #include "core/result.hpp"
+#include "core/workflow_description.hpp"
 #include "pilot/pilot.hpp"
 #include "simulate/durations.hpp"
 
@@ -59,7 +59,7 @@ struct Report {
   double decisions_per_s() const { return pilot_s > 0 ? static_cast<double>(decisions) / pilot_s : 0; }
 };
 
-/// Runs a workflow, with more tasks in families, to its end. An error if it is wrong or does not fit the nodes.
-Result<Report> run(WorkflowDescription workflow, std::vector<TaskFamily> families, const Options& options);
+/// Runs a workflow to its end. An error if it is wrong or does not fit the nodes.
+Result<Report> run(WorkflowDescription workflow, const Options& options);
 
 }  // namespace trireme::simulate

@@ -109,7 +109,7 @@ class Loader {
   void warn_of_unused_environments(const std::optional<Value>& section, const Services& services, const Tasks& tasks) {
     std::unordered_set<std::string_view> used;
     for (const ServiceDescription& service : services.all) used.insert(service.environment);
-    for (const TaskDescription& task : tasks.all) used.insert(task.environment);
+    for (const TaskFamily& family : tasks.all) used.insert(family.shared().environment);
     if (!section) return;
     for (const Entry& entry : section->node.entries) {
       if (used.contains(entry.key)) continue;

@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "core/description.hpp"
 #include "core/units.hpp"
+#include "core/workflow_description.hpp"
 #include "workflow/diagnostic.hpp"
 
 namespace trireme {

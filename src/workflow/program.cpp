@@ -8,14 +8,15 @@ namespace trireme::workflow {
 namespace {
 
 /// A program named with a slash is found from the workflow file's folder; one without, from PATH.
-void find_program(Template& program, std::string_view workflow_dir) {
-  if (program.source().find('/') != std::string::npos) program.make_absolute(workflow_dir);
+void find_program(Template& program, const Reader& reader) {
+  if (program.source().find('/') != std::string::npos) reader.make_absolute(program);
 }
 
 std::vector<Template> read_command(const Reader& reader, const Value& value) {
   std::vector<Template> out;
   const auto add = [&](const Value& at, std::string_view word) {
-    if (auto parsed = reader.parse(at, word, Template::Mode::strict)) {
+    const Need need = out.empty() ? Need::plain : Need::nothing;  // the first is a path
+    if (auto parsed = reader.parse(at, word, Template::Mode::strict, need)) {
       out.push_back(std::move(*parsed));
       return true;
     }
@@ -48,7 +49,7 @@ std::vector<Template> read_command(const Reader& reader, const Value& value) {
     reader.error(value, "there is no program to run", "a program and its arguments");
     return {};
   }
-  find_program(out.front(), reader.scope().workflow_dir());
+  find_program(out.front(), reader);
   return out;
 }
 
@@ -64,7 +65,7 @@ void read_program(Fields& fields, const Reader& reader, const Value& owner, bool
         script_value->node.is_scalar() && script_value->node.text.find_first_not_of(" \t\r\n") == std::string::npos;
     if (blank) {
       reader.error(*script_value, "the script is empty", "lines for bash");
-    } else if (auto text = reader.parse(*script_value, Template::Mode::script, "lines for bash")) {
+    } else if (auto text = reader.parse(*script_value, Template::Mode::script, "lines for bash", Need::nothing)) {
       script = std::move(*text);
     }
   }

@@ -64,11 +64,11 @@ void Reader::unknown_placeholder(const Value& value, const std::string& name) co
   }
 }
 
-std::optional<Template> Reader::parse(const Value& value, std::string_view text, Template::Mode mode) const {
+std::optional<Template> Reader::parse(const Value& value, std::string_view text, Template::Mode mode, Need need) const {
   if (text.find('{') == std::string_view::npos) return Template::literal(std::string(text));
   bool good = true;
   const auto is_known = [&](std::string_view name) {
-    if (scope_.value(name) || scope_.at_runtime(name)) return true;
+    if (scope_.has_value(name) || scope_.at_runtime(name)) return true;
     if (mode == Template::Mode::script) {
       if (is_runtime_placeholder(name)) {
         warning(value, "{" + std::string(name) + "} is left as it stands",
@@ -82,16 +82,22 @@ std::optional<Template> Reader::parse(const Value& value, std::string_view text,
   };
   Result<Template> parsed = Template::parse(text, mode, is_known);
   if (!parsed.ok() || !good) return std::nullopt;
-  parsed->bind([this](std::string_view name) { return scope_.value(name); });
+  parsed->bind(
+      [&](std::string_view name) { return scope_.stays_open(name, need) ? std::nullopt : scope_.value(name); });
   return std::move(*parsed);
 }
 
-std::optional<Template> Reader::parse(const Value& value, Template::Mode mode, std::string_view expected) const {
+std::optional<Template> Reader::parse(const Value& value, Template::Mode mode, std::string_view expected,
+                                      Need need) const {
   if (!value.node.is_scalar()) {
     unexpected(value, std::string(expected));
     return std::nullopt;
   }
-  return parse(value, value.node.text, mode);
+  return parse(value, value.node.text, mode, need);
+}
+
+void Reader::make_absolute(Template& path) const {
+  path.make_absolute(scope_.workflow_dir(), [this](std::string_view name) { return scope_.is_variable(name); });
 }
 
 std::optional<std::string> Reader::text(const Value& value, std::string_view expected) const {
@@ -217,9 +223,9 @@ void Fields::text(std::string_view key, std::string& out) {
   }
 }
 
-void Fields::text(std::string_view key, Template& out, Template::Mode mode) {
+void Fields::text(std::string_view key, Template& out, Template::Mode mode, Need need) {
   if (const auto value = take(key)) {
-    if (auto read = reader_.parse(*value, mode)) out = std::move(*read);
+    if (auto read = reader_.parse(*value, mode, "text", need)) out = std::move(*read);
   }
 }
 
@@ -280,7 +286,8 @@ void Fields::variables(std::string_view key, std::map<std::string, Template>& ou
                     "letters, digits and underscores, not starting with a digit");
       continue;
     }
-    if (auto read = reader_.parse(item, Template::Mode::strict)) out[entry.key] = std::move(*read);
+    auto read = reader_.parse(item, Template::Mode::strict, "text", Need::nothing);
+    if (read) out[entry.key] = std::move(*read);
   }
 }
 

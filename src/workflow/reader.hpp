@@ -61,10 +61,15 @@ class Reader {
 
   /// The finished text of a scalar: every placeholder in it must have a value now.
   std::optional<std::string> text(const Value& value, std::string_view expected = "text") const;
-  /// A text that may keep placeholders for the runtime.
-  std::optional<Template> parse(const Value& value, Template::Mode mode, std::string_view expected = "text") const;
+  /// A text that may keep placeholders for the runtime and, where `need` is all that it needs of them, variables of a `foreach`:
+  /// whoever asks for less than their values must not look at the text for more.
+  std::optional<Template> parse(const Value& value, Template::Mode mode, std::string_view expected = "text",
+                                Need need = Need::value) const;
   /// As above, of a part of a scalar.
-  std::optional<Template> parse(const Value& value, std::string_view text, Template::Mode mode) const;
+  std::optional<Template> parse(const Value& value, std::string_view text, Template::Mode mode,
+                                Need need = Need::value) const;
+  /// Puts a relative path, read with Need::plain or more, under the workflow file's folder.
+  void make_absolute(Template& path) const;
   std::optional<std::int64_t> integer(const Value& value, std::int64_t least, std::int64_t most) const;
   std::optional<bool> boolean(const Value& value) const;
   std::optional<Duration> duration(const Value& value, Zero zero) const;
@@ -91,7 +96,7 @@ class Fields {
   bool has(std::string_view key) const;
 
   void text(std::string_view key, std::string& out);
-  void text(std::string_view key, Template& out, Template::Mode mode = Template::Mode::strict);
+  void text(std::string_view key, Template& out, Template::Mode mode = Template::Mode::strict, Need need = Need::value);
   void integer(std::string_view key, std::uint32_t& out, std::uint32_t least,
                std::uint32_t most = std::numeric_limits<std::int32_t>::max());
   void boolean(std::string_view key, bool& out);
@@ -100,7 +105,7 @@ class Fields {
   void gpus(std::string_view key, MilliGpus& out);
   /// A list of texts, or one text.
   void texts(std::string_view key, std::vector<std::string>& out);
-  /// A map of environment variables.
+  /// A map of environment variables. Of a `foreach` they may keep what variables there are: they are not to be looked at.
   void variables(std::string_view key, std::map<std::string, Template>& out);
   template <typename E>
   void choice(std::string_view key, E& out, std::initializer_list<std::pair<std::string_view, E>> choices);

@@ -1,8 +1,11 @@
 #include "workflow/references.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <unordered_map>
 #include <unordered_set>
+
+#include "core/task_names.hpp"
 
 namespace trireme::workflow {
 namespace {
@@ -43,19 +46,22 @@ class Known {
   std::unordered_set<std::string_view> set_;
 };
 
-/// Who waits for whom. The nodes are the instances and, behind them, one group per task name, which waits for all of its
-/// instances: so `after: [train]` is one edge, however many instances there are.
+/// Who waits for whom. The vertices are the instances and, behind them, one group per task name, which waits for all of its
+/// instances: so `after: [train]` is one edge, however many instances there are. The instances of a family wait for the same, so
+/// that edges are kept per family, and where one of them leads to no cycle none does: that one, the first, is all that is
+/// followed of a family, unless another is named.
 class Order {
  public:
   Order(const Names& names, const Tasks& tasks, Diagnostics& diagnostics)
       : tasks_(tasks), diagnostics_(diagnostics), known_("task", names.tasks, names.beyond.task) {
-    const auto count = static_cast<Index>(tasks.all.size());
-    waits_for_.resize(count);
-    for (Index i = 0; i < count; ++i) {
-      instances_.emplace(tasks.all[i].id, i);
-      const auto [group, fresh] = groups_.emplace(tasks.all[i].name, static_cast<Index>(waits_for_.size()));
-      if (fresh) waits_for_.emplace_back();
-      waits_for_[group->second].push_back({i, 0});
+    edges_.resize(tasks.all.size());
+    for (Index i = 0, first = 0; i < tasks.all.size(); ++i) {
+      ids_.add(tasks.all[i], {first});
+      first_.push_back(first);
+      first += tasks.all[i].size();
+      const auto [group, fresh] = groups_.emplace(tasks.all[i].shared().name, static_cast<Index>(members_.size()));
+      if (fresh) members_.emplace_back();
+      members_[group->second].push_back(i);
     }
   }
 
@@ -65,27 +71,47 @@ class Order {
   }
 
  private:
+  struct Vertex {
+    Index number = 0;  ///< of a family, or of a group
+    bool group = false;
+    Index instance = 0;  ///< of the family
+    bool operator==(const Vertex&) const = default;
+  };
   struct Edge {
-    Index to;
+    Vertex to;
     Index item;  ///< of `after`
   };
+  struct Step {
+    Vertex at;
+    Index next;  ///< edge to follow next
+  };
+  enum class Mark : std::uint8_t { fresh, open, done };
 
-  void add_edges(Index i) {
-    const TaskDescription& task = tasks_.all[i];
+  const TaskDescription& shared(Index family) const { return tasks_.all[family].shared(); }
+
+  void add_edges(Index family) {
+    const TaskDescription& task = shared(family);
     for (Index item = 0; item < task.after.size(); ++item) {
       const std::string& name = task.after[item];
-      const Node& after = *tasks_.origins[i].after;
+      const Node& after = *tasks_.origins[family].after;
       const std::string path = item_path("tasks", task.name, "after", after, item);
-      if (name == task.name || name == task.id) {
+      const auto own = tasks_.all[family].find(name);
+      if (name == task.name || own) {
         diagnostics_.error(item_at(after, item), path, "the task comes after itself");
+        if (own) edges_[family].push_back({{family, false, *own}, item});  // the other instances come after this one
       } else if (const auto group = groups_.find(name); group != groups_.end()) {
-        waits_for_[i].push_back({group->second, item});
-      } else if (const auto instance = instances_.find(name); instance != instances_.end()) {
-        waits_for_[i].push_back({instance->second, item});
+        edges_[family].push_back({{group->second, true, 0}, item});
+      } else if (const auto instance = ids_.find(name)) {
+        edges_[family].push_back({vertex_of(*instance), item});
       } else if (!known_.has(name)) {
         unknown(name, item_at(after, item), path);
       }
     }
+  }
+
+  Vertex vertex_of(TaskIndex task) const {
+    const auto family = std::prev(std::upper_bound(first_.begin(), first_.end(), task.value));
+    return {static_cast<Index>(family - first_.begin()), false, task.value - *family};
   }
 
   void unknown(const std::string& name, Position at, const std::string& path) {
@@ -96,74 +122,78 @@ class Order {
     }
     const auto group = groups_.find(base);
     if (group == groups_.end()) return;  // that task could not be read: its instances are not known
-    const auto& members = waits_for_[group->second];
     diagnostics_.error(at, path, "there is no task " + in_quotes(name), "",
-                       "the first instance is " + in_quotes(tasks_.all[members.front().to].id));
+                       "the first instance is " + in_quotes(tasks_.all[members_[group->second].front()].id(0)));
+  }
+
+  std::optional<Vertex> follow(const Step& step) const {
+    const Index number = step.at.number;
+    if (step.at.group) {
+      if (step.next == members_[number].size()) return std::nullopt;
+      return Vertex{members_[number][step.next], false, 0};
+    }
+    if (step.next == edges_[number].size()) return std::nullopt;
+    return edges_[number][step.next].to;
   }
 
   /// Depth first, without recursion: a chain may be a million tasks long.
   void find_cycle() {
-    enum class Mark : std::uint8_t { fresh, open, done };
-    std::vector<Mark> marks(waits_for_.size(), Mark::fresh);
-    struct Step {
-      Index node;
-      Index next;  ///< edge to follow next
-    };
+    std::vector<Mark> family_marks(tasks_.all.size(), Mark::fresh);
+    std::vector<Mark> group_marks(members_.size(), Mark::fresh);
+    const auto mark = [&](const Vertex& v) -> Mark& { return (v.group ? group_marks : family_marks)[v.number]; };
     for (Index start = 0; start < tasks_.all.size(); ++start) {
-      if (marks[start] != Mark::fresh) continue;
-      std::vector<Step> way{{start, 0}};
-      marks[start] = Mark::open;
+      if (family_marks[start] != Mark::fresh) continue;
+      std::vector<Step> way{{{start, false, 0}, 0}};
+      family_marks[start] = Mark::open;
       while (!way.empty()) {
-        Step& step = way.back();
-        if (step.next == waits_for_[step.node].size()) {
-          marks[step.node] = Mark::done;
+        const auto to = follow(way.back());
+        if (!to) {
+          mark(way.back().at) = Mark::done;
           way.pop_back();
           continue;
         }
-        const Index to = waits_for_[step.node][step.next++].to;
-        if (marks[to] == Mark::open) {
-          std::vector<std::pair<Index, Index>> cycle;  // node and the edge that was taken
-          auto from = std::find_if(way.begin(), way.end(), [&](const Step& other) { return other.node == to; });
-          for (; from != way.end(); ++from) cycle.emplace_back(from->node, from->next - 1);
-          report(cycle);
-          return;
+        ++way.back().next;
+        if (mark(*to) == Mark::done || *to == way.back().at) continue;
+        if (mark(*to) == Mark::open) {
+          // Another instance of the family may be what is open: then this one goes the same way, and comes upon it at once.
+          const auto from = std::find_if(way.begin(), way.end(), [&](const Step& other) { return other.at == *to; });
+          if (from != way.end()) return report(std::vector<Step>(from, way.end()));
         }
-        if (marks[to] == Mark::fresh) {
-          marks[to] = Mark::open;
-          way.push_back({to, 0});
-        }
+        mark(*to) = Mark::open;
+        way.push_back({*to, 0});
       }
     }
   }
 
   /// Says "a -> b -> a", by names where those tell the tasks apart, else by ids.
-  void report(std::vector<std::pair<Index, Index>> cycle) {
-    const auto is_group = [&](const auto& step) { return step.first >= tasks_.all.size(); };
-    std::erase_if(cycle, is_group);
+  void report(std::vector<Step> cycle) {
+    std::erase_if(cycle, [](const Step& step) { return step.at.group; });
     std::unordered_set<std::string_view> names;
-    for (const auto& [node, edge] : cycle) names.insert(tasks_.all[node].name);
+    for (const Step& step : cycle) names.insert(shared(step.at.number).name);
     const bool by_name = names.size() == cycle.size();
+    const auto name = [&](const Step& step) {
+      const TaskFamily& family = tasks_.all[step.at.number];
+      return by_name ? family.shared().name : family.id(step.at.instance);
+    };
     constexpr std::size_t longest = 10;
     std::string text;
-    for (std::size_t i = 0; i < std::min(cycle.size(), longest); ++i) {
-      const TaskDescription& task = tasks_.all[cycle[i].first];
-      text += (by_name ? task.name : task.id) + " -> ";
-    }
+    for (std::size_t i = 0; i < std::min(cycle.size(), longest); ++i) text += name(cycle[i]) + " -> ";
     if (cycle.size() > longest) text += "… -> ";
-    const auto [node, edge] = cycle.front();
-    const TaskDescription& first = tasks_.all[node];
-    const Index item = waits_for_[node][edge].item;
-    const Node& after = *tasks_.origins[node].after;
-    diagnostics_.error(item_at(after, item), item_path("tasks", first.name, "after", after, item),
-                       "tasks wait for each other: " + text + (by_name ? first.name : first.id));
+    const Step& first = cycle.front();
+    const Index item = edges_[first.at.number][first.next - 1].item;
+    const Node& after = *tasks_.origins[first.at.number].after;
+    diagnostics_.error(item_at(after, item), item_path("tasks", shared(first.at.number).name, "after", after, item),
+                       "tasks wait for each other: " + text + name(first));
   }
 
   const Tasks& tasks_;
   Diagnostics& diagnostics_;
   Known known_;
-  std::unordered_map<std::string_view, Index> instances_;  ///< by id
-  std::unordered_map<std::string_view, Index> groups_;     ///< by name
-  std::vector<std::vector<Edge>> waits_for_;
+  TaskNames ids_;
+  std::vector<Index> first_;  ///< of each family: its first instance, counted through all tasks
+  std::unordered_map<std::string_view, Index> groups_;  ///< by name
+  std::vector<std::vector<Index>> members_;             ///< of each group: families
+  std::vector<std::vector<Edge>> edges_;                ///< of each family
 };
 
 }  // namespace
@@ -198,7 +228,7 @@ void check_references(const Names& names, const Tasks& tasks, const Services& se
     }
   }
   for (std::size_t i = 0; i < tasks.all.size(); ++i) {
-    const TaskDescription& task = tasks.all[i];
+    const TaskDescription& task = tasks.all[i].shared();
     const TaskOrigin& origin = tasks.origins[i];
     for (std::size_t item = 0; item < task.services.size(); ++item) {
       if (known_services.has(task.services[item])) continue;

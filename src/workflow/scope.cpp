@@ -39,11 +39,29 @@ std::vector<std::string_view> Parameters::names() const {
   return out;
 }
 
+std::optional<std::size_t> Scope::find_variable(std::string_view name) const {
+  if (variables_ == nullptr) return std::nullopt;
+  for (std::size_t i = 0; i < variables_->size(); ++i) {
+    if ((*variables_)[i].first == name) return i;
+  }
+  return std::nullopt;
+}
+
+bool Scope::has_value(std::string_view name) const {
+  if (is_variable(name) || name == "workflow_dir") return true;
+  const Parameter* parameter = parameters_.find(name);
+  return parameter != nullptr && !parameter->is_list;
+}
+
+bool Scope::stays_open(std::string_view name, Need need) const {
+  const auto variable = open_ == nullptr ? std::nullopt : find_variable(name);
+  return variable && open_->met[*variable] >= need;
+}
+
 std::optional<std::string> Scope::value(std::string_view name) const {
-  if (variables_ != nullptr) {
-    for (const auto& [variable, value] : *variables_) {
-      if (variable == name) return value;
-    }
+  if (const auto variable = find_variable(name)) {
+    if (open_ != nullptr) open_->value_used = true;
+    return (*variables_)[*variable].second;
   }
   if (name == "workflow_dir") return std::string(workflow_dir_);
   if (Parameter* parameter = parameters_.find(name); parameter != nullptr && !parameter->is_list) {

@@ -1,6 +1,7 @@
 // Which names in braces have a value where a text stands, and what it is when the workflow is loaded.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -39,6 +40,22 @@ class Parameters {
 /// The variables of one instance of a `foreach`, in order.
 using Variables = std::vector<std::pair<std::string, std::string>>;
 
+/// What the reading of a text needs of the variables in it; and of a variable, what all of its values meet. Each includes those
+/// above it.
+enum class Need : std::uint8_t {
+  nothing,  ///< the text is kept as it is, and not looked at
+  filled,   ///< no value is empty
+  plain,  ///< letters, digits, `_`, `-` and, but for the first character, `.`: what is asked of a path has one answer for all
+  value,  ///< the value itself; no variable meets that
+};
+
+/// Variables of a task that is read once for all of its instances. Where a text needs no more of a variable than it meets, it
+/// stays open. Any other use of its value is noted here: then what was read is right for the one instance only that has it.
+struct OpenVariables {
+  std::vector<Need> met;  ///< by each of the scope's variables
+  bool value_used = false;
+};
+
 /// The names that the runtime fills in, by where they have a value.
 extern const std::span<const std::string_view> task_names;
 extern const std::span<const std::string_view> service_names;
@@ -48,11 +65,20 @@ extern const std::span<const std::string_view> common_names;
 class Scope {
  public:
   Scope(Parameters& parameters, std::string_view workflow_dir, std::span<const std::string_view> runtime_names,
-        const Variables* variables = nullptr)
-      : parameters_(parameters), workflow_dir_(workflow_dir), runtime_names_(runtime_names), variables_(variables) {}
+        const Variables* variables = nullptr, OpenVariables* open = nullptr)
+      : parameters_(parameters),
+        workflow_dir_(workflow_dir),
+        runtime_names_(runtime_names),
+        variables_(variables),
+        open_(open) {}
 
-  /// What is known now: a variable, `workflow_dir`, or a parameter (which counts as used) that is no list.
+  /// What is known now: a variable, `workflow_dir`, or a parameter that is no list. It counts as used.
   std::optional<std::string> value(std::string_view name) const;
+  /// Whether there is a value for it now.
+  bool has_value(std::string_view name) const;
+  /// Whether the name is a variable that can stay open in a text which needs this of it.
+  bool stays_open(std::string_view name, Need need) const;
+  bool is_variable(std::string_view name) const { return find_variable(name).has_value(); }
   /// The list parameter of that name, which counts as used.
   const Parameter* list(std::string_view name) const;
   /// Whether the runtime will know the name here.
@@ -63,10 +89,13 @@ class Scope {
   Parameters& parameters() const { return parameters_; }
 
  private:
+  std::optional<std::size_t> find_variable(std::string_view name) const;
+
   Parameters& parameters_;
   std::string_view workflow_dir_;
   std::span<const std::string_view> runtime_names_;
   const Variables* variables_;
+  OpenVariables* open_;
 };
 
 /// "in services", "in tasks": where a runtime name belongs.

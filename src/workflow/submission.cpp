@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "core/defaults.hpp"
+#include "core/task_names.hpp"
 #include "workflow/json_document.hpp"
 #include "workflow/reader.hpp"
 #include "workflow/services.hpp"
@@ -54,7 +54,10 @@ class Lister {
     for (std::size_t i = 0; i < section.entries.size(); ++i) entry_of.emplace(&section.entries[i].value, i);
     for (std::size_t i = 0; i < tasks.all.size(); ++i) {
       const std::string& id = ids_[entry_of.at(tasks.origins[i].task)];
-      if (!id.empty()) tasks.all[i].id = id;
+      if (id.empty()) continue;
+      TaskDescription task = std::move(tasks.all[i]).release();
+      task.id = id;
+      tasks.all[i] = std::move(task);
     }
   }
 
@@ -99,12 +102,28 @@ class Lister {
 };
 
 void check_ids(const Tasks& tasks, Diagnostics& diagnostics) {
-  std::unordered_set<std::string_view> ids;
-  for (const TaskDescription& task : tasks.all) {
-    if (!ids.insert(task.id).second) {
-      diagnostics.error({}, "tasks." + task.name, "two tasks have the id " + in_quotes(task.id), "an id of its own");
+  TaskNames names;
+  for (const TaskFamily& family : tasks.all) {
+    if (const auto id = names.clash(family)) {
+      diagnostics.error({}, "tasks." + family.shared().name, "two tasks have the id " + in_quotes(*id),
+                        "an id of its own");
     }
+    names.add(family, {});
   }
+}
+
+/// A run that is on is told of each task by itself.
+std::vector<TaskDescription> written_out(std::vector<TaskFamily> families) {
+  std::vector<TaskDescription> out;
+  out.reserve(families.size());
+  for (TaskFamily& family : families) {
+    if (family.single()) {
+      out.push_back(std::move(family).release());
+      continue;
+    }
+    for (std::uint32_t i = 0; i < family.size(); ++i) out.push_back(family.instance(i));
+  }
+  return out;
 }
 
 void load(Node& root, std::string_view workflow_dir, const Beyond& beyond, std::uint64_t next_number,
@@ -143,7 +162,7 @@ void load(Node& root, std::string_view workflow_dir, const Beyond& beyond, std::
   }
   check_ids(tasks, diagnostics);
   check_references(names, tasks, services, diagnostics);
-  out.tasks = std::move(tasks.all);
+  out.tasks = written_out(std::move(tasks.all));
   out.services = std::move(services.all);
   out.unnamed = lister.numbered();
 }

@@ -1,7 +1,5 @@
 #include "workflow/tasks.hpp"
 
-#include <unordered_set>
-
 #include "workflow/foreach.hpp"
 #include "workflow/function.hpp"
 #include "workflow/program.hpp"
@@ -11,12 +9,6 @@ namespace {
 
 bool is_url(std::string_view text) {
   return text.find("://") != std::string_view::npos;
-}
-
-std::string_view last_component(std::string_view path) {
-  while (path.ends_with('/')) path.remove_suffix(1);
-  const std::size_t slash = path.rfind('/');
-  return slash == std::string_view::npos ? path : path.substr(slash + 1);
 }
 
 /// Names and their meaning are the same for `mpi: true` and `mpi: openmpi`.
@@ -77,7 +69,7 @@ class StagingReader {
     if (item.node.is_map()) {
       Fields fields(reader_, item.node, item.path);
       if (const auto value = fields.take("from")) from.emplace(*value);
-      fields.text("from", staging.from);
+      fields.text("from", staging.from, Template::Mode::strict, need_of_from());
       has_mode = fields.has("mode");
       fields.choice<StagingMode>("mode", staging.mode,
                                  {{"copy", StagingMode::copy},
@@ -85,13 +77,14 @@ class StagingReader {
                                   {"move", StagingMode::move},
                                   {"transfer", StagingMode::transfer},
                                   {"broadcast", StagingMode::broadcast}});
-      fields.text("to", staging.to);
+      fields.text("to", staging.to, Template::Mode::strict, Need::filled);
       fields.finish();
       if (!from) reader_.error(item, "from is missing", "what to take");
       if (fields.has("to") && staging.to.empty() && reader_.diagnostics().error_count() == errors_before) {
         reader_.error(item, "to is empty", "a path, or no to at all");
       }
-    } else if (auto text = reader_.parse(item, Template::Mode::strict, "a path, or a map with from and to")) {
+    } else if (auto text =
+                   reader_.parse(item, Template::Mode::strict, "a path, or a map with from and to", need_of_from())) {
       from.emplace(item);
       staging.from = std::move(*text);
     }
@@ -111,6 +104,9 @@ class StagingReader {
   }
 
  private:
+  /// Where an input comes from decides how it is fetched and what it is called.
+  Need need_of_from() const { return direction_ == Direction::in ? Need::plain : Need::filled; }
+
   void complete_input(const Value& from, Staging& staging, bool has_mode) const {
     const std::string source = staging.from.source();
     const bool url = is_url(source);
@@ -120,17 +116,16 @@ class StagingReader {
                     url ? "mode: transfer" : "a URL for mode: transfer");
       return;
     }
-    if (!url) staging.from.make_absolute(reader_.scope().workflow_dir());
-    if (!staging.to.empty()) return;
-    const std::string_view path = std::string_view(source).substr(0, source.find_first_of("?#"));
-    const std::string name(last_component(url ? path : std::string_view(source)));
-    // Braces that were text in the whole path are text in its last part.
-    auto to = reader_.parse(from, name, Template::Mode::strict);
-    if (!to || to->empty()) {
-      reader_.error(from, "the path has no last part to name the input by", "to beside from");
-      return;
+    if (staging.to.empty()) {
+      Template path = staging.from;
+      if (url) path.cut_at("?#");
+      staging.to = path.last_component();
+      if (staging.to.empty()) {
+        reader_.error(from, "the path has no last part to name the input by", "to beside from");
+        return;
+      }
     }
-    staging.to = std::move(*to);
+    if (!url) reader_.make_absolute(staging.from);
   }
 
   const Reader& reader_;
@@ -147,10 +142,10 @@ void read_staging(Fields& fields, const Reader& reader, std::string_view key, Di
   });
 }
 
-/// One instance of a task.
-class InstanceReader {
+/// One instance of a task, or all of them.
+class TaskReader {
  public:
-  InstanceReader(const Reader& reader, const Value& value, const Value& key)
+  TaskReader(const Reader& reader, const Value& value, const Value& key)
       : reader_(reader), value_(value), key_(key), fields_(reader, value.node, value.path) {}
 
   TaskDescription read(TaskOrigin& origin) {
@@ -180,10 +175,10 @@ class InstanceReader {
       }
     }
     fields_.variables("env", task.env);
-    fields_.text("cwd", task.cwd);
-    fields_.text("stdin", task.stdin_from);
-    fields_.text("stdout", task.stdout_to);
-    fields_.text("stderr", task.stderr_to);
+    fields_.text("cwd", task.cwd, Template::Mode::strict, Need::nothing);
+    fields_.text("stdin", task.stdin_from, Template::Mode::strict, Need::nothing);
+    fields_.text("stdout", task.stdout_to, Template::Mode::strict, Need::nothing);
+    fields_.text("stderr", task.stderr_to, Template::Mode::strict, Need::nothing);
     read_output(fields_, task.output);
     fields_.finish();
     return task;
@@ -230,7 +225,7 @@ class TasksReader {
     if (!check_name(reader, key, entry.key)) return;
     if (!expect_map(reader, value, "a map with a command, a script or a function")) return;
 
-    Foreach foreach;
+    Foreach given;
     std::optional<Value> foreach_value;
     for (const Entry& field : value.node.entries) {
       if (field.key == "foreach") {
@@ -240,43 +235,93 @@ class TasksReader {
     if (foreach_value) {
       auto read = Foreach::read(reader, *foreach_value);
       if (!read) return;
-      foreach
-        = std::move(*read);
+      given = std::move(*read);
     }
-    if (foreach.size() > most_ - tasks_.all.size()) {
+    TaskDescription named;
+    named.name = named.id = entry.key;
+    const TaskFamily instances(std::move(named), given.variables, given.zipped);
+    if (instances.size() > most_ - count_) {
       reader.error(foreach_value ? *foreach_value : key, "there are too many tasks",
                    std::to_string(most_) + " at most");
       return;
     }
-    read_instances(foreach, value, key, entry.key);
+    read_instances({value, key, instances}, std::move(given));
   }
 
-  void read_instances(const Foreach& foreach, const Value& value, const Value& key, const std::string& name) {
-    std::unordered_set<std::string> ids;
-    for (std::size_t i = 0; i < foreach.size(); ++i) {
-      const Variables variables = foreach.variables(i);
-      const Scope scope(parameters_, workflow_dir_, task_names, &variables);
-      const Reader reader(scope, diagnostics_);
-      const std::size_t errors_before = diagnostics_.error_count();
-      TaskOrigin origin;
-      TaskDescription task = InstanceReader(reader, value, key).read(origin);
-      task.name = name;
-      task.id = name + instance_suffix(variables);
-      // What is wrong with one instance is mostly wrong with all of them.
-      if (diagnostics_.error_count() != errors_before) return;
-      if (foreach.size() > 1 && !ids.insert(task.id).second) {
-        reader.error(key, "two instances have the id " + in_quotes(task.id), "", "a value is in foreach twice");
-        return;
-      }
-      tasks_.all.push_back(std::move(task));
-      tasks_.origins.push_back(origin);
+  struct Source {
+    const Value& value;
+    const Value& key;
+    const TaskFamily& instances;  ///< their ids and their variables
+  };
+
+  void read_instances(const Source& source, Foreach given) {
+    TaskOrigin origin;
+    auto first = read_one(source, 0, nullptr, diagnostics_, origin);
+    // What is wrong with one instance is mostly wrong with all of them.
+    if (!first) return;
+    const auto repeated = source.instances.first_repeated();
+    if (auto shared = read_all_at_once(source, given)) {
+      if (repeated) report_repeated(source, *repeated);
+      add(TaskFamily(std::move(*shared), std::move(given.variables), given.zipped), origin);
+      return;
     }
+    add(std::move(*first), origin);
+    for (std::uint32_t i = 1; i < source.instances.size(); ++i) {
+      auto task = read_one(source, i, nullptr, diagnostics_, origin);
+      if (!task) return;
+      if (repeated == i) return report_repeated(source, i);
+      add(std::move(*task), origin);
+    }
+  }
+
+  /// What the instances have in common, if they differ in nothing but texts. The first instance has been read: what there is to say
+  /// has been said.
+  std::optional<TaskDescription> read_all_at_once(const Source& source, const Foreach& given) {
+    if (source.instances.size() == 1) return std::nullopt;
+    OpenVariables open;
+    for (const FamilyVariable& variable : given.variables) open.met.push_back(met_by(variable.values));
+    Diagnostics unheard("");
+    TaskOrigin same;
+    auto shared = read_one(source, 0, &open, unheard, same);
+    if (!shared || open.value_used) return std::nullopt;
+    shared->id.clear();
+    return shared;
+  }
+
+  std::optional<TaskDescription> read_one(const Source& source, std::uint32_t instance, OpenVariables* open,
+                                          Diagnostics& diagnostics, TaskOrigin& origin) {
+    Variables variables;
+    std::vector<std::string> names = source.instances.variable_names();
+    std::vector<std::string> values = source.instances.values(instance);
+    for (std::size_t i = 0; i < names.size(); ++i) variables.emplace_back(std::move(names[i]), std::move(values[i]));
+    const Scope scope(parameters_, workflow_dir_, task_names, &variables, open);
+    const Reader reader(scope, diagnostics);
+    const std::size_t errors_before = diagnostics.error_count();
+    TaskDescription task = TaskReader(reader, source.value, source.key).read(origin);
+    if (diagnostics.error_count() != errors_before) return std::nullopt;
+    task.name = source.instances.shared().name;
+    task.id = source.instances.id(instance);
+    return task;
+  }
+
+  void report_repeated(const Source& source, std::uint32_t instance) {
+    const Scope scope(parameters_, workflow_dir_, {});
+    Reader(scope, diagnostics_)
+        .error(source.key, "two instances have the id " + in_quotes(source.instances.id(instance)), "",
+               "a value is in foreach twice");
+  }
+
+  void add(TaskFamily family, const TaskOrigin& origin) {
+    count_ += family.size();
+    tasks_.all.push_back(std::move(family));
+    tasks_.origins.push_back(origin);
   }
 
   Parameters& parameters_;
   std::string_view workflow_dir_;
   std::size_t most_;
   Diagnostics& diagnostics_;
+  std::size_t count_ = 0;
   Tasks tasks_;
 };
 

@@ -136,6 +136,32 @@ TEST_CASE("a relative path is put under a folder, any other is left alone") {
   CHECK_EQ(absolute(strict("/x")), "/x");
   CHECK_EQ(absolute(strict("{run_dir}/x")), "{run_dir}/x");
   CHECK_EQ(absolute(Template()), "");
+
+  Template plain = strict("{a}/x");
+  plain.make_absolute("/flow", [](std::string_view name) { return name == "a"; });
+  CHECK_EQ(plain.source(), "/flow/{a}/x");
+}
+
+TEST_CASE("the last component of a path, and what stands before a character") {
+  const auto last = [](const Template& text) { return text.last_component().source(); };
+  CHECK_EQ(last(strict("a/b")), "b");
+  CHECK_EQ(last(strict("/a/b//")), "b");
+  CHECK_EQ(last(strict("b")), "b");
+  CHECK_EQ(last(strict("//")), "");
+  CHECK_EQ(last(strict("x/{a}.csv")), "{a}.csv");
+  CHECK_EQ(last(strict("{b}/x-{a}/")), "x-{a}");
+  CHECK_EQ(last(strict("{b}/{a}")), "{a}");
+  CHECK_EQ(last(strict("{b}{a}")), "{b}{a}");
+  CHECK_EQ(last(Template::literal("a/{rank}")), "{{rank}");
+
+  const auto cut = [](Template text) {
+    text.cut_at("?#");
+    return text.source();
+  };
+  CHECK_EQ(cut(strict("a/b")), "a/b");
+  CHECK_EQ(cut(strict("a{b}#{a}?")), "a{b}");
+  CHECK_EQ(cut(strict("{a}?x")), "{a}");
+  CHECK_EQ(cut(strict("?{a}")), "");
 }
 
 TEST_CASE("the names of the runtime are those of the contract") {

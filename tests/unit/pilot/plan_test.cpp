@@ -37,8 +37,9 @@ TEST_SUITE("plan") {
 
   TEST_CASE("a plan of what cannot run is an error") {
     WorkflowDescription flow;
-    flow.tasks = {task("t")};
-    flow.tasks[0].per_rank.cores = 3;
+    TaskDescription wide = task("t");
+    wide.per_rank.cores = 3;
+    flow.tasks = {wide};
     const auto plan = make_plan(flow, {{.cores = 2}});
     REQUIRE(!plan);
     CHECK(plan.error().code == ExitCode::does_not_fit);

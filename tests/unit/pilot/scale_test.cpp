@@ -43,7 +43,7 @@ void measure(const std::string& what, std::vector<TaskDescription> tasks, int no
   const std::size_t n = tasks.size();
   const MonoTime begin = mono_now();
   WorkflowDescription flow;
-  flow.tasks = std::move(tasks);
+  flow.tasks.assign(std::make_move_iterator(tasks.begin()), std::make_move_iterator(tasks.end()));
   REQUIRE(pilot.submit_all(std::move(flow)));
   const MonoTime loaded = mono_now();
   for (Rank rank = 0; rank < nodes; ++rank) {
@@ -80,7 +80,7 @@ TEST_SUITE("scale") {
     Instant out;
     Pilot pilot({}, out);
     WorkflowDescription flow;
-    flow.tasks = tasks;
+    flow.tasks.assign(tasks.begin(), tasks.end());
     REQUIRE(pilot.submit_all(flow));
     pilot.on_node_joined(0, {.host = "n", .resources = {.cores = 1}}, 0);
     REQUIRE(pilot.start(0));

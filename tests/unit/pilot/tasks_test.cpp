@@ -89,6 +89,38 @@ TEST_SUITE("tasks") {
     CHECK(w.state(1) == TaskState::running);
   }
 
+  TEST_CASE("instances of one description are tasks like any other") {
+    World w;
+    TaskDescription many;
+    many.name = "many";
+    many.command = {Template::literal("true")};
+    WorkflowDescription flow;
+    flow.tasks = {task("last", {"many"}), TaskFamily(many, {{"i", VariableValues(0, 3)}}, false),
+                  task("second", {"many[i=1]"})};
+    REQUIRE(w.pilot.submit_all(flow));
+    w.nodes(1, 8);
+    w.start();
+    CHECK(w.pilot.task_id({2}) == "many[i=1]");
+    CHECK(w.pilot.find_task("many[i=2]")->value == 3);
+    w.end(0, 2);
+    CHECK(w.state(4) == TaskState::running);
+    CHECK(w.state(0) == TaskState::waiting);
+    for (const std::uint32_t index : {1u, 3u}) w.end(0, index);
+    CHECK(w.state(0) == TaskState::running);
+  }
+
+  TEST_CASE("more tasks than can be numbered are refused, and nothing is added") {
+    World w;
+    TaskDescription many;
+    many.name = "many";
+    WorkflowDescription flow;
+    flow.tasks = {task("a"), TaskFamily(many, {{"i", VariableValues(0, std::uint64_t{1} << 31)}}, false)};
+    const Status status = w.pilot.submit_all(flow);
+    REQUIRE(!status);
+    CHECK(status.error().text() == "task many[i=0]: there are too many tasks (2147483647 at most)");
+    CHECK(w.pilot.counts().total == 0);
+  }
+
   TEST_CASE("the order in a workflow does not matter") {
     World w;
     WorkflowDescription flow;

@@ -34,13 +34,19 @@ Kind kind(std::string_view text) {
   return *parsed;
 }
 
+WorkflowDescription made_up(std::vector<TaskFamily> tasks) {
+  WorkflowDescription flow;
+  flow.tasks = std::move(tasks);
+  return flow;
+}
+
 }  // namespace
 
 TEST_SUITE("simulate") {
   TEST_CASE("two stages on two cores take what they must") {
     WorkflowDescription flow;
     flow.tasks = {task("a"), task("b"), task("c"), task("last", {"a", "b", "c"})};
-    const auto report = run(flow, {}, machine(1, {.cores = 2}));
+    const auto report = run(flow, machine(1, {.cores = 2}));
     REQUIRE(report);
     CHECK(report->tasks.done == 4);
     CHECK(report->decisions == 4);
@@ -57,7 +63,7 @@ TEST_SUITE("simulate") {
     options.duration = *Distribution::parse("exp:60");
     const std::vector<Kind> kinds{kind("cores=1,weight=0.8"), kind("cores=7,gpus=1,weight=0.1996"),
                                   kind("ranks=8,cores=56,gpus=8,weight=0.0004")};
-    const auto report = run({}, make_workload(kinds, 200'000, 20, 1), options);
+    const auto report = run(made_up(make_workload(kinds, 200'000, 20, 1)), options);
     REQUIRE(report);
     CHECK(report->tasks.done == 200'000);
     CHECK(report->utilisation_until_tail > 0.9);  // a node in 25 is being emptied for the next wide task
@@ -90,22 +96,22 @@ TEST_SUITE("simulate") {
     Options options = machine(4, {.cores = 4});
     options.duration = *Distribution::parse("lognormal:60:0.5");
     options.failures = 0.1;
-    const auto flow = make_workload({kind("cores=1"), kind("cores=2,weight=0.5")}, 500, 10, 1);
-    const auto one = run({}, flow, options);
-    const auto two = run({}, flow, options);
+    const auto flow = made_up(make_workload({kind("cores=1"), kind("cores=2,weight=0.5")}, 500, 10, 1));
+    const auto one = run(flow, options);
+    const auto two = run(flow, options);
     REQUIRE(one);
     REQUIRE(two);
     CHECK(one->makespan_s == two->makespan_s);
     CHECK(one->tasks.failed > 20);
     CHECK(one->tasks.failed == two->tasks.failed);
     options.seed = 2;
-    const auto three = run({}, flow, options);
+    const auto three = run(flow, options);
     REQUIRE(three);
     CHECK(one->makespan_s != three->makespan_s);
   }
 
   TEST_CASE("what does not fit is an error") {
-    const auto report = run({}, make_workload({kind("cores=8")}, 10, 1, 1), machine(4, {.cores = 4}));
+    const auto report = run(made_up(make_workload({kind("cores=8")}, 10, 1, 1)), machine(4, {.cores = 4}));
     REQUIRE(!report);
     CHECK(report.error().code == ExitCode::does_not_fit);
   }

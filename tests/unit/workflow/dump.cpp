@@ -153,6 +153,8 @@ std::string dump(const WorkflowDescription& workflow) {
     out.line("setup", environment.setup);
   }
   for (const ServiceDescription& service : workflow.services) out.service(service);
-  for (const TaskDescription& task : workflow.tasks) out.task(task);
+  for (const TaskFamily& family : workflow.tasks) {
+    for (std::uint32_t i = 0; i < family.size(); ++i) out.task(family.instance(i));
+  }
   return out.take();
 }

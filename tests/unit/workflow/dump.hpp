@@ -3,6 +3,6 @@
 
 #include <string>
 
-#include "core/description.hpp"
+#include "core/workflow_description.hpp"
 
 std::string dump(const trireme::WorkflowDescription& workflow);

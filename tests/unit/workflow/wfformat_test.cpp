@@ -101,8 +101,8 @@ TEST_CASE("WfFormat: a replay sleeps as long as the tasks ran, times the scale")
   const LoadResult replay = replay_of(read_wfformat(modern, "f.json"), 0.1, "/dir");
   REQUIRE(replay.ok());
   CHECK(replay.workflow.name == "small");
-  CHECK(replay.workflow.tasks[1].command[1].source() == "1.000000");
+  CHECK(replay.workflow.tasks[1].shared().command[1].source() == "1.000000");
   REQUIRE(replay.runtimes.size() == replay.workflow.tasks.size());
   CHECK(replay.runtimes[1] == std::chrono::seconds(1));
-  CHECK(replay.workflow.tasks[1].after == std::vector<std::string>{"split_1"});
+  CHECK(replay.workflow.tasks[1].shared().after == std::vector<std::string>{"split_1"});
 }
