@@ -10,6 +10,7 @@
 #include <csignal>
 
 #include "fixture.hpp"
+#include "launch/spawner/procfs.hpp"
 #include "node/spawner/sweep.hpp"
 
 using namespace trireme;
