@@ -9,6 +9,8 @@ import subprocess
 import tempfile
 import time
 
+import harness
+
 PROGRAM = next((path for path in map(shutil.which, ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")) if path), None)
 DEADLINE = 60
 
@@ -53,7 +55,11 @@ class Browser:
             self.process.wait()
         os.close(self.write_end)
         os.close(self.read_end)
+        harness.wait_until(self.folder_is_gone, "the browser's other processes have left its folder")
+
+    def folder_is_gone(self):
         shutil.rmtree(self.folder, ignore_errors=True)
+        return not os.path.exists(self.folder)
 
     def call(self, method, **parameters):
         self.number += 1
