@@ -168,6 +168,7 @@ constexpr auto wireup_timeout = 60s;             ///< for a PMIx server to start
 constexpr auto step_timeout = 120s;              ///< for the site's launcher to start a rank of a task
 constexpr std::uint32_t pmix_namespaces = 1000;  ///< that a PMIx server opens before another takes its place
 constexpr std::size_t pmix_frame = 256u << 20;   ///< bytes of one message between an agent and its PMIx server
+constexpr auto pmix_farewell = 5ms;              ///< before a rank may leave PMIx_Finalize
 constexpr std::size_t pmi_keys = 1u << 20;       ///< that an MPICH task may put
 constexpr std::size_t elf_search_files = 256;    ///< shared objects looked at to find out which MPI a program uses
 

@@ -66,6 +66,7 @@ Server::Server(Channel& agent, std::string folder, std::string memory_folder)
 }
 
 Server::~Server() {
+  farewells_.close();
   if (running_) PMIx_server_finalize();
   instance_ = nullptr;
 }
@@ -211,6 +212,7 @@ void Server::on(Close& request) {
     // libpmix frees with the namespace what its calls are about: their answers may not come any more.
     std::erase_if(calls_, [&](const auto& call) { return call.second.space == request.name; });
   }
+  farewells_.forget(request.name);
   Completion gone;
   PMIx_server_deregister_nspace(request.name.c_str(), &Completion::complete, &gone);
   gone.result(PMIX_SUCCESS);
@@ -292,9 +294,10 @@ pmix_status_t Server::on_connected(const pmix_proc_t* rank, void*, pmix_info_t*,
   return PMIX_OPERATION_SUCCEEDED;
 }
 
-pmix_status_t Server::on_finalized(const pmix_proc_t* rank, void*, pmix_op_cbfunc_t, void*) {
+pmix_status_t Server::on_finalized(const pmix_proc_t* rank, void*, pmix_op_cbfunc_t done, void* argument) {
   instance_->attend(rank->nspace, [&](auto& attendance) { attendance.finish(rank->rank); });
-  return PMIX_OPERATION_SUCCEEDED;
+  instance_->farewells_.add(rank->nspace, done, argument);
+  return PMIX_SUCCESS;
 }
 
 pmix_status_t Server::on_abort(const pmix_proc_t* rank, void*, int status, const char*, pmix_proc_t*, std::size_t,

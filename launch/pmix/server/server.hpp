@@ -17,6 +17,7 @@
 #include "core/result.hpp"
 #include "launch/pmix/protocol.hpp"
 #include "launch/pmix/server/channel.hpp"
+#include "launch/pmix/server/farewells.hpp"
 #include "launch/wireup/attendance.hpp"
 
 namespace trireme::pmix {
@@ -83,6 +84,7 @@ class Server {
   std::map<std::string, Space> spaces_;
   std::map<std::uint64_t, Call> calls_;
   std::uint64_t last_call_ = 0;
+  Farewells farewells_;
 };
 
 }  // namespace trireme::pmix
