@@ -29,8 +29,10 @@ Result<std::string> locate_companion(std::string_view name, const char* variable
     if (::access(path.c_str(), X_OK) == 0) return path.string();
     tried += (tried.empty() ? "" : ", ") + path.string();
   }
-  return Error{"cannot find the program " + std::string(name), "looked at " + tried,
-               std::string("set ") + variable + " to its path"};
+  // What is missing comes first: the end of a long reason is cut off where there is little room.
+  return Error{"cannot find the program " + std::string(name),
+               {},
+               std::string("set ") + variable + " to its path; looked at " + tried};
 }
 
 std::string locate_python() {
