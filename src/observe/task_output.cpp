@@ -18,7 +18,8 @@ bool is_there(const fs::path& path) {
 }  // namespace
 
 TaskOutput::TaskOutput(const RunPaths& paths, const TaskRecord& task, std::uint32_t attempt, std::uint32_t rank,
-                       bool is_stderr) {
+                       bool is_stderr)
+    : run_(paths.root()) {
   std::string name(is_stderr ? stderr_file : stdout_file);
   if (rank > 0) name += '.' + std::to_string(rank);
   file_ = paths.attempt(task.id, attempt) / name;
@@ -32,7 +33,7 @@ TaskOutput::TaskOutput(const RunPaths& paths, const TaskRecord& task, std::uint3
 }
 
 bool TaskOutput::may_have_file() const {
-  return is_there(file_) || !is_there(file_.parent_path());
+  return is_there(file_) || !is_there(run_);
 }
 
 void TaskOutput::read_new(const std::function<void(std::string_view)>& take) {

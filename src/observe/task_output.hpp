@@ -21,7 +21,7 @@ class TaskOutput {
 
   /// The file of its own, whether it is there or not.
   const std::filesystem::path& file() const { return file_; }
-  /// False where the attempt's folder is there, or has gone, without it.
+  /// False where the run directory is there without it. A call of a function never has one.
   bool may_have_file() const;
 
   /// Hands on what has been written since the last call.
@@ -32,6 +32,7 @@ class TaskOutput {
   std::string tail(std::size_t bytes);
 
  private:
+  std::filesystem::path run_;
   std::filesystem::path file_;
   std::uint64_t file_end_ = 0;       ///< of what was read
   std::vector<OutputReader> nodes_;  ///< one of each that had a part of the attempt

@@ -180,6 +180,7 @@ tasks:
             self.assertIn(word, ends[task]["reason"], task)
         tasks = run.summary()["tasks"]
         self.assertEqual((tasks["done"], tasks["failed"]), (204, 6), run.stderr)
+        self.assertEqual({failure["stderr"] for failure in run.summary()["failures"]}, {None}, "calls leave no files")
         self.assert_nothing_left()
 
     def test_functions_of_a_module_are_submitted_from_python(self):

@@ -189,6 +189,12 @@ TEST_CASE("explain shows why a task failed and the end of its stderr") {
   CHECK(json["stderr_tail"].size() == 3);
 }
 
+TEST_CASE("explain names no stderr where there is none, as of a function's call") {
+  const Runs runs;
+  const std::string run = runs.write("r", finished());
+  CHECK(!contains(type({"explain", run, "train[seed=1]"}).out, "stderr:"));
+}
+
 TEST_CASE("explain of an unknown task proposes those that are near, with exit code 2") {
   const Runs runs;
   const std::string run = runs.write("r", finished());
