@@ -9,7 +9,7 @@ A client, in a task:
         answers = [client.submit("noop", bytes([i])) for i in range(100)]      # all under way at once
         print([answer.result().body for answer in answers])
 
-A service (`api: native`, `command: [python3, service.py, "{socket}"]`):
+A service (`api: native`, `command: [python3, "{workflow_dir}/service.py", "{socket}"]`):
 
     from trireme.native import Service
 
