@@ -125,6 +125,7 @@ nlohmann::ordered_json to_json(const simulate::Report& report, const SimulateOpt
       {"critical_path_s", report.critical_path_s},
       {"work_bound_s", report.work_bound_s},
       {"bound_s", report.bound_s()},
+      {"strong_bound_s", report.strong_bound_s()},
       {"last_start_s", report.last_start_s},
       {"utilisation", report.utilisation},
       {"utilisation_until_tail", report.utilisation_until_tail},
@@ -146,7 +147,12 @@ void print(const simulate::Report& report, const SimulateOptions& options, Conte
       << report.tasks.done << " done, " << report.tasks.failed << " failed, " << report.tasks.skipped << " skipped\n"
       << "makespan     " << number(report.makespan_s) << " s, "
       << number(report.makespan_s / std::max(report.bound_s(), 1e-9), 3) << " of the lower bound (longest chain "
-      << number(report.critical_path_s) << " s, all work over the machine " << number(report.work_bound_s) << " s)\n"
+      << number(report.critical_path_s) << " s, all work over the machine " << number(report.work_bound_s) << " s)";
+  if (report.strong_bound_s() > report.bound_s()) {
+    out << ", " << number(report.makespan_s / report.strong_bound_s(), 3) << " of what their order and number allow ("
+        << number(report.strong_bound_s()) << " s)";
+  }
+  out << "\n"
       << "utilisation  " << number(100 * report.utilisation_until_tail, 2) << " % of the cores until the last start at "
       << number(report.last_start_s) << " s, " << number(100 * report.utilisation, 2) << " % in all\n"
       << "free cores   waited " << number(1000 * report.free_core_wait_s, 2) << " ms each until they were used\n"

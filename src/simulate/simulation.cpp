@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <fstream>
 #include <queue>
+#include <string>
 #include <unordered_map>
 #include <utility>
 #include <variant>
 
+#include "simulate/lower_bound.hpp"
 #include "simulate/usage_curve.hpp"
 
 namespace trireme::simulate {
@@ -75,6 +77,7 @@ class Machine final : public pilot::Output {
   Result<Report> run(WorkflowDescription workflow) {
     const MonoTime begin = mono_now();
     for (const TaskFamily& family : workflow.tasks) expect(family.shared(), family.size());
+    if (options_.failures == 0) bound(workflow.tasks);
 
     pilot::Pilot pilot({.expected_nodes = static_cast<std::uint32_t>(options_.nodes.size())}, *this);
     const std::uint64_t before = resident_bytes();
@@ -154,6 +157,45 @@ class Machine final : public pilot::Output {
     starts_[shape_of(task)].tasks += count;
   }
 
+  /// How short any schedule of these can be, if all of them run once.
+  void bound(const std::vector<TaskFamily>& families) {
+    std::uint64_t tasks = 0;
+    for (const TaskFamily& family : families) tasks += family.size();
+    if (tasks > most_bounded_jobs) return;
+    std::vector<Job> jobs;
+    std::unordered_multimap<std::string, std::uint32_t> named;
+    for (const TaskFamily& family : families) {
+      const TaskDescription& task = family.shared();
+      for (std::uint32_t instance = 0; instance < family.size(); ++instance) {
+        const auto index = static_cast<std::uint32_t>(jobs.size());
+        const std::string id = family.id(instance);
+        if (task.name != id) named.emplace(task.name, index);
+        named.emplace(id, index);
+        jobs.push_back({.duration = seconds(duration_of(task, {{index}, 0})),
+                        .cores = std::uint64_t{task.per_rank.cores} * task.ranks,
+                        .after = {}});
+      }
+    }
+    std::size_t index = 0;
+    for (const TaskFamily& family : families) {
+      for (std::uint32_t instance = 0; instance < family.size(); ++instance, ++index) {
+        for (const std::string& name : family.shared().after) {
+          const auto [first, last] = named.equal_range(name);
+          for (auto before = first; before != last; ++before) jobs[index].after.push_back(before->second);
+        }
+      }
+    }
+    std::uint64_t cores = 0;
+    for (const Resources& node : options_.nodes) cores += node.cores;
+    report_.precedence_bound_s = precedence_bound(jobs, cores).value_or(0);
+  }
+
+  Duration duration_of(const TaskDescription& task, AttemptId id) const {
+    const auto other = options_.durations.find(task.name);
+    const Distribution& distribution = other == options_.durations.end() ? options_.duration : other->second;
+    return distribution.draw(options_.seed, id.task.value, id.attempt);
+  }
+
   template <typename Call>
   void in_pilot(Call call) {
     const MonoTime begin = cpu_now();
@@ -169,9 +211,7 @@ class Machine final : public pilot::Output {
 
   void begin_part(Running& part) {
     const TaskDescription& task = part.family->shared();
-    const auto other = options_.durations.find(task.name);
-    const Distribution& distribution = other == options_.durations.end() ? options_.duration : other->second;
-    const Duration duration = distribution.draw(options_.seed, part.id.task.value, part.id.attempt);
+    const Duration duration = duration_of(task, part.id);
     part.time = now_ + std::max<MonoTime>(duration.count(), 1);
     const std::uint64_t cores = cores_of(part);
     busy_ += cores;

@@ -46,16 +46,18 @@ struct Report {
   std::uint64_t peak_bytes = 0;
 
   double makespan_s = 0;
-  double critical_path_s = 0;  ///< the longest chain of tasks
-  double work_bound_s = 0;     ///< all work over all cores, or over all GPUs, whichever is more
-  double last_start_s = 0;     ///< when nothing waits any more, the tail begins
-  double utilisation = 0;      ///< of cores, over the makespan
+  double critical_path_s = 0;     ///< the longest chain of tasks
+  double work_bound_s = 0;        ///< all work over all cores, or over all GPUs, whichever is more
+  double precedence_bound_s = 0;  ///< what comes after what, and work, together; 0: it was not worked out
+  double last_start_s = 0;        ///< when nothing waits any more, the tail begins
+  double utilisation = 0;         ///< of cores, over the makespan
   double utilisation_until_tail = 0;
   double free_core_wait_s = 0;  ///< how long a core stayed free until it was used, on average, until the tail
   std::vector<double> utilisation_over_time;  ///< means over equal parts of the makespan
   std::vector<ShapeReport> shapes;
 
   double bound_s() const { return std::max(critical_path_s, work_bound_s); }
+  double strong_bound_s() const { return std::max(bound_s(), precedence_bound_s); }
   double decisions_per_s() const { return pilot_s > 0 ? static_cast<double>(decisions) / pilot_s : 0; }
 };
 

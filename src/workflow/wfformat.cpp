@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <optional>
 #include <unordered_map>
 
@@ -125,7 +126,9 @@ class InstanceReader {
       error(path, "there is neither an id nor a name", "an id");
       return nullptr;
     }
-    const auto [known, fresh] = by_id_.emplace(task.id, static_cast<std::uint32_t>(out_.tasks.size()));
+    const auto index = static_cast<std::uint32_t>(out_.tasks.size());
+    if (older_ && by_id_.contains(task.id)) task.id += "_" + std::to_string(index);  // names did not have to differ
+    const auto [known, fresh] = by_id_.emplace(task.id, index);
     if (!fresh) {
       error(path + ".id", "there is already a task " + in_quotes(task.id), "an id of its own");
       return nullptr;
@@ -189,6 +192,7 @@ class InstanceReader {
   }
 
   void read_14(const Json& workflow) {
+    older_ = true;
     out_.makespan = number(workflow, "workflow", {"makespanInSeconds", "makespan"}).value_or(0);
     const char* key = workflow.contains("jobs") && !workflow.contains("tasks") ? "jobs" : "tasks";  // before 1.2
     const Json* tasks =
@@ -204,20 +208,20 @@ class InstanceReader {
       if (files == json.end() || !files->is_array()) continue;
       for (const Json& file : *files) {
         if (!file.is_object()) continue;
-        const std::string name = text_of(file, "name", path + ".files");
+        const std::string name = text_of(file, "path", path + ".files") + text_of(file, "name", path + ".files");
         (text_of(file, "link", path + ".files") == "input" ? said_.back().inputs : said_.back().outputs)
             .push_back(name);
       }
     }
   }
 
-  /// The task of that id, or, as older instances say it, of that name if it is the only one.
+  /// The task of that id, or, as older instances say it, the first of that name.
   std::optional<std::uint32_t> find(const std::string& id, const std::string& path) {
     if (const auto found = by_id_.find(id); found != by_id_.end()) return found->second;
     if (by_name_.empty()) {
       for (std::uint32_t i = 0; i < out_.tasks.size(); ++i) by_name_.emplace(out_.tasks[i].name, i);
     }
-    if (by_name_.count(id) == 1) return by_name_.find(id)->second;
+    if (const auto found = by_name_.find(id); found != by_name_.end()) return found->second;
     error(path, "there is no task " + in_quotes(id));
     return std::nullopt;
   }
@@ -235,8 +239,11 @@ class InstanceReader {
       for (const std::string& child : said.children) {
         if (const auto found = find(child, said.path + ".children")) out_.tasks[*found].parents.push_back(i);
       }
-      if (said.has_family) continue;
-      for (const std::string& file : said.inputs) {
+    }
+    // Who tells no parents follows those that made its files; before 1.5 an empty list tells nothing either.
+    for (std::uint32_t i = 0; i < said_.size(); ++i) {
+      if (older_ ? !out_.tasks[i].parents.empty() : said_[i].has_family) continue;
+      for (const std::string& file : said_[i].inputs) {
         if (const auto maker = made_by.find(file); maker != made_by.end() && maker->second != i) {
           out_.tasks[i].parents.push_back(maker->second);
         }
@@ -273,9 +280,10 @@ class InstanceReader {
 
   WfInstance& out_;
   workflow::Diagnostics diagnostics_;
+  bool older_ = false;  ///< than 1.5
   std::vector<Said> said_;
   std::unordered_map<std::string, std::uint32_t> by_id_;
-  std::unordered_multimap<std::string, std::uint32_t> by_name_;
+  std::unordered_map<std::string, std::uint32_t> by_name_;
 };
 
 std::string name_of(const std::string& text) {
@@ -289,14 +297,39 @@ std::string name_of(const std::string& text) {
   return out.empty() ? "instance" : out;
 }
 
+/// The tasks by their upward rank: how long it takes at least from the start of a task to the end of the last that comes after it.
+std::vector<std::uint32_t> by_upward_rank(const std::vector<WfTask>& tasks) {
+  std::vector<double> ranks(tasks.size(), 0);
+  std::vector<std::uint32_t> children(tasks.size(), 0);  // whose ranks are not known yet
+  for (const WfTask& task : tasks) {
+    for (const std::uint32_t parent : task.parents) ++children[parent];
+  }
+  std::vector<std::uint32_t> known;
+  known.reserve(tasks.size());
+  for (std::uint32_t i = 0; i < tasks.size(); ++i) {
+    if (children[i] == 0) known.push_back(i);
+  }
+  for (std::size_t k = 0; k < known.size(); ++k) {
+    const WfTask& task = tasks[known[k]];
+    double& rank = ranks[known[k]];  // so far that of the longest child
+    rank += task.runtime;
+    for (const std::uint32_t parent : task.parents) {
+      ranks[parent] = std::max(ranks[parent], rank);
+      if (--children[parent] == 0) known.push_back(parent);
+    }
+  }
+  std::vector<std::uint32_t> order(tasks.size());
+  std::iota(order.begin(), order.end(), 0u);
+  std::stable_sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) { return ranks[a] > ranks[b]; });
+  return order;
+}
+
 }  // namespace
 
 bool is_wfformat(std::string_view text) {
-  constexpr std::size_t looked_at = 64u << 10;
   const std::size_t first = text.find_first_not_of(" \t\r\n");
   if (first == std::string_view::npos || text[first] != '{') return false;
-  const std::string_view head = text.substr(0, looked_at);
-  return head.find("\"schemaVersion\"") != std::string_view::npos &&
+  return text.find("\"schemaVersion\"") != std::string_view::npos &&
          text.find("\"workflow\"") != std::string_view::npos;
 }
 
@@ -315,7 +348,8 @@ LoadResult replay_of(const WfInstance& instance, double time_scale, const std::f
   out.workflow.name = name_of(instance.name);
   out.workflow.directory = directory.string();
   out.workflow.tasks.reserve(instance.tasks.size());
-  for (const WfTask& task : instance.tasks) {
+  for (const std::uint32_t i : by_upward_rank(instance.tasks)) {
+    const WfTask& task = instance.tasks[i];
     TaskDescription description;
     description.id = task.id;
     description.name = task.id;  // ids are what parents name; a name may stand for others here

@@ -1,9 +1,12 @@
 // WfCommons' WfFormat: instances of workflows as they once ran, for replay.
 //
-// The shape of version 1.5 (a specification and an execution) is read, and that of 1.4 and before (one list of tasks, each with
-// its files, runtime and machine). A task is replayed as a sleep of its runtime times a scale, on as many cores as it had, after
-// its parents; without parents and children, after those that made its input files. What a file holds and how much memory a task
-// used is not replayed.
+// The shape of version 1.5 and later (a specification and an execution) is read, and that of 1.4 and before (one list of tasks,
+// each with its files, runtime and machine). A task is replayed as a sleep of its runtime times a scale, on as many cores as it
+// had, after its parents; where none are told, after those that made its input files. What a file holds and how much memory a
+// task used is not replayed.
+//
+// Runtimes are known here, so the tasks of a replay stand in the order of their upward ranks (HEFT's): the pilot starts first what
+// comes first, where there is a choice, and so the longest chain goes on.
 #pragma once
 
 #include <cstdint>

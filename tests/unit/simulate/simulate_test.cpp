@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "simulate/lower_bound.hpp"
 #include "simulate/simulation.hpp"
 #include "simulate/usage_curve.hpp"
 #include "simulate/workload.hpp"
@@ -56,6 +57,57 @@ TEST_SUITE("simulate") {
     CHECK(report->last_start_s == doctest::Approx(20).epsilon(0.001));
     CHECK(report->utilisation_until_tail == doctest::Approx(0.75).epsilon(0.01));
     CHECK(report->utilisation == doctest::Approx(40.0 / 60).epsilon(0.01));
+  }
+
+  TEST_CASE("no schedule is shorter than order and number of the tasks allow") {
+    const auto jobs = [](std::initializer_list<double> durations) {
+      std::vector<Job> out;
+      for (const double duration : durations) out.push_back({.duration = duration, .cores = 1, .after = {}});
+      return out;
+    };
+    CHECK(precedence_bound(jobs({4, 4, 4, 4}), 2) == doctest::Approx(8));
+    CHECK(precedence_bound(jobs({5, 4, 3}), 2) == doctest::Approx(7));  // two of the three follow each other
+    // Between a first and a last one, three on two cores: neither the chain (12) nor all work (11) says so.
+    std::vector<Job> diamond = jobs({4, 4, 4, 4, 4, 2});
+    diamond[1].after = diamond[2].after = diamond[3].after = {0};
+    diamond[4].after = {1, 2, 3};
+    CHECK(precedence_bound(diamond, 2) == doctest::Approx(16));
+    // Two stages of equal work, the second after all of the first: each takes its work over all cores.
+    std::vector<Job> stages = jobs({1, 1, 1, 1, 0, 1, 1, 1, 1});
+    stages[4].after = {0, 1, 2, 3};
+    for (std::size_t i = 5; i < 9; ++i) stages[i].after = {4};
+    CHECK(precedence_bound(stages, 3) == doctest::Approx(4));
+    stages[0].cores = 3;
+    CHECK(precedence_bound(stages, 3) == doctest::Approx(4));
+    stages[4].after.push_back(5);
+    CHECK(!precedence_bound(stages, 3));  // a circle
+    CHECK(!precedence_bound({}, 3));
+  }
+
+  TEST_CASE("a random workflow never beats its bound, and the bound is as strong as the plain one") {
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+      CAPTURE(seed);
+      Options options = machine(1, {.cores = 2 + static_cast<std::uint32_t>(seed % 5)});
+      options.duration = *Distribution::parse("lognormal:60:0.5");
+      options.seed = seed;
+      options.tick = std::chrono::microseconds(1);
+      WorkflowDescription flow;
+      const auto chance = [&](std::uint32_t a, std::uint32_t b) { return chance_of(seed, a, b, 3); };
+      for (std::uint32_t i = 0; i < 60; ++i) {
+        TaskDescription t = task("t" + std::to_string(i));
+        t.name = i % 3 == 0 ? "group" + std::to_string(i / 20) : t.id;
+        t.per_rank.cores = chance(i, i) < 0.2 ? 2 : 1;
+        for (std::uint32_t before = 0; before < i; ++before) {
+          if (chance(i, before) < 0.05) t.after.push_back("t" + std::to_string(before));
+        }
+        if (i >= 40 && chance(i, 99) < 0.2) t.after.push_back("group0");
+        flow.tasks.emplace_back(std::move(t));
+      }
+      const auto report = run(flow, options);
+      REQUIRE(report);
+      CHECK(report->precedence_bound_s >= report->bound_s() * 0.999999);
+      CHECK(report->precedence_bound_s <= report->makespan_s * 1.000001);
+    }
   }
 
   TEST_CASE("a mixed workload fills the machine, and no shape is left to the end") {

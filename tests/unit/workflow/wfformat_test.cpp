@@ -59,6 +59,9 @@ TEST_CASE("WfFormat is known by its content, and a workflow file in JSON is none
   CHECK(is_wfformat(older));
   CHECK_FALSE(is_wfformat(R"({"name": "x", "tasks": {"a": {"command": "true"}}})"));
   CHECK_FALSE(is_wfformat("tasks: {}"));
+  const std::string late = R"({"workflow": {"specification": {"tasks": []}}, "description": ")" +
+                           std::string(100'000, 'x') + R"(", "schemaVersion": "1.6"})";
+  CHECK(is_wfformat(late));
 }
 
 TEST_CASE("WfFormat 1.5: parents and children are one order, runtimes and cores come from the execution") {
@@ -105,4 +108,44 @@ TEST_CASE("WfFormat: a replay sleeps as long as the tasks ran, times the scale")
   REQUIRE(replay.runtimes.size() == replay.workflow.tasks.size());
   CHECK(replay.runtimes[1] == std::chrono::seconds(1));
   CHECK(replay.workflow.tasks[1].shared().after == std::vector<std::string>{"split_1"});
+}
+
+TEST_CASE("WfFormat: a replay starts first what has the longest chain behind it") {
+  const std::string tasks = R"([
+    {"id": "short", "parents": [], "children": []},
+    {"id": "join", "parents": ["b"], "children": []},
+    {"id": "a", "parents": [], "children": ["join"]},
+    {"id": "b", "parents": ["a"], "children": []},
+    {"id": "long", "parents": [], "children": []},
+    {"id": "same", "parents": [], "children": []}])";
+  const std::string ran = R"([
+    {"id": "short", "runtimeInSeconds": 1}, {"id": "join", "runtimeInSeconds": 1}, {"id": "a", "runtimeInSeconds": 1},
+    {"id": "b", "runtimeInSeconds": 1}, {"id": "long", "runtimeInSeconds": 2.5}, {"id": "same", "runtimeInSeconds": 1}])";
+  const std::string text = R"({"workflow": {"specification": {"tasks": )" + tasks + R"(}, "execution": {"tasks": )" +
+                           ran + R"(}}, "name": "n", "schemaVersion": "1.6"})";
+  const LoadResult replay = replay_of(read_wfformat(text, "f.json"), 2, "/dir");
+  REQUIRE(replay.ok());
+  std::string order;
+  for (const TaskFamily& task : replay.workflow.tasks) {
+    order += task.id(0) + " ";
+    CHECK(task.shared().priority == 0);
+  }
+  CHECK(order == "a long b short join same ");  // equal ones as in the file
+  CHECK(replay.runtimes[1] == std::chrono::seconds(5));
+}
+
+TEST_CASE("WfFormat before 1.5: names that are not unique, and empty lists of parents") {
+  const std::string text = R"({"schemaVersion": "1.4", "workflow": {"tasks": [
+    {"name": "get", "parents": [], "files": [{"link": "output", "path": "/d/", "name": "x"}]},
+    {"name": "get", "parents": []},
+    {"name": "use", "parents": ["get"]},
+    {"name": "read", "parents": [], "children": [], "files": [{"link": "input", "path": "/d/", "name": "x"}]},
+    {"name": "other", "parents": [], "files": [{"link": "input", "path": "/e/", "name": "x"}]}]}})";
+  const WfInstance instance = read_wfformat(text, "f.json");
+  REQUIRE_MESSAGE(instance.ok(), errors_of(text));
+  REQUIRE(instance.tasks.size() == 5);
+  CHECK(instance.tasks[1].id == "get_1");
+  CHECK(instance.tasks[2].parents == std::vector<std::uint32_t>{0});
+  CHECK(instance.tasks[3].parents == std::vector<std::uint32_t>{0});
+  CHECK(instance.tasks[4].parents.empty());
 }
