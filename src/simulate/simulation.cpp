@@ -109,7 +109,7 @@ class Machine final : public pilot::Output {
   // --- what the pilot says ---------------------------------------------------------------------
 
   void start_task(Rank to, const StartOrder& order) override {
-    started_.push_back({now_, order.id, to, order.first_rank, order.local_ranks, &order.family, order.instance});
+    started_.push_back({order.id, to, order.first_rank, order.local_ranks, order.instance, &order.family});
   }
   void send(Rank to, ToAgent message) override {
     if (const auto* replica = std::get_if<StartReplica>(&message)) {
@@ -128,14 +128,18 @@ class Machine final : public pilot::Output {
  private:
   /// A part of an attempt that runs.
   struct Running {
-    MonoTime time;  ///< of its end, once that is known
     AttemptId id;
     Rank rank;
     std::uint32_t first_rank;
     std::uint32_t local_ranks;
-    const TaskFamily* family;
     std::uint32_t instance;
-    bool operator<(const Running& other) const { return time > other.time; }  // the earliest in front
+    const TaskFamily* family;
+  };
+  /// When a part ends. Few bytes: a heap of them is turned over at each end, in the caches that the pilot needs.
+  struct Ending {
+    MonoTime time;
+    std::uint32_t slot;
+    bool operator<(const Ending& other) const { return time > other.time; }  // the earliest in front
   };
   struct Starts {
     std::uint64_t tasks = 0;
@@ -201,7 +205,7 @@ class Machine final : public pilot::Output {
     const MonoTime begin = cpu_now();
     call();
     in_pilot_ += cpu_now() - begin;
-    for (Running& part : started_) begin_part(part);
+    for (const Running& part : started_) begin_part(part);
     started_.clear();
   }
 
@@ -209,15 +213,20 @@ class Machine final : public pilot::Output {
     return std::uint64_t{part.family->shared().per_rank.cores} * part.local_ranks;
   }
 
-  void begin_part(Running& part) {
+  void begin_part(const Running& part) {
     const TaskDescription& task = part.family->shared();
     const Duration duration = duration_of(task, part.id);
-    part.time = now_ + std::max<MonoTime>(duration.count(), 1);
     const std::uint64_t cores = cores_of(part);
     busy_ += cores;
     core_seconds_ += static_cast<double>(cores) * seconds(duration);
     gpu_seconds_ += task.per_rank.gpus / 1000.0 * part.local_ranks * seconds(duration);
-    running_.push(part);
+    if (free_slots_.empty()) {
+      free_slots_.push_back(static_cast<std::uint32_t>(running_.size()));
+      running_.emplace_back();
+    }
+    running_[free_slots_.back()] = part;
+    endings_.push({now_ + std::max<MonoTime>(duration.count(), 1), free_slots_.back()});
+    free_slots_.pop_back();
     if (part.first_rank > 0) return;
     ++report_.decisions;
     cores_taken_ += cores;
@@ -238,7 +247,7 @@ class Machine final : public pilot::Output {
       });
       return true;
     }
-    if (running_.empty()) {
+    if (endings_.empty()) {
       const auto deadline = pilot.next_deadline();
       if (!deadline) return false;
       now_ = std::max(now_ + 1, *deadline);
@@ -246,13 +255,15 @@ class Machine final : public pilot::Output {
       return true;
     }
     const MonoTime tick = std::max<MonoTime>(options_.tick.count(), 1);
-    const MonoTime look = (running_.top().time + tick - 1) / tick * tick;
+    const MonoTime look = (endings_.top().time + tick - 1) / tick * tick;
     ended_.clear();
-    for (; !running_.empty() && running_.top().time <= look; running_.pop()) {
-      const Running& part = ended_.emplace_back(running_.top());
-      curve_.set(part.time, static_cast<double>(busy_));
+    for (; !endings_.empty() && endings_.top().time <= look; endings_.pop()) {
+      const auto [time, slot] = endings_.top();
+      const Running& part = ended_.emplace_back(running_[slot]);
+      free_slots_.push_back(slot);
+      curve_.set(time, static_cast<double>(busy_));
       busy_ -= cores_of(part);
-      curve_.set(part.time, static_cast<double>(busy_));
+      curve_.set(time, static_cast<double>(busy_));
       path_.ended(part.id.task.value, *part.family, part.instance);
     }
     now_ = look;
@@ -306,7 +317,9 @@ class Machine final : public pilot::Output {
   MonoTime in_pilot_ = 0;
   std::uint64_t busy_ = 0;  ///< cores
   std::vector<std::pair<Rank, FromAgent>> answers_;
-  std::priority_queue<Running> running_;
+  std::vector<Running> running_;  ///< by slot
+  std::vector<std::uint32_t> free_slots_;
+  std::priority_queue<Ending> endings_;
   std::vector<Running> started_;  ///< by the pilot, in this call
   std::vector<Running> ended_;    ///< reused
   UsageCurve curve_;
