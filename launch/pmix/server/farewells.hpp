@@ -43,7 +43,7 @@ class Farewells {
 
   std::mutex mutex_;  ///< held while an answer is given, which libpmix only puts into its queue
   std::condition_variable changed_;
-  std::deque<Farewell> waiting_;  ///< in the order in which they are due
+  std::deque<Farewell> waiting_;  ///< in the order in which they are due; at most one of each rank
   bool over_ = false;
   std::thread thread_;  ///< the last: it runs with all of the above
 };
