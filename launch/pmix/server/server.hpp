@@ -2,7 +2,7 @@
 //
 // Requests of the agent come on the main thread. libpmix calls back on a thread of its own; such a call becomes a message to the
 // agent and is answered when the agent's answer comes. What both threads touch (calls under way, attendance) is behind one
-// mutex, which is never held while libpmix is called.
+// mutex, which is never held while libpmix is called. Goodbyes of ranks are answered on a third thread (farewells.hpp).
 //
 // libpmix's functions for its host have no argument of ours, so the one server of the process is reached through a pointer
 // that is set before libpmix begins and cleared after it has ended.
