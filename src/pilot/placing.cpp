@@ -218,32 +218,41 @@ void Scheduler::reserve(ShapeIndex index) {
   struct Candidate {
     std::uint32_t now;
     std::uint32_t free;
-    std::uint32_t ranks;
     Rank rank;
+    bool operator<(const Candidate& other) const {  // the best in front
+      return now != other.now ? now > other.now : free != other.free ? free > other.free : rank < other.rank;
+    }
   };
-  std::vector<Candidate> candidates;
+  // A heap of the best, with the worst of them in front. More are never needed than there are ranks: each takes one at least.
+  std::vector<Candidate> best;
   for (Rank rank = 0; rank < static_cast<Rank>(nodes_.size()); ++rank) {
     const Node& node = at(rank);
     if (!node.alive) continue;
-    const std::uint32_t ranks = ranks_on(shape, rank, false);
-    if (ranks == 0 || !may_begin(shape, rank)) continue;
-    candidates.push_back({ranks_on(shape, rank, true), amount(node.free, measure), ranks, rank});
+    const Candidate candidate{ranks_on(shape, rank, true), amount(node.free, measure), rank};
+    const bool full = best.size() == shape.ranks;
+    if (full && !(candidate < best.front())) continue;
+    if (ranks_on(shape, rank, false) == 0 || !may_begin(shape, rank)) continue;
+    if (full) {
+      std::pop_heap(best.begin(), best.end());
+      best.pop_back();
+    }
+    best.push_back(candidate);
+    std::push_heap(best.begin(), best.end());
   }
-  std::stable_sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
-    return std::pair(a.now, a.free) > std::pair(b.now, b.free);
-  });
+  std::sort_heap(best.begin(), best.end());
   std::uint64_t ranks = 0;
-  for (const Candidate& candidate : candidates) {
-    if (ranks >= shape.ranks) break;
-    keep(candidate.rank);
-    ranks += candidate.ranks;
+  for (auto one = best.begin(); one != best.end() && ranks < shape.ranks; ++one) {
+    keep(one->rank);
+    ranks += ranks_on(shape, one->rank, false);
   }
   holder_ = index;
   heir_ = false;
 }
 
 void Scheduler::keep(Rank rank) {
-  if (!at(rank).reserved) change_standing(rank, [](Node& node) { node.reserved = true; });
+  if (at(rank).reserved) return;
+  change_standing(rank, [](Node& node) { node.reserved = true; });
+  reserved_.push_back(rank);
 }
 
 /// Whether the next of a shape, one of which has just ended, keeps its nodes: no more urgent task waits, and it is ahead of
@@ -271,11 +280,13 @@ void Scheduler::lift_reservation() {
   if (!holder_.valid()) return;
   holder_ = {};
   heir_ = false;
-  for (Rank rank = 0; rank < static_cast<Rank>(nodes_.size()); ++rank) {
-    if (!at(rank).reserved) continue;
+  std::sort(reserved_.begin(), reserved_.end());
+  for (const Rank rank : reserved_) {
+    if (!at(rank).reserved) continue;  // it was lost meanwhile
     change_standing(rank, [](Node& node) { node.reserved = false; });
     freed(rank);
   }
+  reserved_.clear();
 }
 
 }  // namespace trireme::pilot

@@ -15,8 +15,8 @@ std::uint32_t whole_gpus(MilliGpus wanted) {
 
 Room::Room(const Resources& total) : cores_(total.cores), memory_(total.memory), gpu_sum_(total.gpus) {
   whole_free_ = total.gpus / whole_gpu;
-  gpus_.assign(whole_free_, whole_gpu);
-  if (total.gpus % whole_gpu != 0) gpus_.push_back(total.gpus % whole_gpu);
+  gpus_.assign(whole_free_, static_cast<std::uint16_t>(whole_gpu));
+  if (total.gpus % whole_gpu != 0) gpus_.push_back(static_cast<std::uint16_t>(total.gpus % whole_gpu));
 }
 
 std::uint32_t Room::gpu_ranks(MilliGpus per_rank) const {
@@ -26,7 +26,7 @@ std::uint32_t Room::gpu_ranks(MilliGpus per_rank) const {
   return ranks;
 }
 
-std::uint32_t Room::ranks_that_fit(const Resources& per_rank) const {
+std::uint32_t Room::ranks_by(const Resources& per_rank) const {
   std::uint64_t ranks = per_rank.cores > 0 ? cores_ / per_rank.cores : coreless_;
   if (per_rank.memory > 0) ranks = std::min(ranks, memory_ / per_rank.memory);
   if (per_rank.gpus > 0) ranks = std::min<std::uint64_t>(ranks, gpu_ranks(per_rank.gpus));
@@ -48,9 +48,10 @@ Grant Room::take(const Resources& per_rank, std::uint32_t ranks) {
     auto best = gpus_.end();
     for (auto gpu = gpus_.begin(); gpu != gpus_.end(); ++gpu) {
       if (*gpu >= piece && (best == gpus_.end() || *gpu < *best)) best = gpu;
+      if (*gpu == piece) break;
     }
     if (*best == whole_gpu) --whole_free_;
-    *best -= piece;
+    *best = static_cast<std::uint16_t>(*best - piece);
     gpu_sum_ -= piece;
     grant.gpus.push_back(static_cast<std::uint16_t>(best - gpus_.begin()));
   }
@@ -63,7 +64,7 @@ void Room::give_back(const Resources& per_rank, const Grant& grant) {
   if (per_rank.cores == 0) coreless_ += grant.ranks;
   const MilliGpus piece = std::min(per_rank.gpus, whole_gpu);
   for (std::uint16_t gpu : grant.gpus) {
-    gpus_[gpu] += piece;
+    gpus_[gpu] = static_cast<std::uint16_t>(gpus_[gpu] + piece);
     if (gpus_[gpu] == whole_gpu) ++whole_free_;
     gpu_sum_ += piece;
   }

@@ -4,11 +4,13 @@
 // are not a GPU: a share (under one GPU) goes to the GPU with the least room that still holds it,
 // and whole GPUs are those that nobody shares. Agents choose in the same way, so that what the
 // pilot counts as free is there. Requests above one GPU are rounded up to whole ones.
+//
+// A search looks at many rooms and finds most of them too full, so a room is one cache line, and that it lacks something is
+// seen by comparing, without a division.
 #pragma once
 
 #include <boost/container/small_vector.hpp>
 #include <cstdint>
-#include <vector>
 
 #include "core/defaults.hpp"
 #include "core/resources.hpp"
@@ -27,7 +29,7 @@ class Room {
   explicit Room(const Resources& total);
 
   /// How many ranks that want this much each could be put here.
-  std::uint32_t ranks_that_fit(const Resources& per_rank) const;
+  std::uint32_t ranks_that_fit(const Resources& per_rank) const { return lacks(per_rank) ? 0 : ranks_by(per_rank); }
   /// Takes room for `ranks` ranks. They must fit.
   Grant take(const Resources& per_rank, std::uint32_t ranks);
   /// Gives back what `take` took for the same request.
@@ -41,14 +43,19 @@ class Room {
   std::uint32_t coreless() const { return coreless_; }
 
  private:
+  /// One rank wants more of something than there is in all.
+  bool lacks(const Resources& per_rank) const {
+    return cores_ < per_rank.cores || gpu_sum_ < per_rank.gpus || memory_ < per_rank.memory;
+  }
+  std::uint32_t ranks_by(const Resources& per_rank) const;
   std::uint32_t gpu_ranks(MilliGpus per_rank) const;
 
   std::uint32_t cores_ = 0;
   std::uint32_t coreless_ = defaults::coreless_per_node;
-  std::uint64_t memory_ = 0;
   MilliGpus gpu_sum_ = 0;
-  std::vector<MilliGpus> gpus_;   ///< free thousandths of each
   std::uint32_t whole_free_ = 0;  ///< GPUs that nobody uses
+  std::uint64_t memory_ = 0;
+  boost::container::small_vector<std::uint16_t, 8> gpus_;  ///< free thousandths of each
 };
 
 }  // namespace trireme::pilot

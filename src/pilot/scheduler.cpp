@@ -32,7 +32,7 @@ void Scheduler::add_node(Rank rank, const Resources& total) {
   const auto slot = static_cast<std::size_t>(rank);
   if (nodes_.size() <= slot) nodes_.resize(slot + 1);
   assert(!nodes_[slot].alive);
-  nodes_[slot] = {.alive = true, .total = total, .free = Room(total), .beside = Room(total)};
+  nodes_[slot] = {.free = Room(total), .alive = true, .total = total, .beside = Room(total)};
   for (std::size_t m = 0; m < measures; ++m) {
     by_amount_[m].insert(amount(nodes_[slot].free, static_cast<Measure>(m)), rank);
   }

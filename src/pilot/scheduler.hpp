@@ -89,6 +89,7 @@ enum class SeatPolicy : std::uint8_t { spread, pack };
 class Scheduler {
  public:
   struct Node {
+    Room free;  ///< now
     bool alive = false;
     bool reserved = false;         ///< for the shape that holds the reservation
     bool exclusive = false;        ///< one attempt has it for itself
@@ -96,7 +97,6 @@ class Scheduler {
     std::uint32_t seats = 0;       ///< all of them
     std::uint32_t taken = 0;       ///< parts and replicas that are there now
     Resources total;
-    Room free;    ///< now
     Room beside;  ///< when no task runs
   };
 
@@ -224,6 +224,7 @@ class Scheduler {
   void lift_reservation();
 
   std::vector<Node> nodes_;
+  std::vector<Rank> reserved_;     ///< nodes that are
   NodeIndex by_amount_[measures];  ///< living nodes by what they have free
   std::vector<Queue> shapes_;
   std::vector<std::pair<Shape, ShapeIndex>> known_;  ///< sorted
