@@ -1,6 +1,7 @@
 // Where a shape goes: the searches over nodes, and the reservation for what would else wait for ever.
 #include <algorithm>
 #include <cassert>
+#include <tuple>
 
 #include "core/defaults.hpp"
 #include "pilot/scheduler_changes.hpp"
@@ -212,40 +213,37 @@ bool Scheduler::may_use_reserved(const Turn& turn) const {
          turn.head.priority > shapes_[holder_.value].tasks.front().priority;
 }
 
-void Scheduler::reserve(ShapeIndex index) {
-  const Shape& shape = shapes_[index.value].shape;
+void Scheduler::reserve(ShapeIndex holder) {
+  const Shape& shape = shapes_[holder.value].shape;
   const Measure measure = measure_of(shape.per_rank);
   struct Candidate {
     std::uint32_t now;
     std::uint32_t free;
     Rank rank;
-    bool operator<(const Candidate& other) const {  // the best in front
-      return now != other.now ? now > other.now : free != other.free ? free > other.free : rank < other.rank;
-    }
   };
-  // A heap of the best, with the worst of them in front. More are never needed than there are ranks: each takes one at least.
+  const auto ever = [&](Rank rank) { return ranks_on(shape, rank, false) > 0 && may_begin(shape, rank); };
+  // First those where some of it fits now; they have the cores for a rank, as few nodes have when somebody has to wait.
   std::vector<Candidate> best;
-  for (Rank rank = 0; rank < static_cast<Rank>(nodes_.size()); ++rank) {
-    const Node& node = at(rank);
-    if (!node.alive) continue;
-    const Candidate candidate{ranks_on(shape, rank, true), amount(node.free, measure), rank};
-    const bool full = best.size() == shape.ranks;
-    if (full && !(candidate < best.front())) continue;
-    if (ranks_on(shape, rank, false) == 0 || !may_begin(shape, rank)) continue;
-    if (full) {
-      std::pop_heap(best.begin(), best.end());
-      best.pop_back();
-    }
-    best.push_back(candidate);
-    std::push_heap(best.begin(), best.end());
-  }
-  std::sort_heap(best.begin(), best.end());
+  index(Measure::cores).tightest(shape.per_rank.cores, [&](Rank rank) {
+    const std::uint32_t now = ranks_on(shape, rank, true);
+    if (now > 0 && ever(rank)) best.push_back({now, amount(at(rank).free, measure), rank});
+    return false;
+  });
+  std::sort(best.begin(), best.end(), [](const Candidate& a, const Candidate& b) {
+    return std::tuple(b.now, b.free, a.rank) < std::tuple(a.now, a.free, b.rank);
+  });
+  // Then the others, as many as there are ranks at most: each takes one at least.
+  index(measure).roomiest(0, [&](Rank rank) {
+    if (best.size() >= shape.ranks) return true;
+    if (ranks_on(shape, rank, true) == 0 && ever(rank)) best.push_back({0, 0, rank});
+    return false;
+  });
   std::uint64_t ranks = 0;
   for (auto one = best.begin(); one != best.end() && ranks < shape.ranks; ++one) {
     keep(one->rank);
     ranks += ranks_on(shape, one->rank, false);
   }
-  holder_ = index;
+  holder_ = holder;
   heir_ = false;
 }
 

@@ -217,7 +217,7 @@ class Scheduler {
   void put(const Shape& shape, Rank rank, std::uint32_t ranks, std::vector<Part>& parts);
   void settle_colocation(const Shape& shape, const std::vector<Part>& parts);
   bool may_use_reserved(const Turn& turn) const;
-  void reserve(ShapeIndex shape);
+  void reserve(ShapeIndex holder);
   bool may_inherit(ShapeIndex shape) const;
   void capture(Rank rank);
   void keep(Rank rank);
