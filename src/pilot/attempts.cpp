@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/defaults.hpp"
+#include "core/prefetch.hpp"
 #include "pilot/tasks.hpp"
 
 namespace trireme::pilot {
@@ -44,6 +45,8 @@ Tasks::Attempt& Tasks::open_attempt(TaskIndex index, std::uint32_t parts) {
   Attempt& attempt = attempts_[task.slot];
   attempt.task = index;
   attempt.open_parts = parts;
+  attempt.shape = families_[task.family].shape;
+  attempt.hands_on = families_[task.family].may_be_ahead;
   attempt.outcome = Outcome::done;
   attempt.asked = false;
   attempt.words.reset();
@@ -56,7 +59,7 @@ void Tasks::start(Placement& placement) {
   const Task& task = tasks_[placement.task.value];
   const AttemptId id{placement.task, task.attempt};
   const TaskFamily& family = families_[task.family].tasks;
-  if (families_[task.family].may_be_ahead) backlogs_.began(placement.parts.front().rank, families_[task.family].shape);
+  if (attempt.hands_on) backlogs_.began(placement.parts.front().rank, attempt.shape);
   std::vector<RankBlock> layout;
   if (family.shared().mpi != MpiKind::none) {
     for (const Part& part : placement.parts) layout.push_back({part.rank, part.first_rank, part.local_ranks});
@@ -89,6 +92,20 @@ Tasks::LivePart* Tasks::live_part(Rank rank, AttemptId id) {
   return part != parts.end() && part->part.rank == rank && !part->ended ? &*part : nullptr;
 }
 
+void Tasks::fetch(std::span<const RunningPart> parts) const {
+  for (const RunningPart& part : parts) {
+    if (!exists(part.id.task)) continue;
+    prefetch(tasks_[part.id.task.value]);
+    graph_.fetch(part.id.task);
+    scheduler_.fetch(part.rank);
+  }
+  for (const RunningPart& part : parts) {
+    if (exists(part.id.task) && state(part.id.task) == TaskState::running) {
+      prefetch(attempts_[tasks_[part.id.task.value].slot]);
+    }
+  }
+}
+
 void Tasks::on_started(Rank rank, const TaskStarted& started) {
   if (live_part(rank, started.id) == nullptr) return;
   output_.record(events::AttemptStarted{.attempt = started.id,
@@ -118,9 +135,8 @@ void Tasks::end_part(Attempt& attempt, LivePart& part, const AttemptEnd& end, At
   part.ended = true;
   output_.record(events::AttemptEnded{.attempt = {attempt.task, task.attempt}, .rank = part.part.rank, .end = end});
   if (!next.task.valid()) {
-    const Family& family = families_[task.family];
-    scheduler_.release(family.shape, part.part);
-    if (family.may_be_ahead) backlogs_.ended(part.part.rank, family.shape);
+    scheduler_.release(attempt.shape, part.part);
+    if (attempt.hands_on) backlogs_.ended(part.part.rank, attempt.shape);
   }
   if (end.outcome != Outcome::done && attempt.outcome == Outcome::done) {
     attempt.outcome = end.outcome;

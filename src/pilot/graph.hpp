@@ -20,6 +20,7 @@
 
 #include "core/huge_pages.hpp"
 #include "core/ids.hpp"
+#include "core/prefetch.hpp"
 #include "core/result.hpp"
 
 namespace trireme::pilot {
@@ -56,6 +57,8 @@ class Graph {
   bool release(TaskIndex task);
   bool waits(TaskIndex task) const { return tasks_[task.value].open > 0; }
 
+  /// It will soon be asked about.
+  void fetch(TaskIndex task) const { prefetch(tasks_[task.value]); }
   /// `task` is done: appends the tasks that wait for nothing any more.
   void done(TaskIndex task, std::vector<TaskIndex>& released);
   /// `task` ended otherwise: appends all that come after it and had not ended.

@@ -338,9 +338,14 @@ RunResult Pilot::judge() const {
 
 // --- what agents say -----------------------------------------------------------------------------
 
-void Pilot::together(const std::function<void()>& take, MonoTime now) {
+void Pilot::on_messages(Rank from, std::span<const FromAgent> messages, MonoTime now) {
+  std::vector<RunningPart> expected;
+  for (const FromAgent& message : messages) {
+    if (const auto* ended = std::get_if<TaskEnded>(&message)) expected.push_back({ended->id, from});
+  }
+  expect(expected);
   taking_in_ = true;
-  take();
+  for (const FromAgent& message : messages) on_message(from, message, now);
   taking_in_ = false;
   settle(now);
 }

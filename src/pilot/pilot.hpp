@@ -24,9 +24,9 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -114,14 +114,17 @@ class Pilot {
 
   // --- what agents say -------------------------------------------------------------------------
 
-  /// Takes in all that agents said at one time, and then decides what follows from it. `take` calls the functions below.
-  void together(const std::function<void()>& take, MonoTime now);
+  /// Takes in all that an agent said at one time, and then decides what follows from it.
+  void on_messages(Rank from, std::span<const FromAgent> messages, MonoTime now);
   /// Any message of an agent: calls one of those below.
   void on_message(Rank from, const FromAgent& message, MonoTime now);
   void on_node_joined(Rank rank, const NodeJoined& node, MonoTime now);
   /// Nothing is placed on the node any more. What it had is started anew only from `harmless_at` on, when the lease that it
   /// held is over and it has ended whatever it may still have run.
   void on_node_lost(Rank rank, const std::string& reason, MonoTime now, MonoTime harmless_at = 0);
+  /// These will be heard of next. It changes nothing, but what is known of them is fetched from memory for all of them together
+  /// (core/prefetch.hpp).
+  void expect(std::span<const RunningPart> parts) const { tasks_.fetch(parts); }
   void on_task_started(Rank rank, const TaskStarted& started, MonoTime now);
   void on_task_ended(Rank rank, const TaskEnded& ended, MonoTime now);
   void on_tasks_returned(Rank rank, const TasksReturned& returned, MonoTime now);

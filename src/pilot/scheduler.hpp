@@ -39,6 +39,7 @@
 #include <vector>
 
 #include "core/ids.hpp"
+#include "core/prefetch.hpp"
 #include "core/resources.hpp"
 #include "pilot/node_index.hpp"
 #include "pilot/room.hpp"
@@ -88,7 +89,8 @@ enum class SeatPolicy : std::uint8_t { spread, pack };
 
 class Scheduler {
  public:
-  struct Node {
+  /// What is looked at while something is placed is in its first two cache lines.
+  struct alignas(64) Node {
     Room free;  ///< now
     bool alive = false;
     bool reserved = false;         ///< for the shape that holds the reservation
@@ -107,6 +109,10 @@ class Scheduler {
   bool alive(Rank rank) const;
   /// By rank; those that are not alive have nothing.
   std::span<const Node> nodes() const { return nodes_; }
+  /// It will soon change.
+  void fetch(Rank rank) const {
+    if (alive(rank)) prefetch(at(rank));
+  }
 
   // Tasks.
   ShapeIndex shape_index(const Shape& shape);

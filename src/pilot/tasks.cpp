@@ -149,7 +149,7 @@ Shape Tasks::shape_of(const TaskDescription& task) {
 void Tasks::add(TaskFamily added) {
   const auto number = static_cast<std::uint32_t>(families_.size());
   const ShapeIndex shape = scheduler_.shape_index(shape_of(added.shared()));
-  const bool ahead = may_be_ahead(added.shared());
+  const bool ahead = backlogs_.wanted() && may_be_ahead(added.shared());
   const TaskFamily& family = families_.emplace_back(Family{std::move(added), shape, ahead}).tasks;
   const TaskDescription& task = family.shared();
   names_.add(family, {static_cast<std::uint32_t>(tasks_.size())});

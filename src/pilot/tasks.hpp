@@ -44,6 +44,12 @@
 
 namespace trireme::pilot {
 
+/// What runs somewhere.
+struct RunningPart {
+  AttemptId id;
+  Rank rank = 0;
+};
+
 struct TaskCounts {
   std::uint64_t total = 0;
   std::uint64_t done = 0;
@@ -80,6 +86,8 @@ class Tasks {
 
   void on_started(Rank rank, const TaskStarted& started);
   void on_ended(Rank rank, const TaskEnded& ended);
+  /// Changes nothing, but their ends will soon be told (core/prefetch.hpp).
+  void fetch(std::span<const RunningPart> parts) const;
   /// Attempts that were sent ahead stand in line again.
   void on_returned(Rank rank, const TasksReturned& returned);
   /// The node is lost: it is told nothing any more, and what it runs becomes known later, with on_node_lost.
@@ -136,7 +144,7 @@ class Tasks {
   struct Family {
     TaskFamily tasks;
     ShapeIndex shape;
-    bool may_be_ahead = false;
+    bool may_be_ahead = false;  ///< where nodes have backlogs at all
   };
   /// What a task that was sent ahead is to become when it comes back.
   struct Wish {
@@ -155,8 +163,10 @@ class Tasks {
   struct Attempt {
     TaskIndex task;
     std::uint32_t open_parts = 0;  ///< 0: the slot is free
+    ShapeIndex shape;
     Outcome outcome = Outcome::done;
     bool asked = false;                                 ///< to end; all its parts have been told
+    bool hands_on = false;                              ///< its place, to one that was sent ahead, perhaps
     std::unique_ptr<Words> words;                       ///< once there is a reason
     boost::container::small_vector<LivePart, 1> parts;  ///< the one that most have needs no memory of its own
   };

@@ -342,27 +342,25 @@ void PilotEdge::handle(Input input) {
     steering_.on_rank_lost(lost->rank);
     pilot_.on_node_lost(lost->rank, lost->reason, now, lost->harmless_at);
   } else {
-    const auto& [from, bytes] = std::get<Reports>(input);
-    time_of_report_ = wall_now();
-    Status read;
-    pilot_.together(
-        [&, &from = from, &bytes = bytes] {
-          read = decode_each<FromAgent>(bytes, [&](const FromAgent& report) { on_report(from, report, now); });
-        },
-        now);
-    time_of_report_.reset();
-    if (!read) record(events::Warning{"what node " + std::to_string(from) + " reports: " + read.error().text()});
+    take_in(std::get<Reports>(input), now);
     if (pilot_.all_joined()) {
       for (auto& waiter : std::exchange(node_waiters_, {})) waiter->set_value({});
     }
   }
 }
 
-void PilotEdge::on_report(Rank from, const FromAgent& report, MonoTime now) {
-  if (const auto* ended = std::get_if<TaskEnded>(&report); ended != nullptr && !ended->end.result.empty()) {
-    results_.keep(ended->id.task, ended->end.result);
+void PilotEdge::take_in(const Reports& reports, MonoTime now) {
+  time_of_report_ = wall_now();
+  reports_.clear();
+  const Status read =
+      decode_each<FromAgent>(reports.bytes, [this](FromAgent report) { reports_.push_back(std::move(report)); });
+  for (const FromAgent& report : reports_) {
+    const auto* ended = std::get_if<TaskEnded>(&report);
+    if (ended != nullptr && !ended->end.result.empty()) results_.keep(ended->id.task, ended->end.result);
   }
-  pilot_.on_message(from, report, now);
+  pilot_.on_messages(reports.from, reports_, now);
+  time_of_report_.reset();
+  if (!read) record(events::Warning{"what node " + std::to_string(reports.from) + " reports: " + read.error().text()});
 }
 
 void PilotEdge::flush_batch() {

@@ -139,7 +139,7 @@ class PilotEdge final : private pilot::Output {
 
   void main();
   void handle(Input input);
-  void on_report(Rank from, const FromAgent& report, MonoTime now);
+  void take_in(const Reports& reports, MonoTime now);
   OrderWriter& orders_to(Rank to);
   void send_if_full(Rank to, OrderWriter& orders);
   void flush_batch();
@@ -181,6 +181,7 @@ class PilotEdge final : private pilot::Output {
   PilotBatch batch_;
   std::vector<OrderWriter> orders_;         ///< by rank: the message that is being written; empty between batches
   std::vector<Rank> written_to_;            ///< ranks for which there is one
+  std::vector<FromAgent> reports_;          ///< that are taken in; reused
   std::optional<WallTime> time_of_report_;  ///< of all that comes of it
   std::multimap<std::uint32_t, std::shared_ptr<std::promise<Result<TaskResult>>>> waiters_;
   std::vector<std::uint32_t> newly_final_;

@@ -257,9 +257,11 @@ class Machine final : public pilot::Output {
     const MonoTime tick = std::max<MonoTime>(options_.tick.count(), 1);
     const MonoTime look = (endings_.top().time + tick - 1) / tick * tick;
     ended_.clear();
+    expected_.clear();
     for (; !endings_.empty() && endings_.top().time <= look; endings_.pop()) {
       const auto [time, slot] = endings_.top();
       const Running& part = ended_.emplace_back(running_[slot]);
+      expected_.push_back({part.id, part.rank});
       free_slots_.push_back(slot);
       curve_.set(time, static_cast<double>(busy_));
       busy_ -= cores_of(part);
@@ -268,6 +270,7 @@ class Machine final : public pilot::Output {
     }
     now_ = look;
     in_pilot([&] {
+      pilot.expect(expected_);
       for (const Running& part : ended_) pilot.on_task_ended(part.rank, {.id = part.id, .end = end_of(part)}, now_);
     });
     return true;
@@ -320,8 +323,9 @@ class Machine final : public pilot::Output {
   std::vector<Running> running_;  ///< by slot
   std::vector<std::uint32_t> free_slots_;
   std::priority_queue<Ending> endings_;
-  std::vector<Running> started_;  ///< by the pilot, in this call
-  std::vector<Running> ended_;    ///< reused
+  std::vector<Running> started_;              ///< by the pilot, in this call
+  std::vector<Running> ended_;                ///< reused
+  std::vector<pilot::RunningPart> expected_;  ///< the same, as the pilot is told of them beforehand
   UsageCurve curve_;
   CriticalPath path_;
   double core_seconds_ = 0;

@@ -233,11 +233,12 @@ TEST_SUITE("ahead") {
     CHECK(w.pilot.sent_ahead() == 2);
     std::uint32_t running = 0;
     for (const std::uint32_t ahead : {4u, 7u, 7u}) {
-      const auto all_end = [&] {
-        for (auto left = w.pilot.sent_ahead(); left > 0; --left, ++running) w.hand_on(0, running, running + 1);
-        w.end(0, running++);
-      };
-      w.pilot.together(all_end, 0);
+      std::vector<FromAgent> all_end;
+      for (auto left = w.pilot.sent_ahead(); left > 0; --left, ++running) {
+        all_end.emplace_back(TaskEnded{.id = {TaskIndex{running}, 0}, .end = {}, .next = {TaskIndex{running + 1}, 0}});
+      }
+      all_end.emplace_back(TaskEnded{.id = {TaskIndex{running++}, 0}, .end = {}});
+      w.pilot.on_messages(0, all_end, 0);
       CHECK(w.pilot.sent_ahead() == ahead);
     }
     TaskDescription urgent = task("urgent");

@@ -229,6 +229,23 @@ TEST_SUITE("tasks") {
     CHECK(w.out.take() == Lines{"log: t0.1 ended on 0 done", "log: task 0 done"});
   }
 
+  TEST_CASE("what is said together is dealt with in that order, and unknown tasks among it change nothing") {
+    World w;
+    w.nodes(1, 1);
+    w.start();
+    REQUIRE(w.pilot.submit(std::vector{task("a"), task("b")}, 0).ok());
+    w.out.take();
+    const TaskEnded unknown{.id = {TaskIndex{7}, 0}, .end = {}};
+    const TaskEnded waits{.id = {TaskIndex{1}, 0}, .end = {}};
+    const TaskEnded ends{.id = {TaskIndex{0}, 0}, .end = {}};
+    w.pilot.on_messages(0, std::vector<FromAgent>{unknown, waits, ends, ends}, 0);
+    CHECK(w.state(0) == TaskState::done);
+    CHECK(w.state(1) == TaskState::running);
+    CHECK(w.pilot.counts().done == 1);
+    w.pilot.on_messages(5, std::vector<FromAgent>{waits}, 0);  // of a rank that there is not
+    CHECK(w.state(1) == TaskState::running);
+  }
+
   TEST_CASE("cancelling works in each state") {
     Started w(1, 1);
     w.submit(task("running"));
