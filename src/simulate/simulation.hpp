@@ -39,7 +39,7 @@ struct ShapeReport {
 struct Report {
   pilot::TaskCounts tasks;
   std::uint64_t decisions = 0;   ///< attempts that were placed
-  double pilot_s = 0;            ///< processor time in the pilot, while tasks ran
+  double pilot_s = 0;            ///< processor time in the pilot, while tasks ran; what measuring it takes is taken off
   double load_s = 0;             ///< real time in the pilot for submitting
   double wall_s = 0;             ///< real time of the whole simulation
   std::uint64_t bytes_held = 0;  ///< by what the process grew while the tasks were submitted
