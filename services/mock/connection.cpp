@@ -249,7 +249,7 @@ void Connection::respond(int status, std::string_view type, std::string_view bod
 void Connection::respond_head(int status, std::string_view type, Body body) {
   ResponseHead head;
   head.status = status;
-  head.headers = {{"Content-Type", std::string(type)}, {"X-Mock-Server", server_.options().name}};
+  head.headers = {{"Content-Type", type}, {"X-Mock-Server", server_.options().name}};
   head.body = body;
   head.keep_alive = head_.keep_alive;
   append_head(stream_.pending(), head, head_.method, head_.http10);

@@ -141,7 +141,7 @@ Result<Response> ask_socket(const SocketRequest& request, std::chrono::milliseco
 
   Response response;
   response.status = answer.status;
-  for (const http::Header& header : answer.headers) response.headers[lower(header.name)] = header.value;
+  for (const http::Header header : answer.headers) response.headers[lower(header.name)] = header.value;
   http::BodyDecoder decoder(http::follows(answer, request.method));
   while (!decoder.done()) {
     const auto piece = decoder.next(in);

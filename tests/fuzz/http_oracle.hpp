@@ -96,11 +96,12 @@ Opinion compare_with_beast(std::string_view in) {
   if (comparable && head.keep_alive && !theirs.keep_alive()) {
     return disagree("we keep the connection");
   }
-  for (const Header& header : head.headers) {
+  for (const Header header : head.headers) {
     bool found = false;
-    const auto [begin, end] = message.equal_range(header.name);
-    for (auto field = begin; field != end; ++field) found = found || field->value() == header.value;
-    if (!found) return disagree("the header " + header.name + " differs");
+    const auto [begin, end] = message.equal_range(boost::beast::string_view(header.name.data(), header.name.size()));
+    for (auto field = begin; field != end; ++field)
+      found = found || std::string_view(field->value().data(), field->value().size()) == header.value;
+    if (!found) return disagree("the header " + std::string(header.name) + " differs");
   }
   return {Verdict::agreed, {}};
 }

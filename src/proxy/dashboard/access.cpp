@@ -60,7 +60,7 @@ Verdict judge(const http::RequestHead& head, http::Peer peer, const Keys& keys, 
   // A link elsewhere may lead to the page, but nothing else of it may be used from there.
   if (site && !is_page && *site != "same-origin" && *site != "none") return Verdict::refused;
 
-  for (const http::Header& header : head.headers) {
+  for (const http::Header header : head.headers) {
     if (!http::iequals(header.name, "Cookie")) continue;
     if (http::equal_secret(cookie(header.value, cookie_name(run)), keys.session)) return Verdict::open;
   }

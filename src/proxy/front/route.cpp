@@ -182,9 +182,9 @@ http::RequestHead upstream_head(http::RequestHead head, std::string target, std:
   head.keep_alive = true;
   head.http10 = false;
   head.expect_continue = false;
-  std::erase_if(head.headers, [](const http::Header& header) { return is_not_for_upstreams(header.name); });
+  head.headers.erase_if([](const http::Header& header) { return is_not_for_upstreams(header.name); });
   head.headers.push_back({"Host", "localhost"});
-  head.headers.push_back({"X-Request-Id", std::string(request_id)});
+  head.headers.push_back({"X-Request-Id", request_id});
   return head;
 }
 

@@ -50,7 +50,7 @@ void Exchange::respond(int status, std::string_view content_type, std::string_vi
   head.status = status;
   head.headers = std::move(headers);
   if (!content_type.empty()) {
-    head.headers.push_back({"Content-Type", std::string(content_type)});
+    head.headers.push_back({"Content-Type", content_type});
   }
   head.body = {Body::Kind::length, body.size()};
   respond_head(std::move(head));

@@ -4,36 +4,11 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
-#include <string_view>
-#include <vector>
+
+#include "proxy/http/headers.hpp"
 
 namespace trireme::proxy::http {
-
-struct Header {
-  std::string name;  ///< as it was sent; compared without regard to case
-  std::string value;
-  bool operator==(const Header&) const = default;
-  template <typename Archive>
-  void serialize(Archive& archive) {
-    archive(name, value);
-  }
-};
-
-using Headers = std::vector<Header>;
-
-/// The first value of a header, or nothing.
-std::optional<std::string_view> find(const Headers& headers, std::string_view name);
-/// Removes every header of that name.
-void erase(Headers& headers, std::string_view name);
-/// Replaces every header of that name by one.
-void set(Headers& headers, std::string_view name, std::string_view value);
-/// ASCII comparison without regard to case. Most that are not equal differ in length.
-bool iequals_of_one_size(std::string_view a, std::string_view b);
-inline bool iequals(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && iequals_of_one_size(a, b);
-}
 
 /// How long the body is.
 struct Body {

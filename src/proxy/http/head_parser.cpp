@@ -13,6 +13,10 @@ namespace {
 
 constexpr std::string_view http_name = "HTTP/";
 
+// Room for most heads, and for what the proxy adds to them.
+constexpr std::size_t fields_expected = 12;
+constexpr std::size_t bytes_added = 128;
+
 /// "HTTP/1.1": its length, or 0.
 constexpr std::size_t version_size = 8;
 bool is_version(std::string_view text) {
@@ -65,7 +69,8 @@ HeadParser::State HeadParser::parse_fields(std::string_view lines, Headers& head
 
   while (!lines.empty()) {
     const std::size_t end = lines.find('\n');
-    const std::string_view line = lines.substr(0, end - 1);
+    const std::string_view whole_line = lines.substr(0, end + 1);
+    const std::string_view line = whole_line.substr(0, end - 1);
     lines.remove_prefix(end + 1);
 
     const std::size_t colon = line.find(':');
@@ -75,7 +80,7 @@ HeadParser::State HeadParser::parse_fields(std::string_view lines, Headers& head
       return fail(400, "a header's name is empty or holds a character that is not allowed there");
     }
     const std::string_view value = trim(line.substr(colon + 1));
-    if (!all(value_char, value)) return fail(400, "a header's value holds a control character");
+    if (!all_value_chars(value)) return fail(400, "a header's value holds a control character");
 
     switch (name.size()) {
       case 4:
@@ -139,7 +144,12 @@ HeadParser::State HeadParser::parse_fields(std::string_view lines, Headers& head
       default:
         break;
     }
-    headers.push_back({std::string(name), std::string(value)});
+    const bool as_kept = line.size() == colon + 2 + value.size() && line.size() > colon + 1 && line[colon + 1] == ' ';
+    if (as_kept) {
+      headers.push_line(whole_line, colon);
+    } else {
+      headers.push_back({name, value});
+    }
   }
 
   if (has_length && has_coding) {
@@ -189,7 +199,7 @@ HeadParser::State HeadParser::parse_request(std::string_view in, RequestHead& ou
   if (!fits) return fail(400, "the target is no path");
 
   out.headers.clear();
-  out.headers.reserve(12);
+  out.headers.reserve(fields_expected, head.size() + bytes_added);
   out.http10 = version == "HTTP/1.0";
   const std::string_view fields = head.substr(line_end + 2, head.size() - line_end - 2 - crlf.size());
   if (const State state = parse_fields(fields, out.headers, true, out.http10); state != State::done) {
@@ -228,7 +238,7 @@ HeadParser::State HeadParser::parse_response(std::string_view in, ResponseHead& 
   }
 
   out.headers.clear();
-  out.headers.reserve(12);
+  out.headers.reserve(fields_expected, head.size() + bytes_added);
   const std::string_view fields = head.substr(line_end + 2, head.size() - line_end - 2 - crlf.size());
   if (const State state = parse_fields(fields, out.headers, false, http10); state != State::done) {
     return state;

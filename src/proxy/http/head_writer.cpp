@@ -1,4 +1,5 @@
 // Heads into bytes, with the framing fields that their bodies need.
+#include <algorithm>
 #include <array>
 #include <cassert>
 #include <charconv>
@@ -17,14 +18,14 @@ void append_number(std::string& out, std::uint64_t number) {
 }
 
 void append_fields(std::string& out, const Headers& headers) {
-  for (const Header& header : headers) {
-    assert(all(token_char, header.name) && all(value_char, header.value));
-    out.append(header.name).append(": ").append(header.value).append(crlf);
-  }
+  assert(std::all_of(headers.begin(), headers.end(), [](const Header& header) {
+    return all(token_char, header.name) && all(value_char, header.value);
+  }));
+  out.append(headers.lines());
 }
 
 void append_length(std::string& out, std::uint64_t length) {
-  out.append("Content-Length: ");
+  out.append(std::string_view("Content-Length: "));
   append_number(out, length);
   out.append(crlf);
 }

@@ -22,7 +22,7 @@ void strip_hop_by_hop(Headers& headers) {
   if (const auto connection = find(headers, "Connection")) {
     remove_named(headers, std::string(*connection));
   }
-  std::erase_if(headers, [](const Header& header) {
+  headers.erase_if([](const Header& header) {
     const std::string_view name = header.name;
     switch (name.size()) {
       case 2:

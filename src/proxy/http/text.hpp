@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <string_view>
 
 #include "core/field_chars.hpp"
@@ -13,6 +15,20 @@ using namespace field_chars;
 
 constexpr bool is_digit(char c) {
   return c >= '0' && c <= '9';
+}
+
+/// Whether all are value_char. Values may be long: eight bytes at a time, as long as none of them may be a control character.
+inline bool all_value_chars(std::string_view text) {
+  constexpr std::uint64_t each = 0x0101010101010101;
+  while (text.size() >= sizeof each) {
+    std::uint64_t eight = 0;
+    std::memcpy(&eight, text.data(), sizeof eight);
+    const std::uint64_t flipped = eight ^ (each * 0x7f);
+    const std::uint64_t suspects = (((eight - each * 0x20) & ~eight) | ((flipped - each) & ~flipped)) & (each * 0x80);
+    if (suspects != 0 && !all(value_char, text.substr(0, sizeof eight))) return false;
+    text.remove_prefix(sizeof eight);
+  }
+  return all(value_char, text);
 }
 
 inline std::string_view trim(std::string_view text) {

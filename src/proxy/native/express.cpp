@@ -259,7 +259,7 @@ bool Passage::answer(const ResponseView& view, bool end) {
   Fields fields = view.headers;
   for (Field field; fields.next(field);) {
     count += !is_set_anew(field.name) && !is_for_a_hop(field.name);
-    if (same_name(field.name, "Retry-After")) said.headers.push_back({"Retry-After", std::string(field.value)});
+    if (same_name(field.name, "Retry-After")) said.headers.push_back({"Retry-After", field.value});
     if (!end && same_name(field.name, "Content-Type")) {
       stream_ = field.value.starts_with("text/event-stream") || field.value.starts_with("application/x-ndjson");
     }

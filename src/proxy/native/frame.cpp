@@ -18,16 +18,16 @@ std::uint16_t count_of(const http::Headers& headers) {
 }
 
 void put_headers(std::string& out, const http::Headers& headers) {
-  for (const http::Header& header : headers) {
+  for (const http::Header header : headers) {
     if (!is_framing(header.name)) put_field(out, {header.name, header.value});
   }
 }
 
 http::Headers headers_of(Fields fields) {
   http::Headers headers;
-  headers.reserve(fields.count());
+  headers.reserve(fields.count(), fields.bytes().size() + fields.count() * std::size_t{4});
   Field field;
-  while (fields.next(field)) headers.push_back({std::string(field.name), std::string(field.value)});
+  while (fields.next(field)) headers.push_back({field.name, field.value});
   return headers;
 }
 

@@ -237,11 +237,12 @@ class RemoteCall final : public Call, private CurlTransfer {
     }
     if (head.method != "HEAD") set(CURLOPT_CUSTOMREQUEST, head.method.c_str());
 
-    for (const http::Header& header : head.headers) {
+    for (const http::Header header : head.headers) {
       if (http::iequals(header.name, "Host") || http::iequals(header.name, "Expect") || is_credential(header.name)) {
         continue;
       }
-      add_header(header.value.empty() ? header.name + ";" : header.name + ": " + header.value);
+      std::string line(header.name);
+      add_header(header.value.empty() ? line.append(";") : line.append(": ").append(header.value));
     }
     if (!key.empty()) add_header("Authorization: Bearer " + key);
     if (!http::find(head.headers, "Accept")) add_header("Accept:");
@@ -327,7 +328,7 @@ class RemoteCall final : public Call, private CurlTransfer {
       const bool ours =
           std::any_of(std::begin(framing), std::end(framing), [&](auto f) { return http::iequals(name, f); });
       if (!ours && is_clean(name) && is_clean(value) && name.find(' ') == std::string_view::npos) {
-        head_.headers.push_back({std::string(name), std::string(value)});
+        head_.headers.push_back({name, value});
       }
     }
   }

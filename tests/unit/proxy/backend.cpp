@@ -208,7 +208,9 @@ void Backend::handle(std::unique_ptr<http::Exchange> exchange) {
     return exchange->abort();
   }
   std::string text = name_ + "\n" + exchange->head().method + " " + target + "\n";
-  for (const auto& header : exchange->head().headers) text += header.name + ": " + header.value + "\n";
+  for (const http::Header header : exchange->head().headers) {
+    text.append(header.name).append(": ").append(header.value).append("\n");
+  }
   exchange->respond(200, "text/plain", text, {{"X-Backend", name_}});
 }
 

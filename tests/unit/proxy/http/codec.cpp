@@ -389,6 +389,36 @@ TEST_CASE("what the encoder writes the decoder reads") {
   CHECK(decoded.data == std::string(1 + 15 + 16 + 255 + 4096 + 100'000, 'x'));
 }
 
+TEST_CASE("a control character in a value is refused wherever it is") {
+  const std::string plain = "0123456789abcdefghijk";
+  for (std::size_t at = 0; at < plain.size(); ++at) {
+    const auto with = [&](char c) {
+      std::string value = plain;
+      value[at] = c;
+      return "GET / HTTP/1.1\r\nHost: h\r\nA: " + value + "\r\n\r\n";
+    };
+    for (char c : {'\x01', '\x08', '\x1f', '\x7f'}) CHECK(refused(with(c)) == 400);
+    const auto taken = [&](char c) { return parse(with(c)).state == HeadParser::State::done; };
+    for (char c : {'\t', ' ', '\x7e', '\x80', '\xff'}) CHECK(taken(c));
+  }
+}
+
+TEST_CASE("headers are kept as the lines that will be written") {
+  const Headers parsed =
+      parse("GET / HTTP/1.1\r\nHost: h\r\nA:b\r\nC:   d \r\nE:\tf\r\nG:\r\nI: \r\n\r\n").head.headers;
+  CHECK(parsed.lines() == "Host: h\r\nA: b\r\nC: d\r\nE: f\r\nG: \r\nI: \r\n");
+  CHECK(parsed == Headers{{"Host", "h"}, {"A", "b"}, {"C", "d"}, {"E", "f"}, {"G", ""}, {"I", ""}});
+
+  Headers fewer = parsed;
+  fewer.erase_if(
+      [](const Header& header) { return header.name == "Host" || header.value.empty() || header.name == "C"; });
+  CHECK(fewer.lines() == "A: b\r\nE: f\r\n");
+  CHECK(fewer == Headers{{"A", "b"}, {"E", "f"}});
+  fewer.push_back({"K", "l"});
+  CHECK(find(fewer, "k") == "l");
+  CHECK(fewer.size() == 3);
+}
+
 TEST_CASE("headers are found, replaced and erased without regard to case") {
   Headers headers{{"A", "1"}, {"b", "2"}, {"a", "3"}};
   CHECK(find(headers, "a") == "1");
