@@ -7,20 +7,28 @@ namespace trireme::proxy {
 
 namespace {
 
+std::string name_of(const std::string& service, const ReplicaId& id) {
+  std::string text = service + "/" + replica_name(id.replica);
+  return is_remote(id) ? text : text + "@" + std::to_string(id.attempt);
+}
+
 std::vector<Site> sites_of(const ServiceEndpoint& endpoint) {
   std::vector<Site> sites;
   for (const ReplicaEndpoint& replica : endpoint.replicas) {
     sites.push_back({.id = replica.id,
                      .owner = replica.rank,
                      .concurrency = std::max(1u, endpoint.concurrency),
-                     .ready = replica.state == ReplicaState::ready});
+                     .ready = replica.state == ReplicaState::ready,
+                     .name = name_of(endpoint.name, replica.id)});
   }
   for (std::uint32_t i = 0; i < endpoint.remote.size(); ++i) {
-    sites.push_back({.id = {endpoint.index, first_remote + i, 0},
+    const ReplicaId id{endpoint.index, first_remote + i, 0};
+    sites.push_back({.id = id,
                      .owner = endpoint.home,
                      .concurrency = std::max(1u, endpoint.remote[i].concurrency),
                      .per_minute = endpoint.remote[i].requests_per_minute,
-                     .ready = true});
+                     .ready = true,
+                     .name = name_of(endpoint.name, id)});
   }
   return sites;
 }
@@ -76,9 +84,9 @@ const RemoteEndpoint* EndpointTable::find_remote(const ReplicaId& id) const {
 
 std::string EndpointTable::name(const ReplicaId& id) const {
   const Service* service = find(id.service);
-  std::string text = service == nullptr ? std::to_string(id.service.value) : service->endpoint.name;
-  if (is_remote(id)) return text + "/" + replica_name(id.replica);
-  return text + "/" + replica_name(id.replica) + "@" + std::to_string(id.attempt);
+  if (service == nullptr) return name_of(std::to_string(id.service.value), id);
+  const Site* site = service->find(id);
+  return site != nullptr ? site->name : name_of(service->endpoint.name, id);
 }
 
 }  // namespace trireme::proxy

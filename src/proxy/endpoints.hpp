@@ -26,6 +26,7 @@ struct Site {
   std::uint32_t concurrency = 1;
   std::uint32_t per_minute = 0;  ///< requests that may begin in a minute; 0: as many as there are
   bool ready = false;
+  std::string name{};  ///< EndpointTable::name()
 };
 
 struct Service {

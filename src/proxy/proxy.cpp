@@ -1,7 +1,6 @@
 #include "proxy/proxy.hpp"
 
 #include <optional>
-#include <unordered_map>
 #include <utility>
 
 #include "core/defaults.hpp"
@@ -234,7 +233,7 @@ class Proxy::Impl final : private http::Resident,
 
   void on_done(Request& request) override {
     const auto& outcome = request.outcome();
-    const MonoTime now = mono_now();
+    const MonoTime now = request.done_at();
     const Demand& demand = request.demand();
     RequestRecord record;
     record.service = demand.service;
@@ -249,11 +248,11 @@ class Proxy::Impl final : private http::Resident,
     record.bytes_down = outcome.bytes_down;
     record.retries = request.retries();
     metrics_.record(record);
-    const auto found = requests_.find(&request);
-    if (found != requests_.end()) {
-      loop().bury(std::move(found->second));
-      requests_.erase(found);
-    }
+    std::unique_ptr<Request>& place = requests_[request.slot];
+    std::swap(place, requests_.back());
+    place->slot = request.slot;
+    loop().bury(std::move(requests_.back()));
+    requests_.pop_back();
     settle();
   }
 
@@ -266,7 +265,7 @@ class Proxy::Impl final : private http::Resident,
     metrics_.record(record);
     settle();
   }
-  void go_on(Start start, Begun begun) override { keep(std::move(start)).go_on(std::move(begun)); }
+  void go_on(Start&& start, Begun begun) override { keep(std::move(start)).go_on(std::move(begun)); }
 
   // FrontHost; table() above
 
@@ -279,22 +278,22 @@ class Proxy::Impl final : private http::Resident,
     return dashboard_.has_value();
   }
 
-  void start(Start start) override {
+  void start(Start&& start) override {
     retry_budgets_[start.demand.service].on_request();
     keep(std::move(start)).start();
   }
-  Request& keep(Start start) {
+  Request& keep(Start&& start) {
     const Service* service = admission_.table().find(start.demand.service);
     start.head.repeatable = service != nullptr && service->endpoint.retry == RetryKind::always;
-    auto owned = std::make_unique<Request>(loop(), static_cast<RequestHost&>(*this), self_, std::move(start));
-    Request& request = *owned;
-    requests_.emplace(&request, std::move(owned));
-    return request;
+    auto& request = requests_.emplace_back(
+        std::make_unique<Request>(loop(), static_cast<RequestHost&>(*this), self_, std::move(start)));
+    request->slot = requests_.size() - 1;
+    return *request;
   }
 
   std::vector<ServiceGauges> gauges() const {
     std::map<ServiceIndex, std::uint64_t> in_flight;
-    for (const auto& [key, request] : requests_) {
+    for (const auto& request : requests_) {
       if (request->in_flight()) ++in_flight[request->demand().service];
     }
     express_.add_in_flight(in_flight);
@@ -344,7 +343,7 @@ class Proxy::Impl final : private http::Resident,
   native::Door native_;
   std::map<ServiceIndex, RetryBudget> retry_budgets_;
   std::vector<AdmissionMessage> to_self_;
-  std::unordered_map<Request*, std::unique_ptr<Request>> requests_;
+  std::vector<std::unique_ptr<Request>> requests_;
   std::vector<std::unique_ptr<http::Listener>> listeners_;
 };
 

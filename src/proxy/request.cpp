@@ -28,13 +28,12 @@ Duration jittered(Duration wait) {
 
 }  // namespace
 
-Request::Request(http::Loop& loop, RequestHost& host, Rank self, Start start)
+Request::Request(http::Loop& loop, RequestHost& host, Rank self, Start&& start)
     : Resident(loop),
       host_(host),
       self_(self),
       affinity_(std::move(start.affinity)),
       demand_(with(start.demand, affinity_)),
-      id_(std::move(start.id)),
       dialect_(start.dialect),
       held_(std::move(start.held)),
       stream_(start.stream),
@@ -46,7 +45,7 @@ Request::~Request() = default;
 
 void Request::start() {
   set_deadline(Duration(demand_.deadline - demand_.arrived));
-  decide(host_.dispatcher().place(demand_, tried_, *this, demand_.arrived));
+  decide(host_.dispatcher().place(demand_, tried_, *this, demand_.arrived), demand_.arrived);
 }
 
 void Request::go_on(Begun begun) {
@@ -59,9 +58,9 @@ void Request::go_on(Begun begun) {
   on_failed(relay_, failed.error);
 }
 
-void Request::decide(Dispatcher::Decision decision) {
+void Request::decide(Dispatcher::Decision decision, MonoTime now) {
   if (auto* placement = std::get_if<Placement>(&decision)) {
-    on_placed(std::move(*placement));
+    attempt(std::move(*placement), now);
   } else if (auto* ticket = std::get_if<Ticket>(&decision)) {
     ticket_ = std::move(*ticket);
     host_.poke();
@@ -72,9 +71,13 @@ void Request::decide(Dispatcher::Decision decision) {
 
 void Request::on_placed(Placement placement) {
   ticket_.reset();
+  attempt(std::move(placement), mono_now());
+}
+
+void Request::attempt(Placement placement, MonoTime now) {
   replica_ = placement.replica;
   placement_ = std::move(placement);
-  placed_at_ = mono_now();
+  placed_at_ = now;
   if (!host_.attempt(relay_, *placement_)) {
     on_failed(relay_, {CallError::Kind::not_delivered, "the replica has ended", CallError::Blame::none});
   }
@@ -98,7 +101,7 @@ void Request::on_refused(Refusal refusal) {
 }
 
 void Request::on_deadline() {
-  if (!done_ && answered_at_ == 0) past_deadline(ticket_.has_value());
+  if (done_at_ == 0 && answered_at_ == 0) past_deadline(ticket_.has_value());
 }
 
 void Request::past_deadline(bool waited) {
@@ -109,9 +112,10 @@ void Request::past_deadline(bool waited) {
 }
 
 void Request::on_failed(http::Relay&, const CallError& error) {
-  end_attempt(&error);
+  const MonoTime now = mono_now();
+  end_attempt(&error, now);
   if (error.kind == CallError::Kind::refused && relay_.replayable()) {
-    return decide(host_.dispatcher().wait(demand_, *replica_, *this, mono_now()));
+    return decide(host_.dispatcher().wait(demand_, *replica_, *this, now), now);
   }
   if (error.kind != CallError::Kind::not_delivered) ++seen_;
   if (may_retry(error)) return retry(error);
@@ -131,12 +135,16 @@ void Request::retry(const CallError& error) {
     return refuse(502, error.what + "; it is not tried again, because too many of the service's requests were");
   }
   const std::uint32_t before = retries_++;
-  if (any_untried()) return decide(host_.dispatcher().place(demand_, tried_, *this, mono_now()));
+  if (any_untried()) return place_again();
   if (++rounds_ >= defaults::request_attempts) return refuse(502, error.what);
   tried_.clear();
-  backoff_ = std::make_unique<Timer>(loop().io(),
-                                     [this] { decide(host_.dispatcher().place(demand_, tried_, *this, mono_now())); });
+  backoff_ = std::make_unique<Timer>(loop().io(), [this] { place_again(); });
   backoff_->arm(jittered(Duration(defaults::retry_backoff) * (1u << std::min(before, 6u))));
+}
+
+void Request::place_again() {
+  const MonoTime now = mono_now();
+  decide(host_.dispatcher().place(demand_, tried_, *this, now), now);
 }
 
 /// A replica is ready that has not failed this request.
@@ -155,7 +163,7 @@ void Request::on_answer(http::Relay&, http::ResponseHead& head) {
   stream_ = stream_ || is_stream(head.headers);
   if (placement_->owner == self_) host_.on_answered(placement_->replica, head);
   http::set(head.headers, "X-Trireme-Replica", host_.table().name(*replica_));
-  http::set(head.headers, "X-Request-Id", id_);
+  http::set(head.headers, "X-Request-Id", id());
 }
 
 void Request::on_piece(http::Relay&) {
@@ -166,27 +174,31 @@ void Request::on_piece(http::Relay&) {
 }
 
 void Request::on_done(http::Relay&, const http::RelayOutcome& outcome) {
-  done_ = true;
+  done_at_ = mono_now();
   clear_deadline();
   held_.release();
   backoff_.reset();
   outcome_ = outcome;
   if (outcome.error && answered_at_ != 0) failed_ = true;
-  end_attempt(outcome.error ? &*outcome.error : nullptr);
+  end_attempt(outcome.error ? &*outcome.error : nullptr, done_at_);
   ticket_.reset();
   host_.on_done(*this);
 }
 
 void Request::refuse(int status, std::string_view message, http::Headers headers) {
   failed_ = true;
-  headers.push_back({"X-Request-Id", id_});
+  headers.push_back({"X-Request-Id", id()});
   relay_.answer(status, "application/json", error_body(dialect_, status, message), std::move(headers));
 }
 
-void Request::end_attempt(const CallError* error) {
+std::string_view Request::id() const {
+  return http::find(relay_.head().headers, "X-Request-Id").value_or("");
+}
+
+void Request::end_attempt(const CallError* error, MonoTime now) {
   if (!placement_) return;
   if (placement_->owner == self_) {
-    host_.on_served(placement_->replica, error, Duration(mono_now() - placed_at_));
+    host_.on_served(placement_->replica, error, Duration(now - placed_at_));
   }
   placement_.reset();
 }

@@ -65,7 +65,7 @@ class RequestHost {
 
 class Request final : public http::Resident, private http::RelayOwner, private SlotWaiter {
  public:
-  Request(http::Loop& loop, RequestHost& host, Rank self, Start start);
+  Request(http::Loop& loop, RequestHost& host, Rank self, Start&& start);
   ~Request() override;
 
   void start();
@@ -81,7 +81,10 @@ class Request final : public http::Resident, private http::RelayOwner, private S
   const std::optional<ReplicaId>& replica() const { return replica_; }
   bool failed() const { return failed_; }
   MonoTime answered_at() const { return answered_at_; }  ///< 0: never
+  MonoTime done_at() const { return done_at_; }
   std::uint32_t retries() const { return retries_; }
+
+  std::size_t slot = 0;  ///< where the proxy keeps it
 
  private:
   void on_failed(http::Relay& relay, const CallError& error) override;
@@ -92,19 +95,21 @@ class Request final : public http::Resident, private http::RelayOwner, private S
   void on_refused(Refusal refusal) override;
   void on_deadline() override;
 
-  void decide(Dispatcher::Decision decision);
+  void decide(Dispatcher::Decision decision, MonoTime now);
+  void attempt(Placement placement, MonoTime now);
   void past_deadline(bool waited);
   void refuse(int status, std::string_view message, http::Headers headers = {});
   bool may_retry(const CallError& error) const;
   void retry(const CallError& error);
+  void place_again();
   bool any_untried() const;
-  void end_attempt(const CallError* error);
+  void end_attempt(const CallError* error, MonoTime now);
+  std::string_view id() const;
 
   RequestHost& host_;
   const Rank self_;
   const Affinity affinity_;
   const Demand demand_;
-  const std::string id_;
   const Dialect dialect_;
   HeldBytes held_;  ///< until an answer comes
   RetryKind retry_ = RetryKind::safe;
@@ -120,8 +125,8 @@ class Request final : public http::Resident, private http::RelayOwner, private S
   MonoTime answered_at_ = 0;
   MonoTime placed_at_ = 0;  ///< the attempt in progress
   MonoTime piece_at_ = 0;   ///< when the last piece of a stream came; 0: none has
+  MonoTime done_at_ = 0;
   bool failed_ = false;
-  bool done_ = false;
   http::RelayOutcome outcome_;
   http::Relay relay_;  ///< last: its end is the first to go, and may still call
 };

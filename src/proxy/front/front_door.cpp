@@ -16,9 +16,12 @@ namespace {
 
 constexpr std::string_view json_type = "application/json";
 
-std::uint64_t random_number() {
+/// Random, so that no other rank's are the same.
+std::string request_id_beginning() {
   std::random_device device;
-  return (std::uint64_t{device()} << 32) | device();
+  std::string text;
+  for (int digit = 0; digit < 16; ++digit) text += "0123456789abcdef"[device() & 0xf];
+  return text + "-";
 }
 
 bool is_encoded(const http::Headers& headers) {
@@ -59,7 +62,7 @@ Affinity affinity_of(Needs needs, const http::Headers& headers, const BodyScan& 
 }  // namespace
 
 FrontDoor::FrontDoor(http::Loop& loop, const RunInfo& run, FrontHost& host)
-    : loop_(loop), run_(run), host_(host), request_id_prefix_(random_number()) {}
+    : loop_(loop), run_(run), host_(host), request_id_beginning_(request_id_beginning()) {}
 
 void FrontDoor::handle(std::unique_ptr<http::Exchange> exchange) {
   const http::RequestHead& head = exchange->head();
@@ -187,7 +190,12 @@ void FrontDoor::start(std::unique_ptr<http::Exchange> exchange, const Arrival& a
                       const BodyScan& scan, const Catalog::Entry* entry, std::string body, HeldBytes held) {
   http::RequestHead& head = exchange->head();
   const auto given = request_id_of(head.headers);
-  std::string id = given ? std::string(*given) : new_request_id();
+  request_id_.clear();
+  if (given) {
+    request_id_ = *given;
+  } else {
+    append_request_id(request_id_);
+  }
   const Demand demand{.service = service.endpoint.index,
                       .priority = arrival.wishes.priority,
                       .arrived = arrival.at,
@@ -208,14 +216,13 @@ void FrontDoor::start(std::unique_ptr<http::Exchange> exchange, const Arrival& a
   const bool ollama = dialect == Dialect::ollama ||
                       (service.endpoint.api == ServiceApi::ollama && arrival.route.target.starts_with("/api/"));
   std::string target = upstream_target(arrival.route);  // before the head goes, whose target it views
-  http::RequestHead upstream = upstream_head(std::move(head), std::move(target), id);
+  http::RequestHead upstream = upstream_head(std::move(head), std::move(target), request_id_);
   if (!body.empty() && exchange->body_complete()) upstream.body = {http::Body::Kind::length, body.size()};
   host_.start({.exchange = std::move(exchange),
                .head = std::move(upstream),
                .body = std::move(body),
                .held = std::move(held),
                .demand = demand,
-               .id = std::move(id),
                .dialect = ollama ? Dialect::ollama : Dialect::openai,
                .stream = scan.stream(),
                .affinity = std::move(affinity)});
@@ -256,19 +263,10 @@ void FrontDoor::bury(BodySearch& search) {
   searches_.erase(found);
 }
 
-std::string FrontDoor::new_request_id() {
-  std::string id;
-  append_request_id(id);
-  return id;
-}
-
 void FrontDoor::append_request_id(std::string& out) {
-  std::array<char, 33> text{};
-  char* at = text.data();
-  for (int shift = 60; shift >= 0; shift -= 4) *at++ = "0123456789abcdef"[(request_id_prefix_ >> shift) & 0xf];
-  *at++ = '-';
-  const auto end = std::to_chars(at, text.data() + text.size(), ++request_count_, 16).ptr;
-  out.append(text.data(), end);
+  std::array<char, 16> digits{};
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), ++request_count_, 16).ptr;
+  out.append(request_id_beginning_).append(digits.data(), end);
 }
 
 }  // namespace trireme::proxy

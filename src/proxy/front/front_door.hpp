@@ -33,11 +33,10 @@ namespace trireme::proxy {
 /// A request whose service is known.
 struct Start {
   std::unique_ptr<http::Exchange> exchange;
-  http::RequestHead head;  ///< as an upstream shall see it
+  http::RequestHead head;  ///< as an upstream shall see it, with its X-Request-Id
   std::string body;        ///< of the request, as far as it has been taken from the exchange
   HeldBytes held;          ///< what `body` counts for
   Demand demand;
-  std::string id;
   Dialect dialect = Dialect::openai;  ///< of refusals
   bool stream = false;                ///< the client asked for one
   Affinity affinity;
@@ -48,7 +47,7 @@ class FrontHost {
  public:
   virtual const EndpointTable& table() const = 0;
   virtual std::string metrics_text() = 0;
-  virtual void start(Start start) = 0;
+  virtual void start(Start&& start) = 0;
   /// A request under /runtime that may be made.
   virtual void ask_pilot(std::unique_ptr<http::Exchange> exchange) = 0;
   /// A request under /dashboard, which nobody has judged yet; false where this rank has none.
@@ -92,7 +91,6 @@ class FrontDoor final : private BodySearchOwner {
   void search(std::unique_ptr<http::Exchange> exchange, const Arrival& arrival, BodySearch::Manner manner);
   void refuse(http::Exchange& exchange, Dialect dialect, int status, std::string_view message,
               std::string_view code = {}, http::Headers headers = {});
-  std::string new_request_id();
 
   // BodySearchOwner
   void on_found(BodySearch& search) override;
@@ -112,7 +110,8 @@ class FrontDoor final : private BodySearchOwner {
   };
   std::unordered_map<BodySearch*, Search> searches_;
   std::map<int, std::uint64_t> refused_;
-  const std::uint64_t request_id_prefix_;
+  std::string request_id_;                  ///< of the request that is being started
+  const std::string request_id_beginning_;  ///< of those that are made here
   std::uint64_t request_count_ = 0;
 };
 

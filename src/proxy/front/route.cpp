@@ -177,7 +177,7 @@ std::optional<std::string_view> request_id_of(const http::Headers& headers) {
   return printable ? id : std::nullopt;
 }
 
-http::RequestHead upstream_head(http::RequestHead head, std::string target, std::string_view request_id) {
+http::RequestHead upstream_head(http::RequestHead&& head, std::string target, std::string_view request_id) {
   head.target = std::move(target);
   head.keep_alive = true;
   head.http10 = false;
@@ -185,7 +185,7 @@ http::RequestHead upstream_head(http::RequestHead head, std::string target, std:
   head.headers.erase_if([](const http::Header& header) { return is_not_for_upstreams(header.name); });
   head.headers.push_back({"Host", "localhost"});
   head.headers.push_back({"X-Request-Id", request_id});
-  return head;
+  return std::move(head);
 }
 
 }  // namespace trireme::proxy

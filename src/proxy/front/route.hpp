@@ -82,6 +82,6 @@ Result<Wishes> wishes_of(const http::Headers& headers);
 std::optional<std::string_view> request_id_of(const http::Headers& headers);
 
 /// The head as an upstream shall see it, but for what is for one hop: without credentials and our own headers.
-http::RequestHead upstream_head(http::RequestHead head, std::string target, std::string_view request_id);
+http::RequestHead upstream_head(http::RequestHead&& head, std::string target, std::string_view request_id);
 
 }  // namespace trireme::proxy

@@ -14,7 +14,7 @@ void ExchangeCarrier::release(Exchange& exchange) {
   exchange.connection_ = nullptr;
 }
 
-Exchange::Exchange(ExchangeCarrier& carrier, RequestHead head, Peer peer)
+Exchange::Exchange(ExchangeCarrier& carrier, RequestHead&& head, Peer peer)
     : connection_(&carrier), head_(std::move(head)), peer_(peer) {}
 
 Exchange::~Exchange() {

@@ -65,7 +65,7 @@ class ExchangeCarrier {
 
 class Exchange {
  public:
-  Exchange(ExchangeCarrier& carrier, RequestHead head, Peer peer);
+  Exchange(ExchangeCarrier& carrier, RequestHead&& head, Peer peer);
   ~Exchange();
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;

@@ -61,6 +61,7 @@ struct Loop::State : std::enable_shared_from_this<Loop::State> {
   std::vector<Resident*> tail_running;
   std::vector<Resident*> expired;
   std::vector<std::unique_ptr<Resident>> buried;
+  std::vector<std::unique_ptr<Resident>> burying;  ///< its memory serves again
 
   void wait() {
     if (waiting || closed || watched == 0) return;
@@ -113,8 +114,8 @@ struct Loop::State : std::enable_shared_from_this<Loop::State> {
     }
     tail_running.clear();
     while (!buried.empty()) {
-      const auto dead = std::move(buried);
-      buried.clear();
+      burying.swap(buried);
+      burying.clear();
     }
     in_turn = false;
     if (!tail.empty()) post_turn();

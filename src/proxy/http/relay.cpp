@@ -14,7 +14,7 @@ void RelayOwner::on_failed(Relay& relay, const CallError& error) {
   relay.answer(status, "text/plain; charset=utf-8", error.what + "\n");
 }
 
-Relay::Relay(std::unique_ptr<Exchange> exchange, RequestHead head, RelayOwner& owner, std::string held)
+Relay::Relay(std::unique_ptr<Exchange> exchange, RequestHead&& head, RelayOwner& owner, std::string held)
     : exchange_(std::move(exchange)), head_(std::move(head)), owner_(owner), kept_(std::move(held)) {
   strip_hop_by_hop(head_.headers);
   exchange_->observe(this);

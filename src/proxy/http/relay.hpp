@@ -56,7 +56,7 @@ class Relay final : private CallObserver, private ExchangeObserver {
  public:
   /// `head` is what upstreams shall see, its `body` included; hop-by-hop headers are stripped from it here. `held` are bytes
   /// of the request body that have been taken from the exchange already.
-  Relay(std::unique_ptr<Exchange> exchange, RequestHead head, RelayOwner& owner, std::string held = {});
+  Relay(std::unique_ptr<Exchange> exchange, RequestHead&& head, RelayOwner& owner, std::string held = {});
   ~Relay();
 
   /// Sends the request to an upstream. No attempt is in progress, and none has been answered.

@@ -435,7 +435,6 @@ void Passage::hand_over(Begun begun) {
               .body = {},
               .held = {},
               .demand = demand_,
-              .id = request_id_,
               .dialect = Dialect::openai,
               .stream = false,
               .affinity = {}};

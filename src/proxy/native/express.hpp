@@ -64,7 +64,7 @@ class ExpressHost : public RequestHost {
   virtual void append_request_id(std::string& out) = 0;
   virtual void record(const RequestRecord& record) = 0;
   /// A Request shall go on with what has been begun.
-  virtual void go_on(Start start, Begun begun) = 0;
+  virtual void go_on(Start&& start, Begun begun) = 0;
 
  protected:
   ~ExpressHost() = default;
