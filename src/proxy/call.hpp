@@ -43,7 +43,8 @@ struct CallError {
 /// Where the answer goes. Implemented by the server-side exchange and by the fabric's answering side.
 class CallObserver {
  public:
-  virtual void on_head(http::ResponseHead head) = 0;
+  /// `head` is there to be taken; what is left of it the upstream uses again.
+  virtual void on_head(http::ResponseHead&& head) = 0;
   /// `data` is valid during the call only. Its bytes count against the window until Call::consumed() gives them back.
   virtual void on_body(std::string_view data) = 0;
   virtual void on_end() = 0;

@@ -61,7 +61,7 @@ class ForwardServer::Served final : public CallObserver {
 
   // From the replica.
 
-  void on_head(http::ResponseHead head) override {
+  void on_head(http::ResponseHead&& head) override {
     server_.host_.on_answered(replica_, head);
     send(MessageKind::call_head,
          write(CallHead{.call = key_.second, .load = server_.host_.load(replica_), .head = std::move(head)}));

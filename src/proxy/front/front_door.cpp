@@ -266,7 +266,7 @@ void FrontDoor::bury(BodySearch& search) {
 void FrontDoor::append_request_id(std::string& out) {
   std::array<char, 16> digits{};
   const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), ++request_count_, 16).ptr;
-  out.append(request_id_beginning_).append(digits.data(), end);
+  out.append(request_id_beginning_).append(std::string_view(digits.data(), end));
 }
 
 }  // namespace trireme::proxy

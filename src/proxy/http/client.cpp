@@ -133,6 +133,7 @@ class UpstreamConnection final : public Resident {
   // The answer.
   InputBuffer in_;
   HeadParser parser_;
+  ResponseHead head_;  ///< its memory serves from call to call
   BodyDecoder decoder_;
   bool answer_begun_ = false;
   bool keep_alive_ = false;
@@ -362,9 +363,8 @@ void UpstreamConnection::pump() {
 
 /// True if bytes were taken.
 bool UpstreamConnection::take_head() {
-  ResponseHead head;
   answer_begun_ = true;
-  switch (parser_.parse_response(in_.view(), head)) {
+  switch (parser_.parse_response(in_.view(), head_)) {
     case HeadParser::State::more:
       return false;
     case HeadParser::State::error:
@@ -375,19 +375,19 @@ bool UpstreamConnection::take_head() {
   }
   in_.consume(parser_.consumed());
   parser_.reset();
-  if (head.status == 101) {
+  if (head_.status == 101) {
     fail(CallError::Kind::bad_response, "changed the protocol, which nobody asked for");
     return false;
   }
-  if (head.status < 200) return true;  // informational
+  if (head_.status < 200) return true;  // informational
 
   clear_deadline();
   replay_.clear();
-  const Body body = follows(head, method_);
+  const Body body = follows(head_, method_);
   decoder_ = BodyDecoder(body);
-  keep_alive_ = head.keep_alive && body.kind != Body::Kind::until_close;
+  keep_alive_ = head_.keep_alive && body.kind != Body::Kind::until_close;
   state_ = State::body;
-  observer_->on_head(std::move(head));
+  observer_->on_head(std::move(head_));
   if (state_ == State::body && decoder_.done()) finish();
   return true;
 }

@@ -33,7 +33,7 @@ void Exchange::take(std::size_t bytes) {
   if (live()) connection_->take(bytes);
 }
 
-void Exchange::respond_head(ResponseHead head) {
+void Exchange::respond_head(ResponseHead&& head) {
   if (live()) connection_->respond_head(std::move(head));
 }
 

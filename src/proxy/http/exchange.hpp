@@ -50,7 +50,7 @@ class ExchangeCarrier {
   virtual std::string_view body() = 0;
   virtual bool body_complete() const = 0;
   virtual void take(std::size_t bytes) = 0;
-  virtual void respond_head(ResponseHead head) = 0;
+  virtual void respond_head(ResponseHead&& head) = 0;
   virtual std::size_t respond_body(std::string_view data) = 0;
   virtual void respond_end() = 0;
   virtual void abort() = 0;
@@ -88,7 +88,7 @@ class Exchange {
 
   /// `head.body` says how the answer's length is known; how it is sent follows from the client's version.
   /// `head.keep_alive` false ends the connection after this answer.
-  void respond_head(ResponseHead head);
+  void respond_head(ResponseHead&& head);
   bool head_sent() const { return head_sent_; }
   /// Returns how many body bytes, of this or of earlier pieces, have been written; the others are reported by on_written().
   [[nodiscard]] std::size_t respond_body(std::string_view data);

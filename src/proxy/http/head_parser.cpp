@@ -73,12 +73,13 @@ HeadParser::State HeadParser::parse_fields(std::string_view lines, Headers& head
     const std::string_view line = whole_line.substr(0, end - 1);
     lines.remove_prefix(end + 1);
 
-    const std::size_t colon = line.find(':');
-    if (colon == std::string_view::npos) return fail(400, "a header line has no colon");
-    const std::string_view name = line.substr(0, colon);
-    if (name.empty() || !all(token_char, name)) {
+    std::size_t colon = 0;
+    while (colon < line.size() && is(token_char, line[colon])) ++colon;
+    if (colon == line.size()) return fail(400, "a header line has no colon");
+    if (colon == 0 || line[colon] != ':') {
       return fail(400, "a header's name is empty or holds a character that is not allowed there");
     }
+    const std::string_view name = line.substr(0, colon);
     const std::string_view value = trim(line.substr(colon + 1));
     if (!all_value_chars(value)) return fail(400, "a header's value holds a control character");
 

@@ -9,12 +9,14 @@
 
 namespace trireme::proxy::http {
 
+using namespace std::string_view_literals;
+
 namespace {
 
 void append_number(std::string& out, std::uint64_t number) {
   std::array<char, 20> digits;
   auto [end, ec] = std::to_chars(digits.data(), digits.data() + digits.size(), number);
-  out.append(digits.data(), end);
+  out.append(std::string_view(digits.data(), end));
 }
 
 void append_fields(std::string& out, const Headers& headers) {
@@ -25,7 +27,7 @@ void append_fields(std::string& out, const Headers& headers) {
 }
 
 void append_length(std::string& out, std::uint64_t length) {
-  out.append(std::string_view("Content-Length: "));
+  out.append("Content-Length: "sv);
   append_number(out, length);
   out.append(crlf);
 }
@@ -35,7 +37,7 @@ constexpr std::string_view chunked_field = "Transfer-Encoding: chunked\r\n";
 }  // namespace
 
 void append_head(std::string& out, const RequestHead& head, Body body) {
-  out.append(head.method).append(" ").append(head.target).append(" HTTP/1.1\r\n");
+  out.append(head.method).append(" "sv).append(head.target).append(" HTTP/1.1\r\n"sv);
   append_fields(out, head.headers);
   switch (body.kind) {
     case Body::Kind::length:
@@ -56,9 +58,9 @@ void append_head(std::string& out, const RequestHead& head, Body body) {
 }
 
 void append_head(std::string& out, const ResponseHead& head, std::string_view method, bool http10) {
-  out.append("HTTP/1.1 ");
+  out.append("HTTP/1.1 "sv);
   append_number(out, static_cast<std::uint64_t>(head.status));
-  out.append(" ").append(head.reason.empty() ? reason_phrase(head.status) : head.reason);
+  out.append(" "sv).append(head.reason.empty() ? reason_phrase(head.status) : head.reason);
   out.append(crlf);
   append_fields(out, head.headers);
 

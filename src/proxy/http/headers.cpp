@@ -42,8 +42,7 @@ void Headers::push_line(std::string_view line, std::size_t name_size) {
 
 bool iequals_of_one_size(std::string_view a, std::string_view b) {
   // Names are mostly written the same way.
-  if (a == b) return true;
-  return std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
+  return std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return x == y || lower(x) == lower(y); });
 }
 
 std::optional<std::string_view> find(const Headers& headers, std::string_view name) {

@@ -92,7 +92,7 @@ void Relay::release_body() {
   replayable_ = false;
   if (in_place_ > 0) exchange_->take(std::exchange(in_place_, 0));
   if (kept_sent_ == kept_.size()) {
-    kept_ = {};
+    kept_ = std::string();
     kept_sent_ = 0;
   }
 }
@@ -117,7 +117,7 @@ void Relay::done() {
 
 // ---- From the upstream --------------------------------------------------------------------------
 
-void Relay::on_head(ResponseHead head) {
+void Relay::on_head(ResponseHead&& head) {
   release_body();
   outcome_.status = head.status;
   strip_hop_by_hop(head.headers);

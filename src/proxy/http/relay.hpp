@@ -71,7 +71,7 @@ class Relay final : private CallObserver, private ExchangeObserver {
   const RequestHead& head() const { return head_; }
 
  private:
-  void on_head(ResponseHead head) override;
+  void on_head(ResponseHead&& head) override;
   void on_body(std::string_view data) override;
   void on_end() override;
   void on_error(CallError error) override;

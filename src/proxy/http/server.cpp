@@ -364,7 +364,7 @@ void ServerConnection::take(std::size_t bytes) {
   if (decoder_.failed() || (!decoder_.done() && stream_.readable())) at_tail();
 }
 
-void ServerConnection::respond_head(ResponseHead head) {
+void ServerConnection::respond_head(ResponseHead&& head) {
   assert(!exchange_->head_sent_);
   exchange_->head_sent_ = true;
   // A client that was never told to send its body may send it or not, so the next request could not be told from it.

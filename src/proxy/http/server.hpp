@@ -90,7 +90,7 @@ class ServerConnection final : public Resident, public ExchangeCarrier {
   std::string_view body() override;
   bool body_complete() const override { return decoder_.done(); }
   void take(std::size_t bytes) override;
-  void respond_head(ResponseHead head) override;
+  void respond_head(ResponseHead&& head) override;
   std::size_t respond_body(std::string_view data) override;
   void respond_end() override;
   void abort() override;

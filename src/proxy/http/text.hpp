@@ -1,6 +1,7 @@
 // The characters and lists that HTTP's lines are made of. For the codec's own files.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -20,15 +21,17 @@ constexpr bool is_digit(char c) {
 /// Whether all are value_char. Values may be long: eight bytes at a time, as long as none of them may be a control character.
 inline bool all_value_chars(std::string_view text) {
   constexpr std::uint64_t each = 0x0101010101010101;
-  while (text.size() >= sizeof each) {
+  constexpr std::size_t step = sizeof each;
+  if (text.size() < step) return all(value_char, text);
+  const char* const last = text.data() + text.size() - step;
+  for (const char* at = text.data();; at = std::min(at + step, last)) {
     std::uint64_t eight = 0;
-    std::memcpy(&eight, text.data(), sizeof eight);
+    std::memcpy(&eight, at, step);
     const std::uint64_t flipped = eight ^ (each * 0x7f);
     const std::uint64_t suspects = (((eight - each * 0x20) & ~eight) | ((flipped - each) & ~flipped)) & (each * 0x80);
-    if (suspects != 0 && !all(value_char, text.substr(0, sizeof eight))) return false;
-    text.remove_prefix(sizeof eight);
+    if (suspects != 0 && !all(value_char, {at, step})) return false;
+    if (at == last) return true;
   }
-  return all(value_char, text);
 }
 
 inline std::string_view trim(std::string_view text) {

@@ -44,7 +44,7 @@ class Carried final : public http::ExchangeCarrier {
   std::string_view body() override { return arriving_.empty() ? std::string_view(in_).substr(taken_) : arriving_; }
   bool body_complete() const override { return complete_; }
   void take(std::size_t bytes) override;
-  void respond_head(http::ResponseHead head) override;
+  void respond_head(http::ResponseHead&& head) override;
   std::size_t respond_body(std::string_view data) override;
   void respond_end() override;
   void abort() override;
@@ -204,7 +204,7 @@ void Carried::take(std::size_t bytes) {
   untold_ = 0;
 }
 
-void Carried::respond_head(http::ResponseHead head) {
+void Carried::respond_head(http::ResponseHead&& head) {
   note_head_sent(*exchange_);
   if (head_only_ || head.status == 204 || head.status == 304) head.body = {};
   answer_ = std::move(head);

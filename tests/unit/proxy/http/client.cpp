@@ -11,7 +11,7 @@ namespace {
 
 /// Keeps what a call brings. Used on the loop's thread; read by the script after `over`.
 struct Recorder final : CallObserver {
-  void on_head(ResponseHead got) override {
+  void on_head(ResponseHead&& got) override {
     order += 'h';
     head = std::move(got);
     headed.set();
@@ -506,7 +506,7 @@ TEST_CASE("a server that does not read closes the window, and opens it when it d
       }
       if (sent == total) call->send_end();
     }
-    void on_head(ResponseHead) override { order += 'h'; }
+    void on_head(ResponseHead&&) override { order += 'h'; }
     void on_body(std::string_view) override {}
     void on_end() override {
       order += 'e';
