@@ -1,4 +1,4 @@
-// Binary archives for cereal that can be given bytes from anywhere.
+// Values as bytes in cereal's binary format, and back from bytes that come from anywhere.
 //
 // cereal's own binary input believes the sizes that it reads: a wrong one makes it allocate
 // gigabytes, and a short input throws. Here every size is held against the bytes that are left,
@@ -6,12 +6,16 @@
 // read(). Numbers are in the machine's own byte order: what is written here is read by the same
 // program on the same kind of machine (messages between ranks, records of the event log).
 //
+// Writing needs no such care, and rank 0 does it several times for each task: so it goes without
+// cereal, which makes five tables for each value that it writes, and a call for each field.
+//
 //   std::string bytes = archive::write(value);
 //   Result<T> value = archive::read<T>(bytes);   // all of the bytes must be used
 //
 // Include this only in the few .cpp files that encode and decode.
 #pragma once
 
+#include <cereal/archives/binary.hpp>
 #include <cereal/cereal.hpp>
 #include <cereal/types/chrono.hpp>
 #include <cereal/types/map.hpp>
@@ -20,27 +24,99 @@
 #include <cereal/types/utility.hpp>
 #include <cereal/types/variant.hpp>
 #include <cereal/types/vector.hpp>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <exception>
+#include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "core/result.hpp"
 
 namespace trireme::archive {
 
-/// Appends to a string.
-class Output : public cereal::OutputArchive<Output, cereal::AllowEmptyClassElision> {
+/// Appends to a string, which nobody else changes until the archive is gone. It knows the types that are sent and logged: one
+/// that it does not is an error of the compiler. Most have many fields of a few bytes, so these are gathered first.
+class Output {
  public:
-  explicit Output(std::string& out) : OutputArchive(this), out_(out) {}
-  void write(const void* data, std::size_t size) { out_.append(static_cast<const char*>(data), size); }
+  explicit Output(std::string& out) : out_(out) {}
+  ~Output() { out_.append(gathered_, size_); }
+  Output(const Output&) = delete;
+  Output& operator=(const Output&) = delete;
+
+  template <typename... Values>
+  void operator()(const Values&... values) {
+    (save(values), ...);
+  }
 
  private:
+  template <typename T>
+  void save(const T& value) {
+    if constexpr (std::is_arithmetic_v<T> || std::is_enum_v<T>) {
+      write(&value, sizeof value);
+    } else if constexpr (requires { value.save(*this); }) {
+      value.save(*this);
+    } else if constexpr (requires { const_cast<T&>(value).serialize(*this); }) {
+      const_cast<T&>(value).serialize(*this);  // which changes nothing, but is for reading too
+    } else {
+      save_standard(value);
+    }
+  }
+  void save_standard(const std::string& text) {
+    save_size(text.size());
+    write(text.data(), text.size());
+  }
+  template <typename T>
+  void save_standard(const std::vector<T>& values) {
+    save_size(values.size());
+    for (const T& value : values) save(value);
+  }
+  template <typename Key, typename T>
+  void save_standard(const std::map<Key, T>& values) {
+    save_size(values.size());
+    for (const auto& value : values) save_standard(value);
+  }
+  template <typename First, typename Second>
+  void save_standard(const std::pair<First, Second>& pair) {
+    save(pair.first);
+    save(pair.second);
+  }
+  template <typename T>
+  void save_standard(const std::optional<T>& value) {
+    save(!value.has_value());
+    if (value) save(*value);
+  }
+  template <typename... Ts>
+  void save_standard(const std::variant<Ts...>& value) {
+    save(static_cast<std::int32_t>(value.index()));
+    std::visit([this](const auto& held) { save(held); }, value);
+  }
+  template <typename Count, typename Period>
+  void save_standard(const std::chrono::duration<Count, Period>& duration) {
+    save(duration.count());
+  }
+  void save_size(std::size_t size) { save(std::uint64_t{size}); }
+
+  void write(const void* data, std::size_t size) {
+    if (size > sizeof gathered_ - size_) return append(data, size);
+    std::memcpy(gathered_ + size_, data, size);
+    size_ += size;
+  }
+  void append(const void* data, std::size_t size) {
+    out_.append(gathered_, size_);
+    size_ = 0;
+    out_.append(static_cast<const char*>(data), size);
+  }
+
   std::string& out_;
+  std::size_t size_ = 0;
+  char gathered_[256];
 };
 
 /// Reads from bytes that it does not own. Throws cereal::Exception on bad input: go through read().
@@ -60,12 +136,6 @@ class BoundedInput : public cereal::InputArchive<BoundedInput, cereal::AllowEmpt
 
 template <typename T>
 requires std::is_arithmetic_v<T>
-void save(Output& archive, const T& value) {
-  archive.write(&value, sizeof value);
-}
-
-template <typename T>
-requires std::is_arithmetic_v<T>
 void load(BoundedInput& archive, T& value) {
   if constexpr (std::is_same_v<T, bool>) {
     std::uint8_t byte = 0;
@@ -78,19 +148,10 @@ void load(BoundedInput& archive, T& value) {
 }
 
 template <typename T>
-void save(Output& archive, const cereal::NameValuePair<T>& pair) {
-  archive(pair.value);
-}
-template <typename T>
 void load(BoundedInput& archive, cereal::NameValuePair<T>& pair) {
   archive(pair.value);
 }
 
-template <typename T>
-void save(Output& archive, const cereal::SizeTag<T>& tag) {
-  const std::uint64_t size = tag.size;
-  archive.write(&size, sizeof size);
-}
 /// Every element of every container that is written here takes at least one byte, so more elements
 /// than bytes is a lie.
 template <typename T>
@@ -101,10 +162,6 @@ void load(BoundedInput& archive, cereal::SizeTag<T>& tag) {
   tag.size = static_cast<std::remove_reference_t<T>>(size);
 }
 
-template <typename T>
-void save(Output& archive, const cereal::BinaryData<T>& data) {
-  archive.write(data.data, static_cast<std::size_t>(data.size));
-}
 template <typename T>
 void load(BoundedInput& archive, cereal::BinaryData<T>& data) {
   archive.read(data.data, static_cast<std::size_t>(data.size));
@@ -151,6 +208,9 @@ Result<T> read(std::string_view bytes) {
 
 }  // namespace trireme::archive
 
-CEREAL_REGISTER_ARCHIVE(trireme::archive::Output)
 CEREAL_REGISTER_ARCHIVE(trireme::archive::BoundedInput)
-CEREAL_SETUP_ARCHIVE_TRAITS(trireme::archive::BoundedInput, trireme::archive::Output)
+// cereal wants to know an archive of its own that writes what this one reads.
+template <>
+struct cereal::traits::detail::get_output_from_input<trireme::archive::BoundedInput> {
+  using type = cereal::BinaryOutputArchive;
+};

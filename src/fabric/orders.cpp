@@ -45,21 +45,23 @@ void compare(const TaskDescription& a, const TaskDescription& b, Function functi
 
 using Mask = std::uint32_t;
 
-void write_difference(std::string& bytes, const TaskDescription& task, const TaskDescription& before) {
-  const std::size_t at = bytes.size();
-  bytes.append(sizeof(Mask), '\0');
+void write_difference(archive::Output& archive, const TaskDescription& task, const TaskDescription& before) {
   Mask mask = 0;
   if (&task != &before) {
-    archive::Output archive(bytes);
-    std::uint32_t number = 0;
+    Mask bit = 1;
     compare(task, before, [&](const auto& field, const auto& field_before) {
-      const Mask bit = Mask{1} << number++;
-      if (field == field_before) return;
-      mask |= bit;
-      archive(field);
+      if (field != field_before) mask |= bit;
+      bit <<= 1;
     });
   }
-  std::memcpy(bytes.data() + at, &mask, sizeof mask);
+  archive(mask);
+  with_fields(const_cast<TaskDescription&>(task), [&, left = mask](const auto&... fields) mutable {
+    const auto write = [&](const auto& field) {
+      if ((left & 1) != 0) archive(field);
+      left >>= 1;
+    };
+    if (left != 0) (write(fields), ...);
+  });
 }
 
 void read_difference(archive::BoundedInput& archive, TaskDescription& task) {
@@ -133,9 +135,9 @@ void OrderWriter::add(const StartOrder& order) {
   }
   const TaskDescription& task = order.family.shared();
   if (before_ != nullptr) {
-    write_difference(bytes_, task, *before_);
+    write_difference(archive, task, *before_);
   } else {
-    write_difference(bytes_, task, TaskDescription());
+    write_difference(archive, task, TaskDescription());
   }
   before_ = &task;
   if (!instance) return;

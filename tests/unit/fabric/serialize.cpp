@@ -2,8 +2,17 @@
 
 #include <doctest/doctest.h>
 
+#include <cereal/archives/binary.hpp>
+#include <cereal/types/chrono.hpp>
+#include <cereal/types/map.hpp>
+#include <cereal/types/optional.hpp>
+#include <cereal/types/string.hpp>
+#include <cereal/types/utility.hpp>
+#include <cereal/types/variant.hpp>
+#include <cereal/types/vector.hpp>
 #include <functional>
 #include <random>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -104,6 +113,20 @@ void check_against_damage(const std::vector<T>& messages) {
 TEST_CASE("messages between pilot and agents come back as they were") {
   for (const ToAgent& message : to_agent()) check_both_ways(message);
   for (const FromAgent& message : from_agent()) check_both_ways(message);
+}
+
+TEST_CASE("messages are in cereal's binary format") {
+  const auto check = [](const auto& messages) {
+    for (const auto& message : messages) {
+      std::ostringstream bytes;
+      cereal::BinaryOutputArchive{bytes}(message);
+      CHECK(encode(message) == bytes.str());
+    }
+  };
+  check(to_agent());
+  check(from_agent());
+  check(std::vector{some_epoch()});
+  check(std::vector<FromAgent>{NodeJoined{.host = std::string(1000, 'n'), .warnings = {std::string(256, 'w'), ""}}});
 }
 
 TEST_CASE("several messages in one come back in their order") {
