@@ -1,7 +1,6 @@
-// Where a shape goes: the searches over nodes, and the reservation for what would else wait for ever.
+// Where a shape goes: the searches over nodes.
 #include <algorithm>
 #include <cassert>
-#include <tuple>
 
 #include "core/defaults.hpp"
 #include "pilot/scheduler_changes.hpp"
@@ -17,11 +16,6 @@ constexpr std::uint64_t freed_looked_at = 64;
 /// All that an exclusive attempt takes.
 Resources Scheduler::whole(const Node& node) {
   return {node.total.cores, node.total.gpus / whole_gpu * whole_gpu, node.total.memory};
-}
-
-bool Scheduler::usable(Rank rank, bool reserved_too) const {
-  const Node& node = at(rank);
-  return node.alive && node.unoccupied == 0 && !node.exclusive && (reserved_too || !node.reserved);
 }
 
 /// How many ranks of the shape a node could take: now, or when no task runs.
@@ -48,14 +42,14 @@ std::uint64_t Scheduler::ranks_beside_seats(const Shape& shape) const {
 
 /// Takes a node into the counts of room for shapes with several ranks, or out of them.
 void Scheduler::count(Rank rank, bool add) {
-  if (wide_.empty() || !usable(rank, true)) return;
-  const bool reserved = at(rank).reserved;
+  if (wide_.empty() || !usable(rank)) return;
+  const ShapeIndex kept_for = at(rank).kept_for;
   for (ShapeIndex shape : wide_) {
     Queue& queue = shapes_[shape.value];
     const std::uint64_t ranks = ranks_on(queue.shape, rank, true);
     const std::uint64_t change = add ? ranks : -ranks;
     queue.room[1] += change;
-    if (!reserved) queue.room[0] += change;
+    if (!kept_for.valid() || kept_for == shape) queue.room[0] += change;
   }
 }
 
@@ -63,10 +57,11 @@ void Scheduler::recount(ShapeIndex shape) {
   Queue& queue = shapes_[shape.value];
   queue.room = {};
   for (Rank rank = 0; rank < static_cast<Rank>(nodes_.size()); ++rank) {
-    if (!usable(rank, true)) continue;
+    if (!usable(rank)) continue;
     const std::uint32_t ranks = ranks_on(queue.shape, rank, true);
     queue.room[1] += ranks;
-    if (!at(rank).reserved) queue.room[0] += ranks;
+    const ShapeIndex kept_for = at(rank).kept_for;
+    if (!kept_for.valid() || kept_for == shape) queue.room[0] += ranks;
   }
 }
 
@@ -95,11 +90,12 @@ void Scheduler::settle_colocation(const Shape& shape, const std::vector<Part>& p
 // --- searching -----------------------------------------------------------------------------------
 
 /// A node that holds all ranks.
-std::optional<Rank> Scheduler::find_node(const Queue& queue, bool reserved_too) {
+std::optional<Rank> Scheduler::find_node(ShapeIndex of) {
+  const Queue& queue = shapes_[of.value];
   const Shape& shape = queue.shape;
   const Measure measure = measure_of(shape.per_rank);
   const auto fits = [&](Rank rank) {
-    return usable(rank, reserved_too) && ranks_on(shape, rank, true) >= shape.ranks && may_begin(shape, rank);
+    return may_use(of, rank) && ranks_on(shape, rank, true) >= shape.ranks && may_begin(shape, rank);
   };
   // Where somebody waits for several nodes, small tasks too leave large holes large.
   const bool large = shape.ranks > 1 || shape.per_rank.cores > 1 || !wide_.empty();
@@ -119,16 +115,16 @@ std::optional<Rank> Scheduler::find_node(const Queue& queue, bool reserved_too) 
     }
     return best;
   }
-  const auto least = least_amount(shape, measure);
+  const auto least = least_amount(shape.per_rank, shape.ranks, measure);
   if (!least) return std::nullopt;
   return large ? index(measure).tightest(*least, fits) : index(measure).roomiest(*least, fits);
 }
 
-/// What a node must have free at least for all ranks; none if no node ever has.
-std::optional<std::uint32_t> Scheduler::least_amount(const Shape& shape, Measure measure) {
+/// What a node must have free at least for so many ranks; none if no node ever has.
+std::optional<std::uint32_t> Scheduler::least_amount(const Resources& per_rank, std::uint32_t ranks, Measure measure) {
   const std::uint64_t wanted = measure == Measure::gpus
-                                   ? (std::uint64_t{shape.ranks} * shape.per_rank.gpus + whole_gpu - 1) / whole_gpu
-                                   : std::uint64_t{shape.ranks} * std::max(shape.per_rank.cores, 1u);
+                                   ? (std::uint64_t{ranks} * per_rank.gpus + whole_gpu - 1) / whole_gpu
+                                   : std::uint64_t{ranks} * std::max(per_rank.cores, 1u);
   if (wanted > ~std::uint32_t{0}) return std::nullopt;
   return static_cast<std::uint32_t>(wanted);
 }
@@ -136,40 +132,51 @@ std::optional<std::uint32_t> Scheduler::least_amount(const Shape& shape, Measure
 std::uint32_t Scheduler::room_now(ShapeIndex of, std::uint32_t most) const {
   const Shape& shape = shapes_[of.value].shape;
   const Measure measure = measure_of(shape.per_rank);
-  const auto least = least_amount(shape, measure);
+  const auto least = least_amount(shape.per_rank, shape.ranks, measure);
   if (!least) return 0;
   std::uint64_t room = 0;
   index(measure).roomiest(*least, [&](Rank rank) {
-    if (usable(rank, false)) room += ranks_on(shape, rank, true);
+    if (usable(rank) && !at(rank).kept_for.valid()) room += ranks_on(shape, rank, true);
     return room >= most;
   });
   return static_cast<std::uint32_t>(std::min<std::uint64_t>(room, most));
 }
 
-void Scheduler::put(const Shape& shape, Rank rank, std::uint32_t ranks, std::vector<Part>& parts) {
+void Scheduler::put(ShapeIndex of, Rank rank, std::uint32_t ranks, std::vector<Part>& parts) {
+  Queue& queue = shapes_[of.value];
+  const Shape& shape = queue.shape;
   ++running_;
+  queue.running += ranks;
   parts.push_back({.rank = rank, .first_rank = 0, .local_ranks = ranks, .grant = {}});
   change_free(rank, [&](Node& node) {
     ++node.taken;
+    if (shape.ranks > 1) ++node.wide;
     node.exclusive = shape.exclusive;
     parts.back().grant = shape.exclusive ? node.free.take(whole(node), 1) : node.free.take(shape.per_rank, ranks);
   });
+  if (at(rank).kept_for == of) let_go(rank);
 }
 
-bool Scheduler::place(ShapeIndex index, bool reserved_too, std::vector<Part>& parts) {
+bool Scheduler::place(ShapeIndex of, std::vector<Part>& parts) {
   parts.clear();
-  const Queue& queue = shapes_[index.value];
-  if (queue.shape.ranks > 1 && queue.room[reserved_too ? 1 : 0] < queue.shape.ranks) return false;
-  if (const auto rank = find_node(queue, reserved_too)) {
-    put(queue.shape, *rank, queue.shape.ranks, parts);
-  } else if (queue.shape.ranks == 1 || !place_over_nodes(queue.shape, reserved_too, parts)) {
+  const Queue& queue = shapes_[of.value];
+  const Shape& shape = queue.shape;
+  if (shape.ranks > 1 && queue.room[1] < shape.ranks) return false;
+  if (shape.ranks > 1 && queue.room[0] < shape.ranks &&
+      std::none_of(keepers_.begin(), keepers_.end(), [&](ShapeIndex keeper) { return more_urgent(of, keeper); })) {
     return false;
   }
-  settle_colocation(queue.shape, parts);
+  if (const auto rank = find_node(of)) {
+    put(of, *rank, shape.ranks, parts);
+  } else if (shape.ranks == 1 || !place_over_nodes(of, parts)) {
+    return false;
+  }
+  settle_colocation(shape, parts);
   return true;
 }
 
-bool Scheduler::place_over_nodes(const Shape& shape, bool reserved_too, std::vector<Part>& parts) {
+bool Scheduler::place_over_nodes(ShapeIndex of, std::vector<Part>& parts) {
+  const Shape& shape = shapes_[of.value].shape;
   struct Candidate {
     std::uint32_t ranks;
     Rank rank;
@@ -177,7 +184,7 @@ bool Scheduler::place_over_nodes(const Shape& shape, bool reserved_too, std::vec
   std::vector<Candidate> candidates;
   std::uint64_t room = 0;
   for (Rank rank = 0; rank < static_cast<Rank>(nodes_.size()); ++rank) {
-    if (!usable(rank, reserved_too)) continue;
+    if (!may_use(of, rank)) continue;
     const std::uint32_t ranks = ranks_on(shape, rank, true);
     if (ranks == 0 || !may_begin(shape, rank)) continue;
     candidates.push_back({ranks, rank});
@@ -191,11 +198,11 @@ bool Scheduler::place_over_nodes(const Shape& shape, bool reserved_too, std::vec
   std::uint32_t left = shape.ranks;
   auto at = candidates.begin();
   for (; at->ranks < left; ++at) {
-    put(shape, at->rank, at->ranks, parts);
+    put(of, at->rank, at->ranks, parts);
     left -= at->ranks;
   }
   while (at + 1 != candidates.end() && (at + 1)->ranks >= left && (at + 1)->ranks < at->ranks) ++at;
-  put(shape, at->rank, left, parts);
+  put(of, at->rank, left, parts);
 
   std::sort(parts.begin(), parts.end(), [](const Part& a, const Part& b) { return a.rank < b.rank; });
   std::uint32_t first = 0;
@@ -204,87 +211,6 @@ bool Scheduler::place_over_nodes(const Shape& shape, bool reserved_too, std::vec
     first += part.local_ranks;
   }
   return true;
-}
-
-// --- the reservation -----------------------------------------------------------------------------
-
-bool Scheduler::may_use_reserved(const Turn& turn) const {
-  return !holder_.valid() || turn.shape == holder_ ||
-         turn.head.priority > shapes_[holder_.value].tasks.front().priority;
-}
-
-void Scheduler::reserve(ShapeIndex holder) {
-  const Shape& shape = shapes_[holder.value].shape;
-  const Measure measure = measure_of(shape.per_rank);
-  struct Candidate {
-    std::uint32_t now;
-    std::uint32_t free;
-    Rank rank;
-  };
-  const auto ever = [&](Rank rank) { return ranks_on(shape, rank, false) > 0 && may_begin(shape, rank); };
-  // First those where some of it fits now; they have the cores for a rank, as few nodes have when somebody has to wait.
-  std::vector<Candidate> best;
-  index(Measure::cores).tightest(shape.per_rank.cores, [&](Rank rank) {
-    const std::uint32_t now = ranks_on(shape, rank, true);
-    if (now > 0 && ever(rank)) best.push_back({now, amount(at(rank).free, measure), rank});
-    return false;
-  });
-  std::sort(best.begin(), best.end(), [](const Candidate& a, const Candidate& b) {
-    return std::tuple(b.now, b.free, a.rank) < std::tuple(a.now, a.free, b.rank);
-  });
-  // Then the others, as many as there are ranks at most: each takes one at least.
-  index(measure).roomiest(0, [&](Rank rank) {
-    if (best.size() >= shape.ranks) return true;
-    if (ranks_on(shape, rank, true) == 0 && ever(rank)) best.push_back({0, 0, rank});
-    return false;
-  });
-  std::uint64_t ranks = 0;
-  for (auto one = best.begin(); one != best.end() && ranks < shape.ranks; ++one) {
-    keep(one->rank);
-    ranks += ranks_on(shape, one->rank, false);
-  }
-  holder_ = holder;
-  heir_ = false;
-}
-
-void Scheduler::keep(Rank rank) {
-  if (at(rank).reserved) return;
-  change_standing(rank, [](Node& node) { node.reserved = true; });
-  reserved_.push_back(rank);
-}
-
-/// Whether the next of a shape, one of which has just ended, keeps its nodes: no more urgent task waits, and it is ahead of
-/// the first in line by no more tasks than run now. Without this, nodes would go back to small tasks whenever wide ones are a
-/// little early, and to empty them again takes minutes in which they idle.
-bool Scheduler::may_inherit(ShapeIndex index) const {
-  const Queue& queue = shapes_[index.value];
-  if (queue.shape.ranks == 1 || queue.tasks.empty()) return false;
-  const Entry first = order_.front().head;
-  const Entry head = queue.tasks.front();
-  return head.priority == first.priority && head.task.value - first.task.value <= running_;
-}
-
-/// A node that has all the room for the holder that it can ever have is kept for it, too: so the nodes of a wide task whose
-/// parts end one after the other go to the next wide one, and nobody has to wait for others to be emptied. An heir keeps all
-/// nodes of its predecessor: there is room for it on them once the last part has ended.
-void Scheduler::capture(Rank rank) {
-  if (at(rank).reserved) return;
-  const Shape& shape = shapes_[holder_.value].shape;
-  const std::uint32_t ranks = ranks_on(shape, rank, true);
-  if (ranks > 0 && (heir_ || ranks == ranks_on(shape, rank, false))) keep(rank);
-}
-
-void Scheduler::lift_reservation() {
-  if (!holder_.valid()) return;
-  holder_ = {};
-  heir_ = false;
-  std::sort(reserved_.begin(), reserved_.end());
-  for (const Rank rank : reserved_) {
-    if (!at(rank).reserved) continue;  // it was lost meanwhile
-    change_standing(rank, [](Node& node) { node.reserved = false; });
-    freed(rank);
-  }
-  reserved_.clear();
 }
 
 }  // namespace trireme::pilot

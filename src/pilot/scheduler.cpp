@@ -43,6 +43,7 @@ void Scheduler::add_node(Rank rank, const Resources& total) {
 
 void Scheduler::remove_node(Rank rank) {
   if (!alive(rank)) return;
+  if (at(rank).kept_for.valid()) let_go(rank);
   count(rank, false);
   for (std::size_t m = 0; m < measures; ++m) {
     by_amount_[m].erase(amount(at(rank).free, static_cast<Measure>(m)), rank);
@@ -65,7 +66,7 @@ bool Scheduler::alive(Rank rank) const {
 /// What can ever fit has changed; a reservation may stand for nodes that no longer do.
 void Scheduler::capacity_changed() {
   ++capacity_;
-  lift_reservation();
+  while (!keepers_.empty()) let_go_all(keepers_.back());
   for (Queue& queue : shapes_) queue.blocked_at = 0;
 }
 
@@ -149,13 +150,14 @@ TaskIndex Scheduler::pop(ShapeIndex shape) {
   const Entry head = queue.tasks.front();
   queued_[head.task.value] = false;
   --queue.queued;
+  queue.passed = 0;
   do {
     queue.tasks.pop();
   } while (!queue.tasks.empty() && !queued_[queue.tasks.front().task.value]);
   // Who comes next in this queue was overtaken as well, if it was before the other in order.
   if (queue.tasks.empty() || !queue.tasks.front().before(queue.passer)) queue.overtaken = 0;
   move_turn(shape, head);
-  if (holder_ == shape) lift_reservation();
+  settle_kept(shape);
   return head.task;
 }
 
@@ -175,11 +177,16 @@ bool Scheduler::next(Placement& out) {
     Queue& queue = shapes_[shape.value];
     const std::uint64_t now = freed_before_ + freed_.size();
     if (queue.blocked_at != now) {
-      if (place(shape, may_use_reserved(order_[turn]), out.parts)) {
+      const bool heir = !queue.kept.empty() && !holds(shape);
+      if (place(shape, out.parts)) {
         for (std::size_t passed = 0; passed < turn; ++passed) {
           Queue& other = shapes_[order_[passed].shape.value];
-          ++other.overtaken;
-          other.passer = order_[turn].head;
+          if (heir) {  // it took nothing that others could have had
+            let_pass(other, queue);
+          } else {
+            ++other.overtaken;
+            other.passer = order_[turn].head;
+          }
         }
         out.task = pop(shape);
         return true;
@@ -190,9 +197,8 @@ bool Scheduler::next(Placement& out) {
         continue;
       }
     }
-    if ((holder_.valid() && !heir_) || queue.overtaken < defaults::overtakes || !possible(shape)) continue;
-    const bool others_are_freed = holder_.valid() && holder_ != shape;
-    if (others_are_freed) lift_reservation();
+    if (!may_reserve(shape)) continue;
+    const bool others_are_freed = !queue.kept.empty();
     reserve(shape);
     if (others_are_freed) return next(out);
   }
@@ -200,19 +206,17 @@ bool Scheduler::next(Placement& out) {
 }
 
 void Scheduler::release(ShapeIndex index, const Part& part) {
+  shapes_[index.value].running -= part.local_ranks;
   if (!alive(part.rank)) return;
   const Shape& shape = shapes_[index.value].shape;
   --running_;
   change_free(part.rank, [&](Node& node) {
     --node.taken;
+    if (shape.ranks > 1) --node.wide;
     node.free.give_back(shape.exclusive ? whole(node) : shape.per_rank, part.grant);
     if (shape.exclusive) node.exclusive = false;
   });
-  if (!holder_.valid() && may_inherit(index)) {
-    holder_ = index;
-    heir_ = true;
-  }
-  if (holder_.valid() && (!heir_ || holder_ == index)) capture(part.rank);
+  hand_on(index, part);
   freed(part.rank);
 }
 

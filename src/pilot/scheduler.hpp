@@ -15,11 +15,14 @@
 // room for.
 //
 // Nothing starves: a queue whose head was overtaken defaults::overtakes times reserves the nodes where
-// it will fit first, and nodes that come free as a whole. Only the holder and what has a higher
-// priority is put there until the holder is placed. One shape at a time holds a reservation.
+// it will probably fit first, and nodes that come free as a whole. They are kept for it: only the holder
+// and what has a higher priority is put there. That ends when the holder is placed; a shape of several
+// ranks goes on until one more of it runs than before, unless it is far ahead of its turn by then. One
+// shape at a time holds a reservation.
 //
-// Nodes emptied together are worth keeping together: those that a task of several ranks leaves go to
-// the next of its shape (its heir), unless that is ahead of its turn by more than is running now.
+// Nodes emptied together are worth keeping together: those that a task of several ranks leaves are kept
+// for the next of its shape, which inherits them. Some are given up where it is far ahead of its turn, or
+// where somebody who comes first has seen defaults::overtakes heirs pass.
 //
 // Shapes that are to be colocated go where the first of them went. An exclusive one goes to empty
 // nodes, which nothing else enters while it is there.
@@ -93,11 +96,12 @@ class Scheduler {
   struct alignas(64) Node {
     Room free;  ///< now
     bool alive = false;
-    bool reserved = false;         ///< for the shape that holds the reservation
     bool exclusive = false;        ///< one attempt has it for itself
+    ShapeIndex kept_for;           ///< and for what is more urgent
     std::uint32_t unoccupied = 0;  ///< seats whose replicas wait for tasks to end
     std::uint32_t seats = 0;       ///< all of them
     std::uint32_t taken = 0;       ///< parts and replicas that are there now
+    std::uint32_t wide = 0;        ///< those of them whose task has several ranks
     Resources total;
     Room beside;  ///< when no task runs
   };
@@ -135,7 +139,7 @@ class Scheduler {
     bool contested = false;  ///< others wait as well, of another shape or for a seat, or nodes are kept for somebody
   };
   Line line() const {
-    const bool contested = order_.size() > 1 || unoccupied_ > 0 || holder_.valid();
+    const bool contested = order_.size() > 1 || unoccupied_ > 0 || !keepers_.empty();
     return {order_.empty() ? ShapeIndex{} : order_.front().shape, contested};
   }
   /// The first of the shape that waits, and how many do. There must be one.
@@ -167,6 +171,11 @@ class Scheduler {
   void vacate(const Seat& seat, const Resources& per_replica);
 
  private:
+  /// How far a shape of several ranks may be ahead of its turn and keep all its nodes, and how much further behind or ahead it
+  /// must get before it is given more or loses some again: in tasks, as a part of what runs.
+  static constexpr double most_ahead = 8;
+  static constexpr double worth_a_change = 2;
+
   using Entry = TaskQueue::Entry;
   struct Queue {
     Shape shape;
@@ -174,9 +183,15 @@ class Scheduler {
     std::uint32_t queued = 0;             ///< those that were not
     std::uint64_t blocked_at = 0;         ///< nodes freed when the head fitted nowhere; 0: not known
     std::uint64_t checked_at = 0;         ///< the capacity for which `possible` holds
-    std::array<std::uint64_t, 2> room{};  ///< ranks that fit now, if there are several: on nodes not reserved, on all
+    std::array<std::uint64_t, 2> room{};  ///< ranks that fit now, if several: on nodes not kept for others, on all
+    std::uint64_t running = 0;            ///< ranks
     std::uint32_t overtaken = 0;          ///< times that the head was, as far as it is known
     Entry passer;                         ///< who overtook last
+    std::uint32_t passed = 0;             ///< times that the head was, by tasks that inherited their nodes
+    std::vector<Rank> kept;               ///< nodes, for it
+    double behind_then = worth_a_change;  ///< its turn, when it last got more nodes; reset once it has caught up
+    double ahead_then = most_ahead;       ///< of its turn, when it last gave up nodes; reset once it is less far
+    std::uint32_t to_give_up = 0;         ///< ranks whose nodes the next is not to inherit
     bool possible = true;
   };
   struct Turn {
@@ -211,26 +226,37 @@ class Scheduler {
 
   // Placing.
   static Resources whole(const Node& node);
-  bool usable(Rank rank, bool reserved_too) const;
+  bool usable(Rank rank) const { return at(rank).alive && at(rank).unoccupied == 0 && !at(rank).exclusive; }
+  bool may_use(ShapeIndex shape, Rank rank) const;
+  bool more_urgent(ShapeIndex shape, ShapeIndex keeper) const;
   std::uint32_t ranks_on(const Shape& shape, Rank rank, bool now) const;
   void count(Rank rank, bool add);
   void recount(ShapeIndex shape);
-  static std::optional<std::uint32_t> least_amount(const Shape& shape, Measure measure);
+  static std::optional<std::uint32_t> least_amount(const Resources& per_rank, std::uint32_t ranks, Measure measure);
   bool may_begin(const Shape& shape, Rank rank) const;
-  std::optional<Rank> find_node(const Queue& queue, bool reserved_too);
-  bool place(ShapeIndex shape, bool reserved_too, std::vector<Part>& parts);
-  bool place_over_nodes(const Shape& shape, bool reserved_too, std::vector<Part>& parts);
-  void put(const Shape& shape, Rank rank, std::uint32_t ranks, std::vector<Part>& parts);
+  std::optional<Rank> find_node(ShapeIndex shape);
+  bool place(ShapeIndex shape, std::vector<Part>& parts);
+  bool place_over_nodes(ShapeIndex shape, std::vector<Part>& parts);
+  void put(ShapeIndex shape, Rank rank, std::uint32_t ranks, std::vector<Part>& parts);
   void settle_colocation(const Shape& shape, const std::vector<Part>& parts);
-  bool may_use_reserved(const Turn& turn) const;
-  void reserve(ShapeIndex holder);
-  bool may_inherit(ShapeIndex shape) const;
-  void capture(Rank rank);
-  void keep(Rank rank);
-  void lift_reservation();
+
+  // Keeping nodes for somebody.
+  static double expected_wait(const Node& node, const Resources& per_rank, std::uint32_t ranks);
+  void reserve(ShapeIndex shape);
+  bool holds(ShapeIndex shape) const;
+  bool may_reserve(ShapeIndex shape);
+  double ahead_of_turn(ShapeIndex shape) const;
+  bool inherits(ShapeIndex shape, std::uint32_t ranks);
+  static void let_pass(Queue& first, Queue& heir);
+  bool before(ShapeIndex shape, ShapeIndex other) const;
+  void capture(Rank rank, ShapeIndex holder);
+  void hand_on(ShapeIndex shape, const Part& part);
+  void settle_kept(ShapeIndex shape);
+  void keep(Rank rank, ShapeIndex shape);
+  void let_go(Rank rank);
+  void let_go_all(ShapeIndex shape);
 
   std::vector<Node> nodes_;
-  std::vector<Rank> reserved_;     ///< nodes that are
   NodeIndex by_amount_[measures];  ///< living nodes by what they have free
   std::vector<Queue> shapes_;
   std::vector<std::pair<Shape, ShapeIndex>> known_;  ///< sorted
@@ -239,9 +265,10 @@ class Scheduler {
   std::vector<Colocation> colocations_;
   std::vector<bool> queued_;  ///< by task
   std::vector<ShapeIndex> stranded_;
-  ShapeIndex holder_;          ///< of the reservation
-  bool heir_ = false;          ///< it holds only what others of its shape left
-  std::uint64_t running_ = 0;  ///< parts and replicas, on all nodes
+  std::array<ShapeIndex, 2> holders_;  ///< of reservations: of one rank, of several
+  std::uint64_t goal_ = 0;           ///< ranks of the second's shape that run once its reservation has brought one more
+  std::vector<ShapeIndex> keepers_;  ///< for whom nodes are kept
+  std::uint64_t running_ = 0;        ///< parts and replicas, on all nodes
   std::optional<std::int32_t> ahead_;
   std::uint32_t living_ = 0;      ///< nodes
   std::uint32_t unoccupied_ = 0;  ///< seats, on all nodes

@@ -106,7 +106,7 @@ class Mix final : public Output {
       ++tally_.overtaken_checks;
       for (std::size_t r = 0; r < nodes_.size(); ++r) {
         const Scheduler::Node& seen = pilot_.scheduler().nodes()[r];
-        if (seen.unoccupied > 0 || seen.reserved || waiting.per_rank.gpus % 1000 != 0) continue;
+        if (seen.unoccupied > 0 || seen.kept_for.valid() || waiting.per_rank.gpus % 1000 != 0) continue;
         Resources free = nodes_[r].total;
         free -= nodes_[r].used;
         CAPTURE(descriptions_.at(starting).id);

@@ -2,7 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <map>
+#include <set>
 
 using namespace trireme;
 using namespace trireme::pilot;
@@ -345,13 +347,40 @@ TEST_SUITE("scheduler") {
       m.end(second);
       CHECK(m.start() == Ids{small});  // nobody inherits, so nothing is kept
     }
-    SUBCASE("not if it is further ahead than what runs") {
+    SUBCASE("not if it is far ahead of its turn") {
       Ids small;
-      for (int i = 0; i < 4; ++i) small.push_back(m.queue({.cores = 1}));
+      for (int i = 0; i < 40; ++i) small.push_back(m.queue({.cores = 1}));
       const auto second = m.queue_shape(wide);
       m.end(first);
-      CHECK(m.start() == small);
-      for (std::uint32_t t : small) m.end(t);
+      for (std::size_t i = 0; i < small.size(); i += 4) {
+        const Ids four{small[i], small[i + 1], small[i + 2], small[i + 3]};
+        REQUIRE(m.start() == four);
+        for (std::uint32_t t : four) m.end(t);
+      }
+      CHECK(m.start() == Ids{second});
+    }
+    SUBCASE("not for ever while somebody waits who comes first") {
+      const auto small = m.queue({.cores = 1});
+      std::uint32_t running = first;
+      std::uint32_t heirs = 0;
+      for (bool placed = false; !placed; ++heirs) {
+        REQUIRE(heirs < 2 * defaults::overtakes);
+        m.queue_shape(wide);
+        m.end(running);
+        const Ids started = m.start();
+        REQUIRE(started.size() == 1);
+        running = started.front();
+        placed = running == small;
+      }
+      CHECK(heirs > 1);
+    }
+    SUBCASE("also while somebody else waits long enough to reserve a place") {
+      Ids one;
+      for (std::uint32_t i = 0; i < defaults::overtakes; ++i) one.push_back(m.queue({.cores = 1}, 1, -1));
+      const auto second = m.queue_shape(wide);
+      m.release(m.shapes[first], parts[0]);
+      CHECK(m.start().empty());
+      m.release(m.shapes[first], parts[1]);
       CHECK(m.start() == Ids{second});
     }
     SUBCASE("not past what is more urgent") {
@@ -382,5 +411,40 @@ TEST_SUITE("scheduler") {
       m.remove({second}, m.shapes[second]);
       CHECK(m.start() == Ids{small});
     }
+  }
+
+  TEST_CASE("a wide task and one of a single rank are both given places while small ones would pass them for ever") {
+    Machine m(Nodes(4, {.cores = 4}));
+    for (int i = 0; i < 16; ++i) m.queue({.cores = 1});
+    m.start();
+    const auto wide = m.queue({.cores = 4}, 2);
+    const auto single = m.queue({.cores = 3});
+    for (int i = 0; i < 1000; ++i) m.queue({.cores = 1});
+    std::set<std::uint32_t> waiting{wide, single};
+    for (int i = 0; !waiting.empty(); ++i) {
+      REQUIRE(i < 300);
+      m.end(m.running.begin()->first);
+      for (std::uint32_t t : m.start()) waiting.erase(t);
+    }
+  }
+
+  TEST_CASE("nodes are emptied where the fewest tasks must end") {
+    Machine m(Nodes(3, {.cores = 4}));
+    Ids tasks;
+    for (const std::uint32_t cores : {1, 1, 1, 1, 2, 2, 1, 1, 1, 1}) tasks.push_back(m.queue({.cores = cores}));
+    m.start();
+    std::map<Rank, int> on;
+    for (std::uint32_t t : tasks) ++on[m.where(t)[0].first];
+    const Rank fewest =
+        std::min_element(on.begin(), on.end(), [](auto& a, auto& b) { return a.second < b.second; })->first;
+    REQUIRE(on[fewest] < 4);
+    m.queue({.cores = 4});
+    for (std::uint32_t i = 0; i <= defaults::overtakes; ++i) {
+      m.queue({.cores = 1});
+      m.end(m.running.rbegin()->first);
+      m.start();
+    }
+    for (Rank rank = 0; rank < 3; ++rank)
+      CHECK(m.nodes()[static_cast<std::size_t>(rank)].kept_for.valid() == (rank == fewest));
   }
 }

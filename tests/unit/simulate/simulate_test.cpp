@@ -118,7 +118,7 @@ TEST_SUITE("simulate") {
     const auto report = run(made_up(make_workload(kinds, 200'000, 20, 1)), options);
     REQUIRE(report);
     CHECK(report->tasks.done == 200'000);
-    CHECK(report->utilisation_until_tail > 0.9);  // a node in 25 is being emptied for the next wide task
+    CHECK(report->utilisation_until_tail > 0.98);
     REQUIRE(report->shapes.size() == 3);
     double earliest = report->makespan_s;
     double latest = 0;
@@ -126,7 +126,7 @@ TEST_SUITE("simulate") {
       earliest = std::min(earliest, shape.half_started_s);
       latest = std::max(latest, shape.half_started_s);
     }
-    CHECK(latest < 1.5 * earliest);
+    CHECK(latest < 2 * earliest);
     MESSAGE(report->decisions_per_s() << " decisions/s, " << 100 * report->utilisation_until_tail
                                       << " % until the tail");
   }
