@@ -13,7 +13,7 @@ std::uint32_t whole_gpus(MilliGpus wanted) {
 
 }  // namespace
 
-Room::Room(const Resources& total) : cores_(total.cores), memory_(total.memory), gpu_sum_(total.gpus) {
+Room::Room(const Resources& total) : cores_(total.cores), gpu_sum_(total.gpus), memory_(total.memory) {
   whole_free_ = total.gpus / whole_gpu;
   gpus_.assign(whole_free_, static_cast<std::uint16_t>(whole_gpu));
   if (total.gpus % whole_gpu != 0) gpus_.push_back(static_cast<std::uint16_t>(total.gpus % whole_gpu));
