@@ -46,7 +46,7 @@ namespace trireme::archive {
 class Output {
  public:
   explicit Output(std::string& out) : out_(out) {}
-  ~Output() { out_.append(gathered_, size_); }
+  ~Output() { flush(); }
   Output(const Output&) = delete;
   Output& operator=(const Output&) = delete;
 
@@ -109,9 +109,12 @@ class Output {
     size_ += size;
   }
   void append(const void* data, std::size_t size) {
-    out_.append(gathered_, size_);
-    size_ = 0;
+    flush();
     out_.append(static_cast<const char*>(data), size);
+  }
+  void flush() {
+    if (size_ > 0) out_.append(gathered_, size_);
+    size_ = 0;
   }
 
   std::string& out_;
