@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -103,7 +104,8 @@ class InstanceReader {
     }
     for (const Json& item : *found) {
       if (item.is_string()) {
-        out.push_back(item.get<std::string>());
+        // The schema lets a list name nothing: `[""]` is an empty one.
+        if (std::string name = item.get<std::string>(); !name.empty()) out.push_back(std::move(name));
       } else {
         error(path + "." + key, "there is something that is no name", "a list of names");
       }
@@ -209,8 +211,9 @@ class InstanceReader {
       for (const Json& file : *files) {
         if (!file.is_object()) continue;
         const std::string name = text_of(file, "path", path + ".files") + text_of(file, "name", path + ".files");
-        (text_of(file, "link", path + ".files") == "input" ? said_.back().inputs : said_.back().outputs)
-            .push_back(name);
+        std::string link = text_of(file, "link", path + ".files");
+        std::transform(link.begin(), link.end(), link.begin(), [](unsigned char c) { return std::tolower(c); });
+        (link == "input" ? said_.back().inputs : said_.back().outputs).push_back(name);
       }
     }
   }
@@ -327,6 +330,8 @@ std::vector<std::uint32_t> by_upward_rank(const std::vector<WfTask>& tasks) {
 }  // namespace
 
 bool is_wfformat(std::string_view text) {
+  constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+  if (text.substr(0, byte_order_mark.size()) == byte_order_mark) text.remove_prefix(byte_order_mark.size());
   const std::size_t first = text.find_first_not_of(" \t\r\n");
   if (first == std::string_view::npos || text[first] != '{') return false;
   return text.find("\"schemaVersion\"") != std::string_view::npos &&

@@ -62,6 +62,9 @@ TEST_CASE("WfFormat is known by its content, and a workflow file in JSON is none
   const std::string late = R"({"workflow": {"specification": {"tasks": []}}, "description": ")" +
                            std::string(100'000, 'x') + R"(", "schemaVersion": "1.6"})";
   CHECK(is_wfformat(late));
+  const std::string marked = std::string("\xEF\xBB\xBF") + modern;  // as editors on Windows begin a file
+  CHECK(is_wfformat(marked));
+  CHECK(read_wfformat(marked, "f.json").ok());
 }
 
 TEST_CASE("WfFormat 1.5: parents and children are one order, runtimes and cores come from the execution") {
@@ -84,6 +87,26 @@ TEST_CASE("WfFormat before 1.5: one list of tasks, an order by files where nothi
   CHECK(instance.tasks[0].memory == 2048);
   CHECK(instance.tasks[1].parents == std::vector<std::uint32_t>{0});
   CHECK(instance.tasks[2].parents == std::vector<std::uint32_t>{1});
+}
+
+TEST_CASE("WfFormat: a list of parents or children may name nothing") {
+  const std::string text = with_tasks(R"([
+    {"id": "a", "parents": [""], "children": ["b", ""]},
+    {"id": "b", "parents": null, "children": [""]}])");
+  const WfInstance instance = read_wfformat(text, "f.json");
+  REQUIRE_MESSAGE(instance.ok(), errors_of(text));
+  CHECK(instance.tasks[0].parents.empty());
+  CHECK(instance.tasks[1].parents == std::vector<std::uint32_t>{0});
+}
+
+TEST_CASE("WfFormat: ids of any letters and length stay as they are in the replay") {
+  const std::string odd = "FLOW:PART:STEP__a (b).gz__#task/" + std::string(300, 'f');
+  const std::string text = with_tasks(R"([{"name": "s", "id": ")" + odd + R"(", "parents": [], "children": ["../b"]},
+                                          {"name": "s", "id": "../b", "parents": [], "children": []}])");
+  const LoadResult replay = replay_of(read_wfformat(text, "f.json"), 1, "/dir");
+  REQUIRE(replay.ok());
+  CHECK(replay.workflow.tasks[0].id(0) == odd);
+  CHECK(replay.workflow.tasks[1].shared().after == std::vector<std::string>{odd});
 }
 
 TEST_CASE("WfFormat: what is wrong is told with its key") {
@@ -132,6 +155,27 @@ TEST_CASE("WfFormat: a replay starts first what has the longest chain behind it"
   }
   CHECK(order == "a long b short join same ");  // equal ones as in the file
   CHECK(replay.runtimes[1] == std::chrono::seconds(5));
+}
+
+TEST_CASE("WfFormat before 1.5: tasks are called jobs, and their times and links differ") {
+  const std::string text = R"({"schemaVersion": "1.0", "workflow": {"makespan": 454.0, "jobs": [
+    {"name": "make", "runtime": 12.5, "files": [{"link": "Output", "name": "x", "size": 7}]},
+    {"name": "use", "runtime": 2, "files": [{"link": "Input", "name": "x", "size": 7}]}]}})";
+  const WfInstance instance = read_wfformat(text, "f.json");
+  REQUIRE_MESSAGE(instance.ok(), errors_of(text));
+  CHECK(instance.makespan == 454);
+  CHECK(instance.tasks[0].runtime == 12.5);
+  CHECK(instance.tasks[1].parents == std::vector<std::uint32_t>{0});
+}
+
+TEST_CASE("WfFormat before 1.5: an id may be no more than a number behind the name that parents name") {
+  const std::string text = R"({"schemaVersion": "1.4", "workflow": {"tasks": [
+    {"name": "split_ID1", "id": "ID1", "parents": [], "children": ["work_ID2"]},
+    {"name": "work_ID2", "id": "ID2", "parents": ["split_ID1"], "children": []}]}})";
+  const WfInstance instance = read_wfformat(text, "f.json");
+  REQUIRE_MESSAGE(instance.ok(), errors_of(text));
+  CHECK(instance.tasks[0].id == "ID1");
+  CHECK(instance.tasks[1].parents == std::vector<std::uint32_t>{0});
 }
 
 TEST_CASE("WfFormat before 1.5: names that are not unique, and empty lists of parents") {
