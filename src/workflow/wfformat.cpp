@@ -64,6 +64,7 @@ class InstanceReader {
     const auto found = object.find(key);
     if (!object.is_object() || found == object.end() || found->is_null()) return "";
     if (found->is_string()) return found->get<std::string>();
+    if (found->is_number()) return found->dump();  // as some that write instances leave the ids of their jobs
     error(path.empty() ? key : path + "." + key, "this is no text", "a text");
     return "";
   }
@@ -106,6 +107,8 @@ class InstanceReader {
       if (item.is_string()) {
         // The schema lets a list name nothing: `[""]` is an empty one.
         if (std::string name = item.get<std::string>(); !name.empty()) out.push_back(std::move(name));
+      } else if (item.is_number()) {
+        out.push_back(item.dump());
       } else {
         error(path + "." + key, "there is something that is no name", "a list of names");
       }

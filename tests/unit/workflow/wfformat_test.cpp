@@ -99,6 +99,20 @@ TEST_CASE("WfFormat: a list of parents or children may name nothing") {
   CHECK(instance.tasks[1].parents == std::vector<std::uint32_t>{0});
 }
 
+TEST_CASE("WfFormat: an id may be a number, and so may a version") {
+  const std::string text = R"({"schemaVersion": 1.5, "workflow": {
+    "specification": {"tasks": [{"name": "a", "id": -7, "parents": [], "children": [12]},
+                                {"name": "b", "id": "12", "parents": ["-7"], "children": []}]},
+    "execution": {"tasks": [{"id": 12, "runtimeInSeconds": 3}]}}})";
+  const WfInstance instance = read_wfformat(text, "f.json");
+  REQUIRE_MESSAGE(instance.ok(), errors_of(text));
+  CHECK(instance.version == "1.5");
+  CHECK(instance.tasks[0].id == "-7");
+  CHECK(instance.tasks[1].runtime == 3);
+  CHECK(instance.tasks[1].parents == std::vector<std::uint32_t>{0});
+  CHECK(errors_of(with_tasks(R"([{"id": "a", "parents": [true]}])")).find("no name") != std::string::npos);
+}
+
 TEST_CASE("WfFormat: ids of any letters and length stay as they are in the replay") {
   const std::string odd = "FLOW:PART:STEP__a (b).gz__#task/" + std::string(300, 'f');
   const std::string text = with_tasks(R"([{"name": "s", "id": ")" + odd + R"(", "parents": [], "children": ["../b"]},
