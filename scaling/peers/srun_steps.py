@@ -7,6 +7,7 @@ with --overlap steps share the cores and need not wait. What the login shell of 
 import os
 import shlex
 import sys
+import tempfile
 
 from peer import HERE, TASK, Peer, timed, times
 
@@ -15,13 +16,15 @@ from slurm import Slurm  # noqa: E402
 
 
 class Cluster:
-    """One Slurm for all who are measured in it, from the first on."""
+    """One Slurm for all who are measured in it, from the first on. Its host has memory of its own, so its folder is on a disk."""
 
     slurm = None
+    folder = None
 
-    def up(self, stack, folder, cores):
+    def up(self, stack, cores):
         if self.slurm is None:
-            self.slurm = stack.enter_context(Slurm(folder, 1, cores=cores, network="10.82.0"))
+            self.folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="trireme-slurm-"))
+            self.slurm = stack.enter_context(Slurm(self.folder, 1, cores=cores, network="10.82.0"))
 
 
 class Steps(Peer):
@@ -38,13 +41,13 @@ class Steps(Peer):
         return super().missing() or (None if os.geteuid() == 0 else "a Slurm of our own needs root")
 
     def prepare(self, stack, folder, in_flight):
-        self.cluster.up(stack, folder, in_flight)
+        self.cluster.up(stack, in_flight)
 
     def run(self, folder, tasks, in_flight):
         step = shlex.join(["srun", "-n1", self.option, TASK])
         script = f"date +%s.%N; seq {tasks} | xargs -P {in_flight} -n 1 {step} || exit 1; date +%s.%N"
         words = ["salloc", "-N1", f"-n{in_flight}", "sh", "-c", script]
-        ran = timed(self.cluster.slurm.on_head(words), folder, environment=self.cluster.slurm.environment(), told=words)
+        ran = timed(self.cluster.slurm.on_head(words), self.cluster.folder, environment=self.cluster.slurm.environment(), told=words)
         first, last = map(float, ran.out.split())
         return times(ran, first, last)
 
