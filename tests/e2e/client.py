@@ -129,7 +129,10 @@ def kill():
         connection = connect()
         connection.request("GET", URL.path + "/")
         response = connection.getresponse()
-        response.read()
+        try:
+            response.read()
+        except http.client.IncompleteRead:  # the service died with half of its answer sent
+            return False
         return response.status == 200
 
     wait_until(answers)
