@@ -2,7 +2,8 @@
 //
 // Open MPI 4.1 unloads its PMIx component as soon as it has that answer, while another thread of the rank may still have an event
 // to run there, of what the rank sent just before: then the rank ends by SIGSEGV in MPI_Finalize. The moment lets that thread have
-// its turn. (By itself libpmix gives it 40 ms: TCP's delayed acknowledgement, which guard.cpp does away with.)
+// its turn, and is as many times as long as there are threads for each core. (By itself libpmix gives it 40 ms: TCP's delayed
+// acknowledgement, which guard.cpp does away with.)
 //
 // add() is called on libpmix's thread, forget() on the server's; the answers go out on a thread of this object's own.
 #pragma once
