@@ -67,24 +67,19 @@ void Scheduler::let_go(Rank rank) {
 }
 
 void Scheduler::let_go_all(ShapeIndex shape) {
-  if (holds(shape)) holders_[shapes_[shape.value].shape.ranks > 1 ? 1 : 0] = {};
+  if (ShapeIndex& holder = holder_like(shape); holder == shape) holder = {};
   const std::vector<Rank>& kept = shapes_[shape.value].kept;
   while (!kept.empty()) let_go(kept.back());
 }
 
 // --- reservations --------------------------------------------------------------------------------
 
-bool Scheduler::holds(ShapeIndex shape) const {
-  return holders_[shapes_[shape.value].shape.ranks > 1 ? 1 : 0] == shape;
-}
-
 /// Those of one rank as soon as they were overtaken often enough. Those of several, some of which run, get nodes for one more only
 /// if they have fallen further behind since they last did.
 bool Scheduler::may_reserve(ShapeIndex shape) {
   const Queue& queue = shapes_[shape.value];
-  const bool wide = queue.shape.ranks > 1;
-  if (holders_[wide ? 1 : 0].valid() || queue.overtaken < defaults::overtakes || !possible(shape)) return false;
-  if (!wide) return true;
+  if (holder_like(shape).valid() || queue.overtaken < defaults::overtakes || !possible(shape)) return false;
+  if (queue.shape.ranks == 1) return true;
   if (queue.running > 0 && ahead_of_turn(shape) > queue.behind_then - worth_a_change) return false;
   goal_ = queue.running + queue.shape.ranks;
   return true;
@@ -134,7 +129,7 @@ void Scheduler::reserve(ShapeIndex holder) {
     keep(candidates[i].rank, holder);
     ranks += candidates[i].ranks;
   }
-  holders_[shape.ranks > 1 ? 1 : 0] = holder;
+  holder_like(holder) = holder;
 }
 
 /// A node that has all the room for the holder that it can ever have is kept for it, too.
@@ -198,14 +193,15 @@ void Scheduler::hand_on(ShapeIndex from, const Part& part) {
 void Scheduler::settle_kept(ShapeIndex shape) {
   Queue& queue = shapes_[shape.value];
   const bool wide = queue.shape.ranks > 1;
+  const bool holds = holder_like(shape) == shape;
   const double ahead = queue.tasks.empty() ? 0 : ahead_of_turn(shape);
   if (ahead >= 0) queue.behind_then = worth_a_change;
-  if (queue.kept.empty() && !holds(shape)) return;
-  const bool met = holds(shape) && wide && queue.running >= goal_;
+  if (queue.kept.empty() && !holds) return;
+  const bool met = holds && wide && queue.running >= goal_;
   if (met) queue.behind_then = std::min(ahead, 0.0);
   if (queue.tasks.empty() || met || (wide ? ahead > most_ahead : queue.kept.empty() || queue.overtaken == 0)) {
     let_go_all(shape);
-  } else if (wide && holds(shape)) {
+  } else if (wide && holds) {
     reserve(shape);
   }
 }

@@ -177,7 +177,7 @@ bool Scheduler::next(Placement& out) {
     Queue& queue = shapes_[shape.value];
     const std::uint64_t now = freed_before_ + freed_.size();
     if (queue.blocked_at != now) {
-      const bool heir = !queue.kept.empty() && !holds(shape);
+      const bool heir = !queue.kept.empty() && holder_like(shape) != shape;
       if (place(shape, out.parts)) {
         for (std::size_t passed = 0; passed < turn; ++passed) {
           Queue& other = shapes_[order_[passed].shape.value];

@@ -18,7 +18,7 @@
 // it will probably fit first, and nodes that come free as a whole. They are kept for it: only the holder
 // and what has a higher priority is put there. That ends when the holder is placed; a shape of several
 // ranks goes on until one more of it runs than before, unless it is far ahead of its turn by then. One
-// shape at a time holds a reservation.
+// shape of one rank and one of several may hold a reservation at a time.
 //
 // Nodes emptied together are worth keeping together: those that a task of several ranks leaves are kept
 // for the next of its shape, which inherits them. Some are given up where it is far ahead of its turn, or
@@ -243,7 +243,8 @@ class Scheduler {
   // Keeping nodes for somebody.
   static double expected_wait(const Node& node, const Resources& per_rank, std::uint32_t ranks);
   void reserve(ShapeIndex shape);
-  bool holds(ShapeIndex shape) const;
+  /// Who holds the reservation that is for such a shape.
+  ShapeIndex& holder_like(ShapeIndex shape) { return holders_[shapes_[shape.value].shape.ranks > 1 ? 1 : 0]; }
   bool may_reserve(ShapeIndex shape);
   double ahead_of_turn(ShapeIndex shape) const;
   bool inherits(ShapeIndex shape, std::uint32_t ranks);
