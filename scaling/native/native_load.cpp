@@ -63,7 +63,7 @@ class Connection {
     request_ += plan.body;
     frames::seal(request_, 0);
     out_ = frames::preface;
-    frames::append_hello(out_, {.version = frames::version, .token = token == nullptr ? "" : token});
+    frames::append_hello(out_, {.version = frames::first_version, .token = token == nullptr ? "" : token});
     fill();
   }
   ~Connection() { ::close(socket_); }

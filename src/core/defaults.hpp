@@ -80,6 +80,8 @@ constexpr std::size_t native_requests = 1024;  ///< in progress on one connectio
 constexpr int native_reads_per_turn = 8;       ///< of one connection, before the others get their turn
 constexpr std::size_t native_written_at_once = 16u << 10;  ///< bytes that cost more to copy than to write by themselves
 constexpr std::size_t native_unsent = 1u << 20;  ///< bytes that wait for a client; beyond, nothing more is read from it
+constexpr std::size_t native_memories =
+    256;  ///< connections of clients whose bytes go through memory; others keep to the socket
 
 // Fabric.
 constexpr std::size_t frame_bytes = 60u << 10;  ///< one MPI message at most; eager over Open MPI's TCP (64 KiB)

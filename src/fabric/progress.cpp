@@ -121,6 +121,7 @@ void run_until(boost::asio::io_context& io, const std::function<bool()>& poll, c
     const bool rung = wakeable.doorbell != nullptr && wakeable.will_be_rung();
     const Duration pause = backoff.idle(now, rung);
     if (pause > Duration::zero()) {
+      if (shortcut.lie_down && !shortcut.lie_down()) continue;
       if (rung) {
         wakeable.doorbell->lie_down();
         if (poll()) {

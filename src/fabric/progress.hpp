@@ -94,7 +94,9 @@ struct Wakeable {
 /// Local events that can be had without the io_context, which costs more. While there are any the loop looks for these first,
 /// and at the io_context now and then.
 struct Shortcut {
-  std::function<bool()> look;     ///< Takes those that there are. False: there are none.
+  std::function<bool()> look;  ///< Takes those that there are. False: there are none.
+  /// Before each sleep: what comes from now on ends it. False: something has come.
+  std::function<bool()> lie_down;
   std::function<bool()> crowded;  ///< They are many clients', who gain more by throughput than by a microsecond.
 };
 

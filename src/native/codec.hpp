@@ -15,7 +15,8 @@ namespace trireme::frames {
 
 /// What a connection begins with, before its first frame. No HTTP request begins with a zero byte.
 constexpr std::string_view preface{"\0TRIREME", 8};
-constexpr std::uint16_t version = 1;
+constexpr std::uint16_t first_version = 1;
+constexpr std::uint16_t version = 2;  ///< the highest: after the welcome bytes go through memory (rings.hpp)
 constexpr std::size_t header_bytes = 16;
 constexpr std::size_t max_payload = 256u << 10;
 constexpr std::size_t max_frame = header_bytes + max_payload;

@@ -50,6 +50,7 @@ bool Connection::connect(Clock::time_point until, std::string& why) {
     why = "cannot connect to the proxy of this node at " + options_.socket + ": " + std::strerror(errno);
     return false;
   }
+  rings_.reset();
   in_.clear();
   out_.clear();
   sent_ = 0;
@@ -67,39 +68,54 @@ bool Connection::greet(Clock::time_point until, std::string& why) {
     return false;
   }
   Waiter patient{Span(0)};
+  int passed = -1;
+  const auto fail = [&](std::string words) {
+    if (passed >= 0) ::close(passed);
+    why = std::move(words);
+    return false;
+  };
   for (;;) {
     frames::Frame frame;
     std::size_t consumed = 0;
     const auto parsed = frames::parse(in_.view(), frame, consumed);
     if (parsed == frames::Parsed::done) {
-      const auto welcome = frames::read_welcome(frame.payload);
-      const bool welcomed = frame.type == frames::Type::welcome && welcome;
-      if (welcomed) {
-        window_ = welcome->window;
-        limit_ = std::max<std::size_t>(1, welcome->requests);
-      } else {
-        why = "the proxy of this node refuses: " + words_of(frame);
-      }
+      const bool welcomed = welcome(frame, std::exchange(passed, -1), why);
       in_.consume(consumed);
       if (welcomed && !in_.view().empty()) {
-        why = "the proxy of this node broke the native protocol: it said more than was asked";
-        return false;
+        return fail("the proxy of this node broke the native protocol: it said more than was asked");
       }
       return welcomed;
     }
     if (parsed == frames::Parsed::bad) {
-      why = "what answers at " + options_.socket + " does not speak the native protocol";
-      return false;
+      return fail("what answers at " + options_.socket + " does not speak the native protocol");
     }
-    if (patient.receive(socket_, in_, -1, false, until) == Waiter::Got::end) {
-      why = "the proxy of this node closed the connection at once";
-      return false;
+    if (patient.receive({socket_, nullptr, &passed}, in_, -1, false, until) == Waiter::Got::end) {
+      return fail("the proxy of this node closed the connection at once");
     }
-    if (Clock::now() >= until) {
-      why = "the proxy of this node did not say welcome in time";
-      return false;
-    }
+    if (Clock::now() >= until) return fail("the proxy of this node did not say welcome in time");
   }
+}
+
+/// The first frame of the proxy, with what was passed beside it.
+bool Connection::welcome(const frames::Frame& frame, int passed, std::string& why) {
+  const auto said = frames::read_welcome(frame.payload);
+  const bool through_memory = said && said->version >= frames::version;
+  if (through_memory) {
+    rings_ = frames::Rings::attach(passed);
+  } else if (passed >= 0) {
+    ::close(passed);
+  }
+  if (frame.type != frames::Type::welcome || !said) {
+    why = "the proxy of this node refuses: " + words_of(frame);
+    return false;
+  }
+  if (through_memory && rings_ == nullptr) {
+    why = "the proxy of this node passed no memory that can be used";
+    return false;
+  }
+  window_ = said->window;
+  limit_ = std::max<std::size_t>(1, said->requests);
+  return true;
 }
 
 void Connection::close() {
@@ -249,7 +265,7 @@ void Connection::pump(Progress& progress) {
     progress.credit -= size;
     std::string head;
     frames::append_header(head, frames::Type::data, progress.rest.empty(), progress.id, size);
-    const long sent = send_some(socket_, head, part);
+    const long sent = send_some(wire(), head, part);
     if (sent < 0)
       return break_off(Failure::Kind::lost, std::string("the connection to the proxy broke: ") + std::strerror(errno));
     const auto gone = static_cast<std::size_t>(sent);
@@ -262,7 +278,7 @@ void Connection::pump(Progress& progress) {
 void Connection::flush() {
   while (socket_ >= 0) {
     if (sent_ < out_.size()) {
-      const long sent = send_some(socket_, std::string_view(out_).substr(sent_));
+      const long sent = send_some(wire(), std::string_view(out_).substr(sent_));
       if (sent < 0)
         return break_off(Failure::Kind::lost,
                          std::string("the connection to the proxy broke: ") + std::strerror(errno));

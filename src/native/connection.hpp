@@ -68,6 +68,8 @@ class Connection {
 
   bool connect(Clock::time_point until, std::string& why);
   bool greet(Clock::time_point until, std::string& why);
+  bool welcome(const frames::Frame& frame, int passed, std::string& why);
+  Wire wire() const { return {socket_, rings_.get()}; }
   bool encode(const Call& call, Progress& progress);
   bool wait(Lock& lock, const std::function<bool()>& condition, Clock::time_point until, Progress* progress);
   void turn(Lock& lock, Clock::time_point until);
@@ -90,7 +92,8 @@ class Connection {
   const ClientOptions options_;
   std::mutex mutex_;
   int socket_ = -1;
-  int wake_;  ///< an eventfd that ends the reader's sleep
+  std::shared_ptr<frames::Rings> rings_;  ///< null: the proxy speaks through the socket alone
+  int wake_;                              ///< an eventfd that ends the reader's sleep
   Waiter waiter_;
   Inbox in_;  ///< the reader's
   std::string out_;

@@ -67,9 +67,10 @@ void Connection::turn(Lock& lock, Clock::time_point until) {
   if (socket_ < 0 || reading_) return;
   reading_ = true;
   const int socket = socket_;
+  const auto rings = rings_;  // of the same connection, whoever breaks that off
   const bool to_write = sent_ < out_.size();
   lock.unlock();
-  const Waiter::Got got = waiter_.receive(socket, in_, wake_, to_write, until);
+  const Waiter::Got got = waiter_.receive({socket, rings.get()}, in_, wake_, to_write, until);
   const int error = errno;
   if (got == Waiter::Got::nothing) lower_flag(wake_);
   lock.lock();

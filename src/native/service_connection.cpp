@@ -147,8 +147,8 @@ void ServiceConnection::run() {
     const bool leaving = stopping_ && idle;
     // While it is full, only room to write matters: what has come waits in the socket, or in the inbox.
     const auto got =
-        full ? waiter.wait_for_room(socket_, wake_)
-             : waiter.receive(socket_, in_, wake_, to_write, leaving ? Clock::time_point{} : Clock::time_point::max());
+        full ? waiter.wait_for_room(wire(), wake_)
+             : waiter.receive(wire(), in_, wake_, to_write, leaving ? Clock::time_point{} : Clock::time_point::max());
     if (got == Waiter::Got::end || (leaving && got == Waiter::Got::nothing)) break;
     if (got == Waiter::Got::nothing) lower_flag(wake_);
   }
@@ -184,7 +184,7 @@ bool ServiceConnection::greet(const frames::Frame& frame) {
   const auto hello = frames::read_hello(frame.payload);
   if (frame.type != frames::Type::hello || !hello) return false;
   std::string_view words;
-  if (hello->version < frames::version) words = "this service speaks version 1 of the native protocol";
+  if (hello->version < frames::first_version) words = "this service speaks version 1 of the native protocol";
   if (const std::string& key = service_.options().key; !key.empty() && hello->token != key) {
     words = "the key is not this service's";
   }
@@ -193,8 +193,22 @@ bool ServiceConnection::greet(const frames::Frame& frame) {
     return false;
   }
   greeted_ = true;
-  frames::append_welcome(out_, {.version = frames::version, .window = service_window, .requests = requests_at_a_time});
+  welcome(hello->version);
   return true;
+}
+
+/// Through memory where the proxy can, and there is some.
+void ServiceConnection::welcome(std::uint16_t version) {
+  frames::Welcome welcome{.version = frames::first_version, .window = service_window, .requests = requests_at_a_time};
+  int descriptor = -1;
+  auto rings = version >= frames::version ? frames::Rings::make(descriptor) : nullptr;
+  if (rings == nullptr) return frames::append_welcome(out_, welcome);
+  welcome.version = frames::version;
+  std::string bytes;
+  frames::append_welcome(bytes, welcome);
+  broken_ = !frames::send_with_descriptor(socket_, bytes, descriptor);
+  ::close(descriptor);
+  rings_ = std::move(rings);
 }
 
 bool ServiceConnection::take(const frames::Frame& frame) {
@@ -355,7 +369,7 @@ void ServiceConnection::respond(std::uint64_t id, Response response, std::uint64
 void ServiceConnection::pump(std::uint64_t id, Work& work) {
   while (!work.rest.empty() && work.credit > 0) {
     if (sent_ < out_.size()) {
-      const long sent = send_some(socket_, std::string_view(out_).substr(sent_));
+      const long sent = send_some(wire(), std::string_view(out_).substr(sent_));
       if (sent < 0) broken_ = true;
       if (broken_) return;
       sent_ += static_cast<std::size_t>(sent);
@@ -373,7 +387,7 @@ void ServiceConnection::pump(std::uint64_t id, Work& work) {
     work.credit -= size;
     std::string head;
     frames::append_header(head, frames::Type::data, work.rest.empty(), id, size);
-    const long sent = send_some(socket_, head, part);
+    const long sent = send_some(wire(), head, part);
     if (sent < 0) {
       broken_ = true;
       return;
@@ -389,7 +403,7 @@ void ServiceConnection::pump(std::uint64_t id, Work& work) {
 void ServiceConnection::flush() {
   while (!broken_) {
     if (sent_ < out_.size()) {
-      const long sent = send_some(socket_, std::string_view(out_).substr(sent_));
+      const long sent = send_some(wire(), std::string_view(out_).substr(sent_));
       if (sent < 0) broken_ = true;
       if (sent <= 0) return;
       sent_ += static_cast<std::size_t>(sent);

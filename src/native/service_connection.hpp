@@ -79,6 +79,8 @@ class ServiceConnection : public std::enable_shared_from_this<ServiceConnection>
   bool take_frames();
   bool take(const frames::Frame& frame);
   bool greet(const frames::Frame& frame);
+  void welcome(std::uint16_t version);
+  Wire wire() const { return {socket_, rings_.get()}; }
   bool begin(const frames::Frame& frame);
   bool go_on(const frames::Frame& frame);
   void arrived(std::uint64_t id);
@@ -90,6 +92,7 @@ class ServiceConnection : public std::enable_shared_from_this<ServiceConnection>
   Service& service_;
   Crew* const crew_;
   const int socket_;
+  std::unique_ptr<frames::Rings> rings_;  ///< null: the proxy speaks through the socket alone
   const int wake_;
   std::atomic<bool> stopping_ = false;
   std::atomic<bool> over_ = false;

@@ -41,16 +41,14 @@ int give_up(int socket) {
   return -1;
 }
 
-long send_parts(int socket, iovec* parts, std::size_t count) {
-  msghdr message{};
-  message.msg_iov = parts;
-  message.msg_iovlen = count;
-  for (;;) {
-    const ssize_t sent = ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent >= 0) return sent;
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
-    if (errno != EINTR) return -1;
-  }
+long receive_some(Wire wire, char* to, std::size_t most) {
+  if (wire.rings != nullptr) return wire.rings->receive(wire.socket, to, most);
+  if (wire.passed == nullptr) return ::recv(wire.socket, to, most, MSG_DONTWAIT);
+  int descriptor = -1;
+  const long got = frames::receive_with_descriptor(wire.socket, to, most, descriptor);
+  if (*wire.passed < 0) std::swap(*wire.passed, descriptor);
+  if (descriptor >= 0) ::close(descriptor);
+  return got;
 }
 
 }  // namespace
@@ -85,13 +83,13 @@ void Inbox::commit(std::size_t bytes) {
   filled_ = end_ == capacity_;
 }
 
-Waiter::Got Waiter::receive(int socket, Inbox& in, int wake, bool to_write, Clock::time_point until) {
+Waiter::Got Waiter::receive(Wire wire, Inbox& in, int wake, bool to_write, Clock::time_point until) {
   const auto [room, size] = in.room();
   const bool spins = !to_write && !std::exchange(resting_, false);
   bool began = false;
   bool slept = false;
   for (;;) {
-    const ssize_t got = ::recv(socket, room, size, MSG_DONTWAIT);
+    const long got = receive_some(wire, room, size);
     if (got > 0) {
       in.commit(static_cast<std::size_t>(got));
       return Got::bytes;
@@ -117,16 +115,30 @@ Waiter::Got Waiter::receive(int socket, Inbox& in, int wake, bool to_write, Cloc
       const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now()).count();
       timeout = static_cast<int>(std::clamp<std::int64_t>(left, 0, 60'000));
     }
-    pollfd waits[2] = {{socket, static_cast<short>(POLLIN | (to_write ? POLLOUT : 0)), 0}, {wake, POLLIN, 0}};
-    if (::poll(waits, 2, timeout) > 0 && waits[1].revents != 0) return Got::nothing;
+    const bool sleeps = wire.rings == nullptr || wire.rings->lie_down();
+    const Got woken = sleeps ? sleep(wire, wake, to_write, timeout) : Got::bytes;
+    if (wire.rings != nullptr) wire.rings->get_up();
+    if (woken == Got::nothing) return Got::nothing;
     slept = true;
   }
 }
 
-Waiter::Got Waiter::wait_for_room(int socket, int wake) {
-  pollfd waits[2] = {{socket, POLLOUT, 0}, {wake, POLLIN, 0}};
+/// Until something has come, there is room to write, or the time is over: `bytes`; or until `wake` is readable: `nothing`.
+Waiter::Got Waiter::sleep(Wire wire, int wake, bool to_write, int timeout) {
+  // Through memory, room to write is told by the bell.
+  const bool room_of_socket = to_write && wire.rings == nullptr;
+  pollfd waits[2] = {{wire.socket, static_cast<short>(POLLIN | (room_of_socket ? POLLOUT : 0)), 0}, {wake, POLLIN, 0}};
+  if (::poll(waits, 2, timeout) <= 0) return Got::bytes;
+  if (wire.rings != nullptr && waits[0].revents != 0) wire.rings->answer_bell(wire.socket);
+  return waits[1].revents != 0 ? Got::nothing : Got::bytes;
+}
+
+Waiter::Got Waiter::wait_for_room(Wire wire, int wake) {
+  const bool bell = wire.rings != nullptr;
+  pollfd waits[2] = {{wire.socket, static_cast<short>(bell ? POLLIN : POLLOUT), 0}, {wake, POLLIN, 0}};
   ::poll(waits, 2, -1);
   errno = 0;
+  if (bell && waits[0].revents != 0) return wire.rings->answer_bell(wire.socket) ? Got::nothing : Got::end;
   return (waits[0].revents & (POLLERR | POLLHUP)) != 0 ? Got::end : Got::nothing;
 }
 
@@ -165,14 +177,18 @@ void lower_flag(int eventfd) {
   if (::read(eventfd, &count, sizeof count) < 0) return;  // it was not raised
 }
 
-long send_some(int socket, std::string_view bytes) {
-  iovec part{const_cast<char*>(bytes.data()), bytes.size()};
-  return send_parts(socket, &part, 1);
-}
-
-long send_some(int socket, std::string_view first, std::string_view second) {
+long send_some(Wire wire, std::string_view first, std::string_view second) {
+  if (wire.rings != nullptr) return wire.rings->send(wire.socket, first, second);
   iovec parts[2] = {{const_cast<char*>(first.data()), first.size()}, {const_cast<char*>(second.data()), second.size()}};
-  return send_parts(socket, parts, 2);
+  msghdr message{};
+  message.msg_iov = parts;
+  message.msg_iovlen = second.empty() ? 1 : 2;
+  for (;;) {
+    const ssize_t sent = ::sendmsg(wire.socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent >= 0) return sent;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
+    if (errno != EINTR) return -1;
+  }
 }
 
 }  // namespace trireme::native

@@ -1,6 +1,7 @@
 // Sockets of the native protocol's two ends: received bytes, waiting for more with a bounded spin, connecting and listening.
 //
-// Descriptors are non-blocking. Each object here belongs to one thread at a time.
+// Descriptors are non-blocking. Where the two sides share memory (rings.hpp), bytes go through that, and the socket wakes who
+// sleeps. Each object here belongs to one thread at a time.
 #pragma once
 
 #include <chrono>
@@ -11,6 +12,7 @@
 #include <utility>
 
 #include "core/spin.hpp"
+#include "native/rings.hpp"
 
 namespace trireme::native {
 
@@ -34,6 +36,15 @@ class Inbox {
   bool filled_ = false;  ///< the last read took all the room there was
 };
 
+/// Where a connection's bytes go: through its socket, or through memory once both sides have agreed on it. A view.
+struct Wire {
+  Wire(int number, frames::Rings* memory = nullptr, int* descriptor = nullptr)
+      : socket(number), rings(memory), passed(descriptor) {}
+  int socket;
+  frames::Rings* rings;
+  int* passed;  ///< where the first descriptor that comes with bytes goes; it was -1
+};
+
 /// Waits for bytes: looks for them for a while, giving the core to others in between, then sleeps.
 class Waiter {
  public:
@@ -45,13 +56,15 @@ class Waiter {
     end,      ///< the other side has closed the connection, or it is broken: errno, or 0
   };
   /// `wake` ends the sleep when it is readable; -1: nothing does. `until` max: for good. `to_write`: room to write does, too.
-  Got receive(int socket, Inbox& in, int wake, bool to_write, Clock::time_point until);
+  Got receive(Wire wire, Inbox& in, int wake, bool to_write, Clock::time_point until);
   /// The next receive() looks once and then sleeps: who has much at a time to do is woken for much at a time.
   void rest() { resting_ = true; }
   /// Sleeps until there is room to write, or `wake` is readable.
-  Got wait_for_room(int socket, int wake);
+  Got wait_for_room(Wire wire, int wake);
 
  private:
+  static Got sleep(Wire wire, int wake, bool to_write, int timeout);
+
   Spin spin_;
   bool resting_ = false;
 };
@@ -64,8 +77,7 @@ int make_eventfd();
 void raise_flag(int eventfd);
 void lower_flag(int eventfd);
 
-/// Sends what the socket takes. The count, or -1 with errno.
-long send_some(int socket, std::string_view bytes);
-long send_some(int socket, std::string_view first, std::string_view second);
+/// Sends what is taken at once. The count, or -1 with errno.
+long send_some(Wire wire, std::string_view first, std::string_view second = {});
 
 }  // namespace trireme::native

@@ -393,6 +393,10 @@ bool Proxy::crowded() const {
 bool Proxy::poll() {
   return loop_->poll();
 }
+
+bool Proxy::lie_down() {
+  return loop_->lie_down();
+}
 void Proxy::close() {
   impl_->close();
 }

@@ -68,6 +68,8 @@ class Proxy {
   /// Serves the connections that have something at once, for an event loop that does not want to wait for the io_context.
   /// False: none has.
   bool poll();
+  /// Before the io_context is slept in: False: something has come.
+  bool lie_down();
   /// More than one HTTP client has been served lately. Those of the native protocol count microseconds, and do not count here.
   bool crowded() const;
   /// Listens no more and breaks off what is in progress. Nothing but the destructor may be called afterwards.

@@ -407,7 +407,9 @@ RankEnd RankLoop::Impl::serve() {
     return end_.error.has_value() && agent_->done();  // without its pilot, a rank only cleans up
   };
   run_until(io_, *fabric_, *this, over, {},
-            {.look = [this] { return proxy_->poll(); }, .crowded = [this] { return proxy_->crowded(); }});
+            {.look = [this] { return proxy_->poll(); },
+             .lie_down = [this] { return proxy_->lie_down(); },
+             .crowded = [this] { return proxy_->crowded(); }});
   end_.clean = closing_ && fabric_->clean();
   proxy_->close();
   // The summary first: what follows may take long, and the other ranks wait in MPI_Finalize for a few seconds only.

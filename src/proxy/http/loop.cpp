@@ -23,6 +23,8 @@ namespace {
 
 constexpr auto deadline_slack = 10ms;
 constexpr auto crowd_span = 1ms;
+constexpr std::uint64_t awake_spans = 2;   ///< without anything, before one lies down
+constexpr unsigned turns_past_edges = 16;  ///< while something comes beside the descriptors
 
 int make_epoll() {
   const int set = ::epoll_create1(EPOLL_CLOEXEC);
@@ -57,6 +59,10 @@ struct Loop::State : std::enable_shared_from_this<Loop::State> {
 
   std::array<epoll_event, 256> events{};
   int event_count = 0;  ///< of the turn being dispatched
+  std::vector<Resident*> awake;
+  std::vector<Resident*> ringing;  ///< of those, for whom something has come
+  unsigned past_edges = 0;
+  bool polled = false;  ///< who runs the loop says when it sleeps
   std::vector<Resident*> tail;
   std::vector<Resident*> tail_running;
   std::vector<Resident*> expired;
@@ -74,10 +80,17 @@ struct Loop::State : std::enable_shared_from_this<Loop::State> {
                    });
   }
 
-  /// False: there was no edge.
+  /// False: nothing has come.
   bool dispatch() {
-    event_count = ::epoll_wait(set.native_handle(), events.data(), static_cast<int>(events.size()), 0);
-    if (event_count <= 0) return false;
+    for (Resident* const resident : awake) {
+      if (resident->has_bytes()) ringing.push_back(resident);
+    }
+    event_count = 0;
+    if (ringing.empty() || ++past_edges == turns_past_edges) {
+      past_edges = 0;
+      event_count = ::epoll_wait(set.native_handle(), events.data(), static_cast<int>(events.size()), 0);
+    }
+    if (event_count <= 0 && ringing.empty()) return false;
     in_turn = true;
     now = Clock::now();
     if (now - span_begin >= crowd_span) begin_span();
@@ -90,11 +103,31 @@ struct Loop::State : std::enable_shared_from_this<Loop::State> {
                       .gone = (event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0});
     }
     event_count = 0;
+    for (std::size_t i = 0; i < ringing.size(); ++i) {
+      if (ringing[i] == nullptr) continue;
+      ringing[i]->heard_in_ = span;
+      ringing[i]->on_ready({.bytes = true});
+    }
+    ringing.clear();
     end_turn();
+    if (!polled && !lie_down()) post_dispatch();
     return true;
   }
 
+  bool lie_down() {
+    bool all = true;
+    std::erase_if(awake, [&](Resident* resident) {
+      if (resident->lie_down()) return resident->awake_ = false, true;
+      return all = false;
+    });
+    return all;
+  }
+
   void begin_span() {
+    std::erase_if(awake, [&](Resident* resident) {
+      if (span - resident->heard_in_ < awake_spans || !resident->lie_down()) return false;
+      return resident->awake_ = false, true;
+    });
     clients_before = now - span_begin < 2 * crowd_span ? clients : 0;
     clients = 0;
     ++span;
@@ -121,6 +154,12 @@ struct Loop::State : std::enable_shared_from_this<Loop::State> {
     if (!tail.empty()) post_turn();
   }
 
+  void post_dispatch() {
+    asio::post(io, [self = shared_from_this()] {
+      if (!self->closed) self->dispatch();
+    });
+  }
+
   void post_turn() {
     if (turn_posted || closed) return;
     turn_posted = true;
@@ -132,11 +171,18 @@ struct Loop::State : std::enable_shared_from_this<Loop::State> {
     });
   }
 
-  void forget(Resident* resident) {
+  /// Nothing more comes for it.
+  void forget_ready(Resident* resident) {
     for (int i = 0; i < event_count; ++i) {
       auto& event = events[static_cast<std::size_t>(i)];
       if (event.data.ptr == resident) event.data.ptr = nullptr;
     }
+    if (std::exchange(resident->awake_, false)) std::erase(awake, resident);
+    std::replace(ringing.begin(), ringing.end(), resident, static_cast<Resident*>(nullptr));
+  }
+
+  void forget(Resident* resident) {
+    forget_ready(resident);
     if (resident->in_tail_) {
       std::erase(tail, resident);
       std::replace(tail_running.begin(), tail_running.end(), resident, static_cast<Resident*>(nullptr));
@@ -196,7 +242,12 @@ bool Loop::crowded() const {
 }
 
 bool Loop::poll() {
+  state_->polled = true;
   return !state_->closed && state_->watched > 0 && state_->dispatch();
+}
+
+bool Loop::lie_down() {
+  return state_->lie_down();
 }
 
 void Loop::bury(std::unique_ptr<Resident> resident) {
@@ -230,10 +281,7 @@ bool Resident::watch(int descriptor) {
 void Resident::unwatch(int descriptor) {
   Loop::State& state = *loop_.state_;
   ::epoll_ctl(state.set.native_handle(), EPOLL_CTL_DEL, descriptor, nullptr);
-  for (int i = 0; i < state.event_count; ++i) {
-    auto& event = state.events[static_cast<std::size_t>(i)];
-    if (event.data.ptr == this) event.data.ptr = nullptr;
-  }
+  state.forget_ready(this);
   if (--state.watched == 0) {
     boost::system::error_code ignored;
     state.set.cancel(ignored);
@@ -246,6 +294,13 @@ void Resident::at_tail() {
   Loop::State& state = *loop_.state_;
   state.tail.push_back(this);
   if (!state.in_turn) state.post_turn();
+}
+
+void Resident::stay_awake() {
+  Loop::State& state = *loop_.state_;
+  heard_in_ = state.span;
+  if (std::exchange(awake_, true)) return;
+  state.awake.push_back(this);
 }
 
 void Resident::set_deadline(Loop::Clock::duration from_now) {

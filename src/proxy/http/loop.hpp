@@ -9,6 +9,10 @@
 // A turn: take the edges there are (at most 256), on_ready() for each, then on_tail() for those that asked for it, then
 // destroy what was buried. Output that is gathered within a turn is thus written once, at its end.
 //
+// A connection's bytes may also come through memory (native/rings.hpp), which has no edges. As long as the loop is polled rather
+// than slept in, such connections are looked at directly, and the other side need not ring; those for which nothing has come for
+// a while, and all before a sleep, lie down: then it rings, and the ring is an edge.
+//
 // Invariants. All of it belongs to the thread that runs the io_context. A Resident may be destroyed at any time except from
 // inside its own callbacks, where it is buried instead. No callback comes after destruction.
 #pragma once
@@ -28,7 +32,8 @@ namespace trireme::proxy::http {
 struct Ready {
   bool in = false;
   bool out = false;
-  bool gone = false;  ///< the other side has closed its writing end, or the connection has failed
+  bool gone = false;   ///< the other side has closed its writing end, or the connection has failed
+  bool bytes = false;  ///< no edge: bytes have come beside the descriptor
 };
 
 class Resident;
@@ -46,8 +51,11 @@ class Loop {
   boost::asio::io_context& io();
   /// The time at the beginning of the present turn.
   Clock::time_point now() const;
-  /// A turn at once, outside of the io_context's handlers. False: there was nothing to do.
+  /// A turn at once, outside of the io_context's handlers. False: there was nothing to do. Who calls this calls lie_down() before
+  /// each sleep in the io_context.
   bool poll();
+  /// Whatever comes from now on ends a sleep in the io_context. False: something has come.
+  bool lie_down();
   /// More than one client has been counted within the last millisecond or two.
   bool crowded() const;
   /// Destroys the resident when the present turn is over.
@@ -79,6 +87,8 @@ class Resident {
   void clear_deadline();
   /// It is a client's, and is being served: see Loop::crowded().
   void count_client();
+  /// Something may come for it without an edge: has_bytes() is asked in each turn, until it lies down.
+  void stay_awake();
   Loop& loop() const { return loop_; }
 
  private:
@@ -86,12 +96,18 @@ class Resident {
   virtual void on_ready(Ready) {}
   virtual void on_tail() {}
   virtual void on_deadline() {}
+  /// Something has come beside the descriptor: on_ready() is told so.
+  virtual bool has_bytes() { return false; }
+  /// From now on there is an edge when something comes. False, and there may be none: something has come.
+  virtual bool lie_down() { return true; }
 
   Loop& loop_;
   std::size_t index_ = 0;         ///< among the loop's residents
   std::uint64_t counted_in_ = 0;  ///< the last span of time in which it was counted as a client
   Loop::Clock::time_point due_ = Loop::Clock::time_point::max();
   bool in_tail_ = false;
+  bool awake_ = false;
+  std::uint64_t heard_in_ = 0;  ///< the last span of time in which something came while it was awake
 };
 
 }  // namespace trireme::proxy::http

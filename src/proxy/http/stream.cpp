@@ -36,6 +36,25 @@ ssize_t send_parts(int descriptor, std::string_view first, std::span<const std::
   return ::sendmsg(descriptor, &message, MSG_NOSIGNAL);
 }
 
+/// One after the other, until one is not taken whole.
+ssize_t send_parts(Channel& channel, int descriptor, std::string_view first, std::span<const std::string_view> others) {
+  ssize_t sent = 0;
+  const auto send = [&](std::string_view part) {
+    const long taken = part.empty() ? 0 : channel.send(descriptor, part);
+    if (taken < 0) {
+      if (sent == 0) sent = -1;
+      return false;
+    }
+    sent += taken;
+    return taken == static_cast<long>(part.size());
+  };
+  if (!send(first)) return sent;
+  for (const std::string_view part : others) {
+    if (!send(part)) break;
+  }
+  return sent;
+}
+
 }  // namespace
 
 void Descriptor::close() {
@@ -93,7 +112,8 @@ Stream::Io Stream::read(InputBuffer& in, std::size_t limit) {
   const auto [to, size] = in.room(limit);
   if (size == 0) return Io::full;
   for (;;) {
-    const ssize_t got = ::recv(descriptor_.get(), to, size, 0);
+    const ssize_t got =
+        channel_ ? channel_->receive(descriptor_.get(), to, size) : ::recv(descriptor_.get(), to, size, 0);
     if (got > 0) {
       in.commit(static_cast<std::size_t>(got));
       // After the other side's end has been announced there is no further edge to wait for.
@@ -131,7 +151,9 @@ Stream::Io Stream::write(std::initializer_list<std::string_view> pieces) {
   if (writable_) {
     ssize_t n = 0;
     do {
-      n = send_parts(descriptor_.get(), std::string_view(out_).substr(sent_), apart);
+      const auto first = std::string_view(out_).substr(sent_);
+      n = channel_ ? send_parts(*channel_, descriptor_.get(), first, apart)
+                   : send_parts(descriptor_.get(), first, apart);
     } while (n < 0 && errno == EINTR);
     if (n >= 0) {
       written = static_cast<std::size_t>(n);

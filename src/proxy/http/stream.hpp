@@ -30,6 +30,7 @@ class Descriptor {
   ~Descriptor() { close(); }
 
   int get() const { return number_; }
+  int release() { return std::exchange(number_, -1); }
   explicit operator bool() const { return number_ >= 0; }
   void close();
 
@@ -63,6 +64,15 @@ class InputBuffer {
   bool filled_ = false;  ///< the last read took all the room there was: a larger buffer saves reads
 };
 
+/// A way for a stream's bytes beside its socket. Its calls are as send() and recv() without blocking, with their errno; an edge of
+/// the socket says when to try again.
+class Channel {
+ public:
+  virtual ~Channel() = default;
+  virtual long receive(int socket, char* to, std::size_t most) = 0;
+  virtual long send(int socket, std::string_view bytes) = 0;
+};
+
 class Stream {
  public:
   enum class Io {
@@ -79,6 +89,8 @@ class Stream {
       : descriptor_(std::move(descriptor)), readable_(connected), writable_(connected) {}
 
   int descriptor() const { return descriptor_.get(); }
+  /// From here on bytes go that way.
+  void use(std::unique_ptr<Channel> channel) { channel_ = std::move(channel); }
   /// Notes what an edge said.
   void note(Ready ready);
   /// The other side closed its writing end, or the connection failed. Bytes that it sent before may still be unread.
@@ -105,6 +117,7 @@ class Stream {
 
  private:
   Descriptor descriptor_;
+  std::unique_ptr<Channel> channel_;  ///< null: the socket
   bool readable_ = false;
   bool writable_ = false;
   bool gone_ = false;

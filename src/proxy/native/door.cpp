@@ -8,6 +8,7 @@
 #include "native/id_table.hpp"
 #include "proxy/native/express.hpp"
 #include "proxy/native/frame.hpp"
+#include "proxy/native/memory.hpp"
 
 namespace trireme::proxy::native {
 
@@ -115,6 +116,10 @@ class ClientConnection final : public http::Resident, private PassageClient {
 
  private:
   void on_ready(http::Ready ready) override {
+    if (memory_ != nullptr) {
+      ready = memory_->heard(stream_.descriptor(), ready);
+      stay_awake();
+    }
     stream_.note(ready);
     serve();
   }
@@ -131,6 +136,9 @@ class ClientConnection final : public http::Resident, private PassageClient {
     Passage* passage = nullptr;
   };
 
+  bool has_bytes() override { return memory_ != nullptr && memory_->has_bytes(stream_); }
+  bool lie_down() override { return memory_ == nullptr || memory_->lie_down(stream_); }
+
   // PassageClient
   void flush_later(std::uint64_t id) override { note_over(id); }
   void on_over(std::uint64_t id) override { requests_.take(id); }
@@ -141,6 +149,7 @@ class ClientConnection final : public http::Resident, private PassageClient {
   bool step();
   bool receive(const Frame& frame);
   bool greet(const Frame& frame);
+  bool share_memory(const Welcome& welcome);
   bool begin(const Frame& frame);
   void forget_ended();
   void end_stalled();
@@ -148,6 +157,7 @@ class ClientConnection final : public http::Resident, private PassageClient {
 
   Door& door_;
   http::Stream stream_;
+  Memory* memory_ = nullptr;  ///< the stream's, where the client can use it
   const http::Peer peer_;
   http::InputBuffer in_;
   bool prefaced_ = false;
@@ -343,15 +353,35 @@ bool ClientConnection::step() {
 bool ClientConnection::greet(const Frame& frame) {
   const auto hello = read_hello(frame.payload);
   if (frame.type != Type::hello || !hello) return false;
-  if (hello->version < version) return fail(426, "this proxy speaks version 1 of the native protocol"), true;
+  if (hello->version < first_version) return fail(426, "this proxy speaks version 1 of the native protocol"), true;
   if (const std::string_view denial = door_.check_(peer_, hello->token); !denial.empty()) {
     return fail(401, denial), true;
   }
   greeted_ = true;
   set_deadline(door_.limits_.stall_timeout);
-  append_welcome(out(), {.version = version,
-                         .window = static_cast<std::uint32_t>(defaults::stream_window),
-                         .requests = static_cast<std::uint32_t>(defaults::native_requests)});
+  const Welcome welcome{.version = first_version,
+                        .window = static_cast<std::uint32_t>(defaults::stream_window),
+                        .requests = static_cast<std::uint32_t>(defaults::native_requests)};
+  if (hello->version >= version && share_memory(welcome)) return true;
+  append_welcome(out(), welcome);
+  return true;
+}
+
+/// Welcomes a client that can send and receive through memory. False: there is none for it.
+bool ClientConnection::share_memory(const Welcome& welcome) {
+  if (door_.memories_ >= defaults::native_memories) return false;
+  int made = -1;
+  auto rings = Rings::make(made);
+  if (rings == nullptr) return false;
+  const http::Descriptor descriptor(made);
+  std::string bytes;
+  append_welcome(bytes, {.version = version, .window = welcome.window, .requests = welcome.requests});
+  if (!send_with_descriptor(stream_.descriptor(), bytes, made)) return false;
+  auto memory = std::make_unique<Memory>(std::move(rings));
+  memory_ = memory.get();
+  stream_.use(std::move(memory));
+  ++door_.memories_;
+  stay_awake();
   return true;
 }
 
@@ -489,6 +519,7 @@ void ClientConnection::close() {
   clear_deadline();
   unwatch(stream_.descriptor());
   stream_.close();
+  if (memory_ != nullptr) --door_.memories_;
   std::vector<Passage*> passages;
   requests_.for_each([&](std::uint64_t, Entry& entry) {
     if (entry.passage != nullptr) {

@@ -45,6 +45,7 @@ class Door {
   http::Handler handler_;
   Check check_;
   http::ServerLimits limits_;
+  std::size_t memories_ = 0;  ///< connections whose bytes go through memory
   std::vector<std::unique_ptr<ClientConnection>> connections_;
 };
 

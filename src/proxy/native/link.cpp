@@ -31,6 +31,9 @@ void Link::connect(const std::string& path, const std::string& key) {
                 std::string(" cannot be reached: ") + std::strerror(errno));
   }
   stream_ = http::Stream(std::move(socket));
+  auto awaited = std::make_unique<AwaitedMemory>();
+  awaited_ = awaited.get();
+  stream_.use(std::move(awaited));
   set_deadline(defaults::upstream_connect_timeout);
   stream_.pending().append(preface);
   append_hello(stream_.pending(), {.version = version, .token = key});
@@ -61,6 +64,15 @@ void Link::send_data(std::uint64_t id, std::string_view data, bool end) {
     return fail(CallError::Blame::some, std::string(" broke the connection off: ") + std::strerror(stream_.error()));
   }
   written_ += before - stream_.unsent();
+}
+
+void Link::on_ready(http::Ready ready) {
+  if (memory_ != nullptr) {
+    ready = memory_->heard(stream_.descriptor(), ready);
+    stay_awake();
+  }
+  stream_.note(ready);
+  serve();
 }
 
 void Link::serve() {
@@ -126,11 +138,7 @@ bool Link::step() {
 
 /// False: the replica has broken the rules.
 bool Link::receive(const Frame& frame) {
-  if (frame.type == Type::welcome) {
-    clear_deadline();
-    stream_.pending().append(std::exchange(held_, {}));
-    return !std::exchange(welcomed_, true) && read_welcome(frame.payload).has_value();
-  }
+  if (frame.type == Type::welcome) return welcome(frame);
   if (frame.type == Type::failure && frame.id == 0) {
     const auto failure = read_failure(frame.payload);
     if (!failure) return false;
@@ -140,6 +148,25 @@ bool Link::receive(const Frame& frame) {
   if (!welcomed_ || frame.id == 0 || frame.id >= next_) return false;
   LinkCall** const call = calls_.find(frame.id);
   return call == nullptr || (*call)->on_frame(frame);  // null: it was cancelled
+}
+
+bool Link::welcome(const Frame& frame) {
+  clear_deadline();
+  const auto said = read_welcome(frame.payload);
+  if (std::exchange(welcomed_, true) || !said) return false;
+  auto rings = said->version >= version ? awaited_->take() : nullptr;
+  awaited_ = nullptr;
+  if (rings == nullptr) {
+    stream_.use(nullptr);
+    if (said->version >= version) return false;
+  } else {
+    auto memory = std::make_unique<Memory>(std::move(rings));
+    memory_ = memory.get();
+    stream_.use(std::move(memory));
+    stay_awake();
+  }
+  stream_.pending().append(std::exchange(held_, {}));
+  return true;
 }
 
 void Link::fail(CallError::Blame blame, const std::string& what) {

@@ -18,6 +18,7 @@
 #include "proxy/http/loop.hpp"
 #include "proxy/http/stream.hpp"
 #include "proxy/native/frame.hpp"
+#include "proxy/native/memory.hpp"
 
 namespace trireme::proxy::native {
 
@@ -64,10 +65,7 @@ class Link final : public http::Resident {
   }
 
  private:
-  void on_ready(http::Ready ready) override {
-    stream_.note(ready);
-    serve();
-  }
+  void on_ready(http::Ready ready) override;
   void on_tail() override { serve(); }
   void on_deadline() override { fail(CallError::Blame::some, " did not say welcome in time"); }
 
@@ -75,11 +73,16 @@ class Link final : public http::Resident {
   void flush();
   bool step();
   bool receive(const Frame& frame);
+  bool welcome(const Frame& frame);
+  bool has_bytes() override { return memory_ != nullptr && memory_->has_bytes(stream_); }
+  bool lie_down() override { return memory_ == nullptr || memory_->lie_down(stream_); }
   void fail(CallError::Blame blame, const std::string& what);
   void end_calls();
 
   const std::string name_;
   http::Stream stream_;
+  AwaitedMemory* awaited_ = nullptr;  ///< the stream's, until the welcome
+  Memory* memory_ = nullptr;          ///< the stream's, where the replica can use it
   http::InputBuffer in_;
   std::uint64_t next_ = 1;
   std::uint64_t written_ = 0;  ///< bytes that the kernel has taken

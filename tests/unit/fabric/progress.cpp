@@ -154,7 +154,7 @@ TEST_CASE("what is looked for past the io_context does not keep that, or MPI, fr
         }
         return false;
       },
-      [&] { return ran; }, {}, {}, {.look = [&] { return ++looks > 0; }, .crowded = nullptr});
+      [&] { return ran; }, {}, {}, {.look = [&] { return ++looks > 0; }, .lie_down = nullptr, .crowded = nullptr});
   CHECK(posted);
   CHECK(ran);
   CHECK(looks > 0);
@@ -174,9 +174,20 @@ TEST_CASE("the loop sleeps when nothing is found past the io_context any more") 
   });
   run_until(
       io, [] { return false; }, [&] { return over; }, limits, {},
-      {.look = [&] { return ++looks < 100; }, .crowded = nullptr});
+      {.look = [&] { return ++looks < 100; }, .lie_down = nullptr, .crowded = nullptr});
   other.join();
   CHECK(looks >= 100);
+}
+
+TEST_CASE("what comes at the last moment before a sleep is looked at, not slept over") {
+  boost::asio::io_context io;
+  const Backoff::Limits limits{.spin = {.least = 0ms, .most = 0ms}, .sleep_min = 1h, .sleep_max = 1h};
+  bool came = false;
+  bool over = false;
+  run_until(
+      io, [] { return false; }, [&] { return over; }, limits, {},
+      {.look = [&] { return over = came; }, .lie_down = [&] { return !(came = true); }, .crowded = nullptr});
+  CHECK(over);
 }
 
 TEST_CASE("in a crowd the loop looks once more and sleeps") {
@@ -200,6 +211,7 @@ TEST_CASE("in a crowd the loop looks once more and sleeps") {
              ++in_vain;
              return false;
            },
+       .lie_down = nullptr,
        .crowded = [] { return true; }});
   other.join();
   CHECK(in_vain < 10);

@@ -457,7 +457,7 @@ TEST_CASE("native API: a peer that breaks the rules ends the connection and ever
     if (::poll(&wait, 1, 20'000) != 1) return;
     const int socket = ::accept(listener, nullptr, nullptr);
     std::string out;
-    frames::append_welcome(out, {.version = frames::version, .window = 256 << 10, .requests = 1024});
+    frames::append_welcome(out, {.version = frames::first_version, .window = 256 << 10, .requests = 1024});
     char bytes[4096];
     wait.fd = socket;
     for (const std::string& words : {out, std::string(64, '\xff')}) {  // after its hello, and after its request

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include "../client.hpp"
 #include "../cluster.hpp"
 #include "../support.hpp"
+#include "native/rings.hpp"
 #include "proxy/native/frame.hpp"
 
 using namespace trireme;
@@ -43,7 +45,10 @@ struct Got {
 class End {
  public:
   explicit End(int descriptor) : descriptor_(descriptor) {}
-  ~End() { close(); }
+  ~End() {
+    close();
+    if (passed_ >= 0) ::close(passed_);
+  }
   End(const End&) = delete;
   End& operator=(const End&) = delete;
 
@@ -52,12 +57,34 @@ class End {
   }
   void write(const std::string& bytes) {
     std::size_t at = 0;
+    while (rings_ != nullptr && at < bytes.size()) {
+      const long n = rings_->send(descriptor_, std::string_view(bytes).substr(at));
+      if (n < 0) return;
+      at += static_cast<std::size_t>(n);
+      if (at < bytes.size() && !bell()) return;
+    }
     while (at < bytes.size()) {
       const ssize_t n = ::send(descriptor_, bytes.data() + at, bytes.size() - at, MSG_NOSIGNAL);
       if (n <= 0) return;
       at += static_cast<std::size_t>(n);
     }
   }
+  /// From here on through the memory that came with the welcome.
+  void use_memory() {
+    rings_ = frames::Rings::attach(std::exchange(passed_, -1));
+    REQUIRE(rings_ != nullptr);
+  }
+  /// Sends a welcome, and goes on through memory that it makes.
+  void pass_memory(const std::string& welcome) {
+    int made = -1;
+    auto rings = frames::Rings::make(made);
+    REQUIRE(rings != nullptr);
+    REQUIRE(frames::send_with_descriptor(descriptor_, welcome, made));
+    ::close(made);
+    rings_ = std::move(rings);
+  }
+  /// What came with the welcome.
+  int passed() const { return passed_; }
   void expect_preface() {
     while (held_.size() < native::preface.size()) REQUIRE(more());
     REQUIRE(held_.starts_with(native::preface));
@@ -86,16 +113,36 @@ class End {
   }
 
  private:
-  bool more() {
+  /// False: the end.
+  bool bell() {
     pollfd wait{descriptor_, POLLIN, 0};
     REQUIRE(::poll(&wait, 1, 20'000) == 1);
+    return rings_->answer_bell(descriptor_);
+  }
+  bool more() {
     char bytes[65536];
-    const ssize_t n = ::recv(descriptor_, bytes, sizeof bytes, 0);
+    while (rings_ != nullptr) {
+      const long n = rings_->receive(descriptor_, bytes, sizeof bytes);
+      if (n == 0 || (n < 0 && errno != EAGAIN)) return false;
+      if (n > 0) {
+        held_.append(bytes, static_cast<std::size_t>(n));
+        return true;
+      }
+      if (rings_->lie_down()) bell();
+      rings_->get_up();
+    }
+    pollfd wait{descriptor_, POLLIN, 0};
+    REQUIRE(::poll(&wait, 1, 20'000) == 1);
+    int passed = -1;
+    const ssize_t n = frames::receive_with_descriptor(descriptor_, bytes, sizeof bytes, passed);
+    if (passed >= 0) passed_ = passed;
     if (n <= 0) return false;
     held_.append(bytes, static_cast<std::size_t>(n));
     return true;
   }
   int descriptor_;
+  int passed_ = -1;
+  std::unique_ptr<frames::Rings> rings_;
   std::string held_;
 };
 
@@ -158,9 +205,12 @@ struct Stage {
   }
   /// What a client says first, with the frames after it.
   static std::string hello(const std::string& more = {}, const std::string& token = {}) {
+    return hello_of(native::first_version, token) + more;
+  }
+  static std::string hello_of(std::uint16_t version, const std::string& token = {}) {
     std::string out(native::preface);
-    native::append_hello(out, {.version = native::version, .token = token});
-    return out + more;
+    native::append_hello(out, {.version = version, .token = token});
+    return out;
   }
   /// The proxy's connection to the replica, greeted.
   int accept() const {
@@ -171,9 +221,19 @@ struct Stage {
   static void greet(End& proxy) {
     proxy.expect_preface();
     proxy.expect(Type::hello);
+    proxy.write(welcome_of(native::first_version));
+  }
+  static std::string welcome_of(std::uint16_t version) {
     std::string out;
-    native::append_welcome(out, {.version = native::version, .window = 256 << 10, .requests = 1024});
-    proxy.write(out);
+    native::append_welcome(out, {.version = version, .window = 256 << 10, .requests = 1024});
+    return out;
+  }
+  static void greet_with_memory(End& proxy) {
+    proxy.expect_preface();
+    const auto hello = native::read_hello(proxy.expect(Type::hello).payload);
+    REQUIRE(hello);
+    CHECK(hello->version == native::version);
+    proxy.pass_memory(welcome_of(native::version));
   }
 
   const std::string folder;
@@ -565,4 +625,140 @@ TEST_CASE("native: an answer in pieces reaches the client whole, over windows th
   }
   sender.get();
   CHECK(got == size);
+}
+
+TEST_CASE(
+    "native: between ends that can, bytes go through memory, more at a time than it holds, on this rank and to "
+    "another") {
+  for (const Rank where : {0, 1}) {
+    CAPTURE(where);
+    Stage stage(where);
+    End client(stage.dial());
+    client.write(Stage::hello_of(native::version));
+    CHECK(native::read_welcome(client.expect(Type::welcome).payload)->version == native::version);
+    client.use_memory();
+    const std::string question(3 * frames::Rings::size, 'q');
+    auto asked = std::async(std::launch::async, [&] {
+      client.write(request(1, "/services/llama/", question) + request(2, "/services/llama/", "short"));
+    });
+    End replica(stage.accept());
+    Stage::greet_with_memory(replica);
+    std::map<std::string, std::uint64_t> ids;
+    std::map<std::uint64_t, std::string> bodies;
+    while (ids.size() < 2) {
+      const auto got = replica.next();
+      REQUIRE(got);
+      if (got->type == Type::request) {
+        bodies[got->id] = native::read_request(got->payload)->body;
+      } else if (got->type == Type::data) {
+        bodies[got->id] += got->payload;
+      }
+      if (got->end) ids[bodies[got->id]] = got->id;
+    }
+    asked.get();
+    REQUIRE(ids.contains(question));
+    REQUIRE(ids.contains("short"));
+    auto answered = std::async(std::launch::async, [&] {
+      replica.write(answer(ids["short"], "soon") + answer(ids[question], std::string(3 * frames::Rings::size, 'a')));
+    });
+    std::map<std::uint64_t, std::string> answers;
+    for (int ended = 0; ended < 2;) {
+      const auto got = client.next();
+      REQUIRE(got);
+      if (got->type == Type::response) {
+        answers[got->id] = native::read_response(got->payload)->body;
+      } else if (got->type == Type::data) {
+        answers[got->id] += got->payload;
+      }
+      ended += got->end ? 1 : 0;
+    }
+    answered.get();
+    CHECK(answers[1] == std::string(3 * frames::Rings::size, 'a'));
+    CHECK(answers[2] == "soon");
+  }
+}
+
+TEST_CASE("native: a client with memory that goes away is noticed, and its request cancelled") {
+  Stage stage(0);
+  End client(stage.dial());
+  client.write(Stage::hello_of(native::version));
+  client.expect(Type::welcome);
+  client.use_memory();
+  client.write(request(1, "/services/llama/", "x"));
+  End replica(stage.accept());
+  Stage::greet_with_memory(replica);
+  const Got got = replica.expect(Type::request);
+  client.close();
+  CHECK(replica.expect(Type::cancel).id == got.id);
+}
+
+TEST_CASE("native: a replica with memory that dies leaves its request to another attempt") {
+  Stage stage(0);
+  End client(stage.dial());
+  client.write(Stage::hello_of(native::version));
+  client.expect(Type::welcome);
+  client.use_memory();
+  client.write(request(1, "/services/llama/", "x"));
+  {
+    End replica(stage.accept());
+    Stage::greet_with_memory(replica);
+    replica.expect(Type::request);
+  }
+  const Got got = client.expect(Type::response);
+  CHECK(native::read_response(got.payload)->head.status == 502);
+}
+
+TEST_CASE("native: who scribbles in the memory loses its connection, and nobody else") {
+  Stage stage(0);
+  End good(stage.dial());
+  good.write(Stage::hello_of(native::version));
+  good.expect(Type::welcome);
+  good.use_memory();
+  for (const std::uint64_t said : {std::uint64_t{frames::Rings::size + 1}, ~std::uint64_t{0}}) {
+    CAPTURE(said);
+    const int socket = stage.dial();
+    End bad(socket);
+    bad.write(Stage::hello_of(native::version));
+    bad.expect(Type::welcome);
+    void* const memory = ::mmap(nullptr, sizeof(frames::RingHead), PROT_READ | PROT_WRITE, MAP_SHARED, bad.passed(), 0);
+    REQUIRE(memory != MAP_FAILED);
+    static_cast<frames::RingHead*>(memory)->written = said;
+    bad.write("!");  // the bell
+    CHECK_FALSE(bad.next());
+    ::munmap(memory, sizeof(frames::RingHead));
+  }
+  good.write(request(1, "/services/nobody/", ""));
+  CHECK(native::read_response(good.expect(Type::response).payload)->head.status == 404);
+}
+
+TEST_CASE("native: a replica that promises memory and passes none loses its connection") {
+  Stage stage(0);
+  End client(stage.dial());
+  client.write(Stage::hello(request(1, "/services/llama/", "x")));
+  client.expect(Type::welcome);
+  End replica(stage.accept());
+  replica.expect_preface();
+  replica.expect(Type::hello);
+  replica.write(Stage::welcome_of(native::version));  // without a descriptor
+  CHECK_FALSE(replica.next());
+}
+
+TEST_CASE("native: memory is given to so many clients at a time, and to another once one of them has gone") {
+  Stage stage(0);
+  const auto come = [&](std::uint16_t version) {
+    auto client = std::make_unique<End>(stage.dial());
+    client->write(Stage::hello_of(native::version));
+    CHECK(native::read_welcome(client->expect(Type::welcome).payload)->version == version);
+    if (version == native::version) client->use_memory();
+    return client;
+  };
+  std::vector<std::unique_ptr<End>> clients;
+  while (clients.size() < defaults::native_memories) clients.push_back(come(native::version));
+  const auto without = come(native::first_version);
+  without->write(request(1, "/services/nobody/", ""));
+  CHECK(native::read_response(without->expect(Type::response).payload)->head.status == 404);
+  clients.pop_back();
+  without->write(request(2, "/services/nobody/", ""));
+  without->expect(Type::response);  // edges are served in their order: the proxy has seen that the other is gone
+  come(native::version);
 }
