@@ -34,7 +34,7 @@ std::vector<PciGpu> attached_gpus(hwloc_topology_t topology, std::span<const Nod
     const auto& pci = device->attr->pcidev;
     const auto vendor = gpu_vendor(pci);
     if (!vendor) continue;
-    PciGpu gpu{*vendor, {}};
+    PciGpu gpu{*vendor, {pci.domain, pci.bus, pci.dev}, {}};
     const hwloc_obj_t place = hwloc_get_non_io_ancestor_obj(topology, device);
     // What hangs on the whole machine is near to nothing in particular.
     if (place != nullptr && place->cpuset != nullptr && place != hwloc_get_root_obj(topology)) {
@@ -67,7 +67,9 @@ void locate(std::vector<NodeGpu>& gpus, std::span<const PciGpu> attached) {
     std::uint32_t number = 0;
     for (const PciGpu& place : attached) {
       if (place.vendor != gpu.vendor) continue;
-      if (number++ == gpu.index) gpu.near = place.near;
+      const bool same = gpu.address ? place.address == *gpu.address : number == gpu.index;
+      if (same) gpu.near = place.near;
+      ++number;
     }
   }
 }

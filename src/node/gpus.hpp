@@ -1,5 +1,5 @@
 // The GPUs that this host shows and that the environment grants, found without any vendor's library. Only how much memory
-// NVIDIA's have is asked of its own (node/nvml.hpp), where that is installed.
+// NVIDIA's have and which PCI devices they are is asked of its own (node/nvml.hpp), where that is installed.
 //
 // NVIDIA's driver lists its devices under /proc/driver/nvidia/gpus and has a node per device in /dev (a container may have
 // only some of these); AMD's lists them in sysfs. CUDA_VISIBLE_DEVICES and ROCR_VISIBLE_DEVICES, which schedulers set, narrow

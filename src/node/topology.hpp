@@ -9,6 +9,7 @@
 // Everything here is plain values; discover_node() looks at the system once, at the start of a rank.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -32,12 +33,20 @@ struct NodeCore {
 
 enum class GpuVendor : std::uint8_t { nvidia, amd, intel, imagined };
 
+struct PciAddress {
+  std::uint32_t domain = 0;
+  std::uint32_t bus = 0;
+  std::uint32_t device = 0;
+  auto operator<=>(const PciAddress&) const = default;
+};
+
 struct NodeGpu {
   std::uint32_t index = 0;  ///< on this host: what logs and traces show
   GpuVendor vendor = GpuVendor::nvidia;
   std::string id;                   ///< what CUDA_VISIBLE_DEVICES or ROCR_VISIBLE_DEVICES calls it: a number or a UUID
   std::vector<std::uint32_t> near;  ///< ids of the cores that it is attached to; empty: nobody knows
   std::uint64_t memory = 0;         ///< bytes; 0: nobody knows
+  std::optional<PciAddress> address = std::nullopt;
   bool operator==(const NodeGpu&) const = default;
 };
 
@@ -59,7 +68,7 @@ struct NodeSources {
   std::string proc = "/proc";
   std::string sys = "/sys";
   std::string dev = "/dev";
-  std::string nvml = "libnvidia-ml.so.1";  ///< NVIDIA's library, which knows how much memory its GPUs have; empty: none
+  std::string nvml = "libnvidia-ml.so.1";  ///< NVIDIA's library, which knows more of its GPUs; empty: none
   std::string hwloc_xml;                   ///< a file to take the topology from; empty: this host (or HWLOC_XMLFILE)
   std::string hwloc_synthetic;             ///< hwloc's own notation, e.g. "numa:4 core:16 pu:2"
   EnvironmentLookup environment;           ///< default: getenv

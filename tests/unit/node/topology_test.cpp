@@ -7,6 +7,7 @@
 #include <set>
 
 #include "bench.hpp"
+#include "node/gpu_places.hpp"
 #include "node/tmp_folder.hpp"
 
 using namespace trireme;
@@ -179,20 +180,48 @@ TEST_CASE("a container that was given two of four devices has two") {
 
 TEST_CASE("NVIDIA's library says how much memory its GPUs have; what it does not know, or without it, nobody knows") {
   Host host;
-  host.nvidia(3);
+  host.nvidia(4);
   host.sources.nvml = TRIREME_TEST_NVML;
   auto gpus = host.discover().gpus;
-  REQUIRE(gpus.size() == 3);
+  REQUIRE(gpus.size() == 4);
   CHECK(gpus[0].memory == 1'000'000'000);
   CHECK(gpus[1].memory == 2'000'000'000);
-  CHECK(gpus[2].memory == 0);
+  CHECK(gpus[1].address == PciAddress{1, 0x80, 2});
+  CHECK(gpus[3].memory == 0);
+  CHECK(!gpus[3].address);
   host.sources.environment = environment({{"CUDA_VISIBLE_DEVICES", "GPU-1b2c,1"}});
   gpus = host.discover().gpus;
   REQUIRE(gpus.size() == 2);
   CHECK(gpus[0].memory == 3'000'000'000);
   CHECK(gpus[1].memory == 2'000'000'000);
+  CHECK(gpus[0].address == PciAddress{1, 0xc0, 2});
+  // CUDA lets a UUID be cut short where it stays the only one; it is passed on as it was given.
+  host.sources.environment = environment({{"CUDA_VISIBLE_DEVICES", "GPU-aa02,GPU-aa0"}});
+  gpus = host.discover().gpus;
+  REQUIRE(gpus.size() == 2);
+  CHECK(gpus[0].memory == 2'000'000'000);
+  CHECK(gpus[1].memory == 0);
+  host.sources.environment = environment({{"CUDA_VISIBLE_DEVICES", "GPU-1"}});
+  gpus = host.discover().gpus;
+  REQUIRE(gpus.size() == 1);
+  CHECK(gpus[0].id == "GPU-1");
+  CHECK(gpus[0].memory == 3'000'000'000);
   host.sources.nvml = "/no/such/library.so";
   for (const auto& gpu : host.discover().gpus) CHECK(gpu.memory == 0);
+}
+
+TEST_CASE("a GPU is where its address is, whatever its number; without one the number tells") {
+  const std::vector<PciGpu> attached{{GpuVendor::amd, {0, 0x10, 0}, {7}},
+                                     {GpuVendor::nvidia, {0, 0x40, 0}, {0, 1}},
+                                     {GpuVendor::nvidia, {0, 0x80, 0}, {2, 3}}};
+  // A container that was given the second alone numbers it 0.
+  std::vector<NodeGpu> gpus{{0, GpuVendor::nvidia, "0", {}, 0, PciAddress{0, 0x80, 0}},
+                            {1, GpuVendor::nvidia, "1"},
+                            {0, GpuVendor::nvidia, "GPU-x", {}, 0, PciAddress{0, 0x90, 0}}};
+  locate(gpus, attached);
+  CHECK(gpus[0].near == std::vector<std::uint32_t>{2, 3});
+  CHECK(gpus[1].near == std::vector<std::uint32_t>{2, 3});
+  CHECK(gpus[2].near.empty());
 }
 
 TEST_CASE("HIP's list counts in what ROCR's leaves") {
