@@ -219,6 +219,7 @@ Result<NodeResources> discover_node(const NodeSources& given) {
                                      [](const PciGpu& gpu) { return gpu.vendor == GpuVendor::intel; });
     node.gpus = find_gpus(sources, static_cast<std::size_t>(intel));
     locate(node.gpus, attached);
+    if (!node.gpus.empty()) node.gpu_vendor = node.gpus.front().vendor;
   }
   return node;
 }
@@ -255,6 +256,7 @@ NodeResources share(const NodeResources& node, std::uint32_t local_index, std::u
   NodeResources mine;
   mine.warnings = node.warnings;
   mine.reserved = node.reserved;
+  mine.gpu_vendor = node.gpu_vendor;
 
   if (wanted.cores) {
     const std::size_t count = *wanted.cores;

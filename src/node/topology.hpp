@@ -53,8 +53,9 @@ struct NodeGpu {
 struct NodeResources {
   std::vector<NodeCore> cores;
   std::vector<NodeGpu> gpus;
-  std::uint64_t memory = 0;        ///< bytes
-  std::vector<NodeCore> reserved;  ///< kept from tasks and services, for the runtime and the system
+  std::optional<GpuVendor> gpu_vendor;  ///< whose GPUs a process finds here by itself, also if they are other ranks'
+  std::uint64_t memory = 0;             ///< bytes
+  std::vector<NodeCore> reserved;       ///< kept from tasks and services, for the runtime and the system
   std::vector<std::string> warnings;
 
   Resources amount() const;

@@ -109,6 +109,11 @@ void add_threads(std::span<const NodeCore> cores, Variables& variables) {
   variables.emplace("OMP_PLACES", places);
 }
 
+void hide_gpus(GpuVendor vendor, Variables& variables) {
+  if (vendor == GpuVendor::nvidia) variables.insert_or_assign("CUDA_VISIBLE_DEVICES", "");
+  if (vendor == GpuVendor::amd) variables.insert_or_assign("ROCR_VISIBLE_DEVICES", "");
+}
+
 void add_gpus(std::span<const NodeGpu> gpus, Variables& variables) {
   if (gpus.empty()) return;
   std::string ids;

@@ -79,6 +79,8 @@ Result<std::vector<std::string>> make_program(const std::vector<Template>& comma
 Variables make_variables(const NodeContext& node, const Environments::Made& changes, const Allocation& allocation,
                          const std::string& attempt) {
   Variables variables = node.base;
+  // Before what the `environment` says, which may well show some to who asked for none.
+  if (node.node.gpu_vendor && allocation.gpus.empty()) hide_gpus(*node.node.gpu_vendor, variables);
   if (changes) apply(*changes, variables);
   add_no_proxy(variables);
   variables.insert_or_assign(std::string(spawner::attempt_variable), attempt);

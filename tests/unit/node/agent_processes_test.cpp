@@ -225,6 +225,22 @@ TEST_CASE("an environment is made once and given to each task that names it") {
   CHECK(read(bench.root.path() / "run/tasks/t2/0/stdout") == "mine\nnone\n/opt/ml/bin\nno\n");
 }
 
+TEST_CASE("what was given no GPU finds none, unless its environment shows it some") {
+  Bench bench(SpawnerKind::real, {{"shown", Template::literal("export CUDA_VISIBLE_DEVICES=1")}});
+  const auto found = [&](StartTask order) {
+    CHECK(bench.run(order).outcome == Outcome::done);
+    return read(bench.folder_of(order) / "stdout");
+  };
+  const std::string_view script = "echo \"${CUDA_VISIBLE_DEVICES-unset}\"";
+  CHECK(found(bench.script(1, script)) == "\n");
+  auto given = bench.script(2, script);
+  given.task.per_rank.gpus = whole_gpu;
+  CHECK(found(given) == "0\n");
+  auto shown = bench.script(3, script);
+  shown.task.environment = "shown";
+  CHECK(found(shown) == "1\n");
+}
+
 TEST_CASE("an environment that cannot be made fails every task that names it, with the end of its output") {
   Bench bench(SpawnerKind::real, {{"bad", Template::literal("echo trying\nsource no-such-venv/activate")},
                                   {"exits", Template::literal("exit 0")}});

@@ -87,6 +87,7 @@ NodeResources small_node() {
   NodeResources node;
   for (std::uint32_t i = 0; i < 4; ++i) node.cores.push_back({i, i / 2, {}});
   node.gpus = {{0, GpuVendor::nvidia, "0"}, {1, GpuVendor::nvidia, "1"}};
+  node.gpu_vendor = GpuVendor::nvidia;
   node.memory = 1u << 30;
   return node;
 }

@@ -170,6 +170,17 @@ TEST_CASE("GPUs are those that the driver shows and the scheduler grants") {
   CHECK(ids(host.discover()) == std::vector<std::string>{"1", "2"});
 }
 
+TEST_CASE("a rank whose host's GPUs are other ranks' knows whose they are") {
+  Host host;
+  CHECK(!share(host.discover(), 0, 2).gpu_vendor);
+  host.nvidia(1);
+  const NodeResources first = share(host.discover(), 0, 2);
+  CHECK(first.gpus.empty());
+  CHECK(first.gpu_vendor == GpuVendor::nvidia);
+  host.sources.environment = environment({{"CUDA_VISIBLE_DEVICES", ""}});  // nobody finds any
+  CHECK(!host.discover().gpu_vendor);
+}
+
 TEST_CASE("a container that was given two of four devices has two") {
   Host host;
   host.nvidia(4);

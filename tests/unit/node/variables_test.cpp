@@ -66,6 +66,19 @@ TEST_CASE("only the GPUs given are visible, by each vendor's own rules") {
   CHECK(variables == Variables{{"ROCR_VISIBLE_DEVICES", "6,7"}, {"HIP_VISIBLE_DEVICES", "0,1"}});
 }
 
+TEST_CASE("GPUs are hidden from who was given none, by each vendor's own rules") {
+  Variables variables{{"CUDA_VISIBLE_DEVICES", "0,1,2,3"}};
+  hide_gpus(GpuVendor::nvidia, variables);
+  CHECK(variables == Variables{{"CUDA_VISIBLE_DEVICES", ""}});
+  variables.clear();
+  hide_gpus(GpuVendor::amd, variables);
+  CHECK(variables == Variables{{"ROCR_VISIBLE_DEVICES", ""}});
+  variables.clear();
+  hide_gpus(GpuVendor::intel, variables);
+  hide_gpus(GpuVendor::imagined, variables);
+  CHECK(variables.empty());
+}
+
 TEST_CASE("Intel's GPUs have a mask of their own") {
   Variables variables;
   const std::vector<NodeGpu> intel{{1, GpuVendor::intel, "1"}, {2, GpuVendor::intel, "2"}};
