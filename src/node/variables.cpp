@@ -118,9 +118,14 @@ void add_gpus(std::span<const NodeGpu> gpus, Variables& variables) {
   if (gpus.empty()) return;
   std::string ids;
   std::string ordinals;
-  for (std::size_t i = 0; i < gpus.size(); ++i) {
-    ids += (i == 0 ? "" : ",") + gpus[i].id;
-    ordinals += (i == 0 ? "" : ",") + std::to_string(i);
+  std::vector<std::string_view> listed;
+  for (const NodeGpu& gpu : gpus) {
+    // In a rehearsal one may be given twice; CUDA would show none of a list that names one twice.
+    if (std::find(listed.begin(), listed.end(), gpu.id) != listed.end()) continue;
+    const char* const comma = listed.empty() ? "" : ",";
+    ids += comma + gpu.id;
+    ordinals += comma + std::to_string(listed.size());
+    listed.push_back(gpu.id);
   }
   if (gpus.front().vendor == GpuVendor::amd) {
     variables.insert_or_assign("ROCR_VISIBLE_DEVICES", ids);

@@ -58,7 +58,7 @@ std::string service_variable(std::string_view service);
 void add_threads(std::span<const NodeCore> cores, Variables& variables);
 /// A process that is given no GPU finds none. Intel's cannot be hidden: an empty ZE_AFFINITY_MASK shows all of them.
 void hide_gpus(GpuVendor vendor, Variables& variables);
-/// Makes exactly these GPUs visible; nothing if there are none. AMD: ROCR_VISIBLE_DEVICES chooses, and
+/// Makes exactly these GPUs visible, each once; nothing if there are none. AMD: ROCR_VISIBLE_DEVICES chooses, and
 /// HIP_VISIBLE_DEVICES, which counts in what that leaves, shows all of it. Intel: ZE_AFFINITY_MASK.
 void add_gpus(std::span<const NodeGpu> gpus, Variables& variables);
 /// Tells a process that shares a GPU what its part is: TRIREME_GPU_FRACTION, TRIREME_GPU_MEMORY (bytes, where the GPU's memory is

@@ -66,6 +66,16 @@ TEST_CASE("only the GPUs given are visible, by each vendor's own rules") {
   CHECK(variables == Variables{{"ROCR_VISIBLE_DEVICES", "6,7"}, {"HIP_VISIBLE_DEVICES", "0,1"}});
 }
 
+TEST_CASE("a GPU that a rehearsal gives twice is listed once") {
+  Variables variables;
+  add_gpus(std::vector<NodeGpu>{{0, GpuVendor::nvidia, "0"}, {0, GpuVendor::nvidia, "0"}}, variables);
+  CHECK(variables == Variables{{"CUDA_VISIBLE_DEVICES", "0"}});
+  variables.clear();
+  add_gpus(std::vector<NodeGpu>{{3, GpuVendor::amd, "3"}, {1, GpuVendor::amd, "1"}, {3, GpuVendor::amd, "3"}},
+           variables);
+  CHECK(variables == Variables{{"ROCR_VISIBLE_DEVICES", "3,1"}, {"HIP_VISIBLE_DEVICES", "0,1"}});
+}
+
 TEST_CASE("GPUs are hidden from who was given none, by each vendor's own rules") {
   Variables variables{{"CUDA_VISIBLE_DEVICES", "0,1,2,3"}};
   hide_gpus(GpuVendor::nvidia, variables);
