@@ -27,12 +27,71 @@ print([[round(value, 6) for value in ask({"inputs": [[10.0], [20.0]]})[1]["outpu
 """
 
 
+# Stands in for PyTorch with a GPU: numbers are doubled, 13 breaks the GPU, 99 takes more memory than there is.
+TORCH = """
+import contextlib
+
+__version__ = "0"
+float32 = "float32"
+inference_mode = contextlib.nullcontext
+
+class cuda:
+    usable = True
+    is_available = lambda: True
+    get_device_name = lambda: "an imagined GPU"
+    set_per_process_memory_fraction = lambda part: print("part", part, flush=True)
+
+    def synchronize():
+        if not cuda.usable:
+            raise RuntimeError("CUDA error: device-side assert triggered")
+
+class tensor(list):
+    def __init__(self, rows, dtype, device):
+        super().__init__(rows)
+
+    def tolist(self):
+        return [2 * row[0] for row in self]
+
+class Module:
+    eval = lambda self: self
+
+    def __call__(self, rows):
+        if rows[0][0] == 99:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 99 GiB.")
+        cuda.usable = cuda.usable and rows[0][0] != 13
+        cuda.synchronize()
+        return rows
+
+class jit:
+    load = lambda path, map_location: Module()
+"""
+
+ASK_TWICE = """
+import json, os, urllib.error, urllib.request
+
+def ask(number):
+    url = os.environ["TRIREME_SERVICE_TWICE_URL"].rstrip("/") + "/predict"
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, json.dumps({"inputs": [[number]]}).encode()), timeout=60) as answer:
+            return json.load(answer)["outputs"], answer.headers["X-Trireme-Replica"]
+    except urllib.error.HTTPError as error:
+        return error.code, "CUDA" in json.load(error)["error"]
+
+print([ask(number) for number in (4, 99, 5, 13, 6)])
+"""
+
+
 class Presets(harness.TestCase):
     def file(self, name, text):
         path = os.path.join(self.folder, name)
         with open(path, "w") as file:
             file.write(text)
         return path
+
+    def modules(self):
+        """A folder with what stands in for PyTorch."""
+        os.mkdir(os.path.join(self.folder, "modules"))
+        return os.path.dirname(self.file("modules/torch.py", TORCH))
 
     def test_a_scikit_learn_model_answers_on_two_ranks(self):
         if subprocess.run(["/usr/bin/python3", "-c", "import sklearn"], capture_output=True).returncode != 0:
@@ -54,6 +113,30 @@ tasks:
 """,
             "--worker-cores", "2", ranks=2)
         self.assertEqual(run.stdout_of("ask").strip(), "[[21.0, 41.0], 400, 400]")
+        self.assert_nothing_left()
+
+    def test_a_replica_whose_gpu_broke_is_started_again_and_one_that_shares_it_keeps_to_its_part(self):
+        modules = self.modules()
+        run = self.run_workflow(
+            f"""
+services:
+  twice:
+    preset: pytorch
+    model: none
+    gpus: 0.5
+    restart: {{backoff: 50ms}}
+    env: {{PATH: "/usr/bin:/bin"}}
+tasks:
+  ask:
+    command: [/usr/bin/python3, {self.file("ask.py", ASK_TWICE)}]
+    services: [twice]
+""",
+            "--worker-gpus", "1", environment=self.environment(PYTHONPATH=modules))
+        self.assertEqual(run.stdout_of("ask").strip(),
+                         "[([8], 'twice/0@0'), (503, True), ([10], 'twice/0@0'), (500, True), ([12], 'twice/0@1')]")
+        self.assertEqual(run.summary()["services"]["twice"]["restarts"], 1)
+        with open(os.path.join(run.run_dir, "services", "twice", "0", "0", "stdout")) as file:
+            self.assertEqual(file.read(), "none is on an imagined GPU\npart 0.5\n")
         self.assert_nothing_left()
 
     def test_plan_shows_what_a_preset_became(self):
