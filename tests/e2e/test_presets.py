@@ -1,6 +1,8 @@
 """Presets whose servers can be had here, run for real; and what `plan` shows of them."""
 
+import contextlib
 import os
+import socket
 import subprocess
 import unittest
 
@@ -92,6 +94,26 @@ class Presets(harness.TestCase):
         """A folder with what stands in for PyTorch."""
         os.mkdir(os.path.join(self.folder, "modules"))
         return os.path.dirname(self.file("modules/torch.py", TORCH))
+
+    def test_an_answer_leaves_in_one_piece(self):
+        """In two, the second would wait until the client's host has acknowledged the first."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        path = os.pathsep.join([self.modules(), os.path.join(harness.SOURCE, "services", "python")])
+        server = subprocess.Popen(["/usr/bin/python3", "-m", "trireme.serve", "pytorch", "none", "--port", str(port)],
+                                  env=self.environment(PYTHONPATH=path), stdout=subprocess.DEVNULL)
+        self.addCleanup(server.wait)
+        self.addCleanup(server.kill)
+
+        def connect():
+            with contextlib.suppress(ConnectionRefusedError):
+                return socket.create_connection(("127.0.0.1", port), timeout=harness.DEADLINE)
+
+        with harness.wait_until(connect, "the server listens") as connection:
+            body = b'{"inputs": [[4]]}'
+            for _ in range(20):
+                connection.sendall(b"POST /predict HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+                self.assertTrue(connection.recv(1 << 16).endswith(b'{"outputs": [8]}'))
 
     def test_a_scikit_learn_model_answers_on_two_ranks(self):
         if subprocess.run(["/usr/bin/python3", "-c", "import sklearn"], capture_output=True).returncode != 0:
