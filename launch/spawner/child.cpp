@@ -98,13 +98,6 @@ bool open_as(const char* path, int flags, int target) {
   return file >= 0 && ::dup2(file, target) == target;
 }
 
-void become_first_victim() {
-  // Where memory runs out, the kernel should end a task and not the runtime. Best effort: it may be forbidden.
-  const int file = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-  if (file < 0) return;
-  [[maybe_unused]] const auto written = ::write(file, defaults::task_oom_score, sizeof defaults::task_oom_score - 1);
-}
-
 bool set_limits(Plan& plan) {
   for (const auto& limit : plan.spawn->limits) {
     const rlimit64 value{limit.soft, limit.hard};
@@ -170,11 +163,10 @@ void execute(Plan& plan) {
 
 __attribute__((no_sanitize("address", "undefined", "thread"))) int child_main(void* argument) {
   Plan& plan = *static_cast<Plan*>(argument);
-  ::setsid();
+  ::setpgid(0, 0);
   // The spawner may have died before the parent-death signal was asked for.
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != plan.spawner) ::_exit(127);
-  become_first_victim();
   if (set_limits(plan) && set_files(plan) && connect_out(plan)) {
     sigset_t none;
     sigemptyset(&none);
@@ -269,9 +261,13 @@ std::variant<pid_t, Failed> Launcher::launch(const Spawn& spawn) {
   pid_t pid = -1;
   if (!cores.empty() && !bind_self(cores)) {
     fail(plan, Stage::affinity);
-  } else if (pid = make_process(plan); pid < 0) {
-    fail(plan, Stage::process);
-  } else if (plan.stage != Stage::none) {
+  } else {
+    oom_score_.raise();
+    pid = make_process(plan);
+    if (pid < 0) fail(plan, Stage::process);
+    oom_score_.restore();
+  }
+  if (pid >= 0 && plan.stage != Stage::none) {
     while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
     }
   }

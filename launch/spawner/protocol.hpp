@@ -46,7 +46,7 @@ struct Limit {
 /// The descriptor at which a process finds the connection that its Spawn asked for.
 constexpr int connection_descriptor = 3;
 
-/// Start one process, in a session of its own.
+/// Start one process, in a process group of its own.
 struct Spawn {
   std::uint64_t id = 0;           ///< named by every later message about it; unique while it lives
   std::vector<std::string> argv;  ///< argv[0] is searched in the PATH of `env` unless it has a slash

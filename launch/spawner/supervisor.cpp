@@ -308,7 +308,7 @@ void Supervisor::identify(Orphan& orphan) {
       return;
     }
   }
-  const Task* task = table_.by_pid(::getsid(orphan.pid));
+  const Task* task = table_.by_pid(::getpgid(orphan.pid));
   if (task == nullptr) {
     const std::string environment = procfs::environment_of(orphan.pid);
     if (const auto attempt = procfs::value_in(environment, attempt_variable)) {

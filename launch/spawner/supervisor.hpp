@@ -7,9 +7,9 @@
 // How the rest is found. The group is killed while its leader is still a zombie, so its number cannot have passed to a
 // stranger. Everything else that the main process leaves behind is given to the spawner by the kernel, so after each reaping one
 // look at the spawner's own children tells all: a pid that is no main process is an orphan. Whose it is, is told by its
-// session, else by attempt_variable in its environment, else by a note of its ancestry taken when its parent was killed.
+// group, else by attempt_variable in its environment, else by a note of its ancestry taken when its parent was killed.
 // Killing an orphan hands its own children to the spawner, and so the tree comes apart from the top, however it was linked.
-// An orphan that hides session and environment both (a daemon that overwrites its environment) belongs to one of the tasks
+// An orphan that left the group and hides its environment (a daemon that overwrites its environment) belongs to one of the tasks
 // that lived when it was first seen; it is killed when the last of these has ended, and no `Ended` waits for it.
 //
 // Death. When the rank is gone, everything gets TERM, a short grace, and KILL; Shutdown is the same with its own grace. When the

@@ -137,7 +137,7 @@ Listener listener_on(std::uint16_t port, pid_t main_process) {
   tree.insert(main_process);
   std::vector<pid_t> others;
   for (const pid_t pid : procfs::all_processes()) {
-    if (::getsid(pid) == main_process) {
+    if (::getpgid(pid) == main_process) {
       tree.insert(pid);
     } else {
       others.push_back(pid);
@@ -156,7 +156,7 @@ Listener listener_on(std::uint16_t port, pid_t main_process) {
     }
   }
   if (!all_readable) return Listener::unknown;
-  // A daemon that left the session and lost its parents may still be the replica's: who holds it must be seen.
+  // A daemon that left the group and lost its parents may still be the replica's: who holds it must be seen.
   for (const pid_t pid : others) {
     if (!tree.contains(pid) && holds_socket(pid, names) == Holds::yes) {
       const std::string environment = procfs::environment_of(pid);

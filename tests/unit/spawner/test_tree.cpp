@@ -26,6 +26,16 @@ TEST_CASE("what a task leaves in its group is gone when its end is reported") {
   CHECK(carriers(rank.run_id).empty());
 }
 
+TEST_CASE("a job that a shell has put into a group of its own is gone, with its environment or without") {
+  Rank rank;
+  for (const char* prefix : {"", "env -i "}) {
+    const std::string job = std::string(prefix) + "sh -c 'echo $$ > job; while :; do sleep 0.05; done' & ";
+    rank.run("set -m; rm -f job; " + job + "while ! [ -s job ]; do sleep 0.01; done; exit 0");
+    const int pid = numbers(contents(rank.scratch.path("job"))).at(0);
+    CHECK(eventually([&] { return !is_alive(pid); }));
+  }
+}
+
 TEST_CASE("a daemon with two forks, its own session and deaf to TERM is gone when the end is reported") {
   Rank rank;
   const auto ended = rank.run(daemon("pid") + "exit 3");
