@@ -206,6 +206,8 @@ constexpr auto executor_start = 1min;              ///< from its spawn to its fi
 // Streamed output.
 constexpr std::size_t output_chunk = 64u << 10;  ///< bytes of one record at most, and taken from a task in one turn
 constexpr std::size_t output_batch = 1u << 20;   ///< bytes taken from tasks before they are written
+constexpr auto tidy_gather = 20ms;               ///< what tidies up is done together
+constexpr std::size_t tidy_batch = 64;           ///< at once when there is so much of it
 constexpr auto output_gather = 10ms;             ///< between two rounds while tasks write little: longer records, fewer
 
 // Node.

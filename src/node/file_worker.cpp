@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <utility>
 
 namespace trireme {
 
@@ -12,25 +13,47 @@ namespace trireme {
 struct FileWorker::Queue {
   struct Item {
     std::function<void()> job;
-    std::function<void()> completion;  ///< none: it tidies up
+    std::function<void()> completion;
   };
 
   Queue(boost::asio::io_context& of, std::size_t most) : loop(of), capacity(most) {}
 
   void work() {
+    std::unique_lock lock(mutex);
     for (;;) {
-      std::unique_lock lock(mutex);
-      filled.wait(lock, [this] { return ending || !items.empty(); });
-      if (items.empty()) return;
-      Item item = std::move(items.front());
-      items.pop_front();
-      lock.unlock();
-      item.job();
-      item.job = nullptr;  // what it holds is released here and not on the loop
-      lock.lock();
-      // Once the end has begun, nobody waits for it, and the loop may be gone.
-      if (!ending && item.completion) boost::asio::post(loop, std::move(item.completion));
+      filled.wait(lock, [this] { return ending || !items.empty() || (!chores.empty() && !gathering); });
+      if (!items.empty() && chores.size() < defaults::tidy_batch) {
+        work_on_item(lock);
+      } else if (!chores.empty()) {
+        tidy(lock);
+      } else if (ending) {
+        return;
+      }
     }
+  }
+
+  void work_on_item(std::unique_lock<std::mutex>& lock) {
+    Item item = std::move(items.front());
+    items.pop_front();
+    lock.unlock();
+    item.job();
+    item.job = nullptr;  // what it holds is released here and not on the loop
+    lock.lock();
+    // Once the end has begun, nobody waits for it, and the loop may be gone.
+    if (!ending) boost::asio::post(loop, std::move(item.completion));
+  }
+
+  /// Nobody waits for these: a thread that is woken for each would cost more than what it does.
+  void tidy(std::unique_lock<std::mutex>& lock) {
+    gathering = true;
+    filled.wait_for(lock, defaults::tidy_gather,
+                    [this] { return ending || !items.empty() || chores.size() >= defaults::tidy_batch; });
+    gathering = false;
+    if (!items.empty() && chores.size() < defaults::tidy_batch) return;
+    const auto batch = std::exchange(chores, {});
+    lock.unlock();
+    for (const auto& chore : batch) chore();
+    lock.lock();
   }
 
   boost::asio::io_context& loop;
@@ -38,6 +61,8 @@ struct FileWorker::Queue {
   std::mutex mutex;
   std::condition_variable filled;
   std::deque<Item> items;
+  std::vector<std::function<void()>> chores;
+  bool gathering = false;  ///< a thread waits for more of them
   bool ending = false;
 };
 
@@ -50,7 +75,7 @@ FileWorker::~FileWorker() {
   {
     const std::lock_guard lock(queue_->mutex);
     queue_->ending = true;
-    std::erase_if(queue_->items, [](const Queue::Item& item) { return item.completion != nullptr; });
+    queue_->items.clear();
   }
   queue_->filled.notify_all();
   const MonoTime deadline = mono_now() + end_deadline_.count();
@@ -62,9 +87,7 @@ FileWorker::~FileWorker() {
 bool FileWorker::post(std::function<void()> job, std::function<void()> completion) {
   {
     const std::lock_guard lock(queue_->mutex);
-    // What somebody waits for must find room beside what tidies up.
-    const std::size_t room = completion ? queue_->capacity : queue_->capacity / 2;
-    if (queue_->ending || queue_->items.size() >= room) return false;
+    if (queue_->ending || queue_->items.size() >= queue_->capacity) return false;
     queue_->items.push_back({std::move(job), std::move(completion)});
   }
   queue_->filled.notify_one();
@@ -72,7 +95,16 @@ bool FileWorker::post(std::function<void()> job, std::function<void()> completio
 }
 
 bool FileWorker::tidy(std::function<void()> job) {
-  return post(std::move(job), nullptr);
+  std::size_t waiting = 0;
+  {
+    const std::lock_guard lock(queue_->mutex);
+    if (queue_->ending || queue_->chores.size() >= queue_->capacity / 2) return false;
+    queue_->chores.push_back(std::move(job));
+    waiting = queue_->chores.size();
+  }
+  if (waiting == 1) queue_->filled.notify_one();
+  if (waiting == defaults::tidy_batch) queue_->filled.notify_all();
+  return true;
 }
 
 }  // namespace trireme

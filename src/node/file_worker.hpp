@@ -37,8 +37,8 @@ class FileWorker {
   /// False, with neither run, if too much waits already.
   [[nodiscard]] bool post(std::function<void()> job, std::function<void()> completion);
 
-  /// A job that tidies up: nobody hears when it is done, and the destructor waits for it too. False if
-  /// so much waits already that others need the room.
+  /// A job that tidies up: nobody hears when it is done, so it may wait for others like it, and the destructor waits for it
+  /// too. False if too many wait already.
   [[nodiscard]] bool tidy(std::function<void()> job);
 
   /// The same for a job that yields a value, which is handed to the completion.

@@ -250,8 +250,9 @@ Status bring_in(const fs::path& folder, const FileMove& input, const std::stop_t
 }  // namespace
 
 Status make_folder(const fs::path& path) {
-  // Most often all but the last component are there.
-  if (::mkdir(path.c_str(), 0777) == 0) return {};
+  // Most often all but the last component, or the last two, are there.
+  const auto make = [](const fs::path& one) { return ::mkdir(one.c_str(), 0777) == 0; };
+  if (make(path) || (errno == ENOENT && make(path.parent_path()) && make(path))) return {};
   std::error_code error;
   fs::create_directories(path, error);
   if (error) return io_error("cannot make the folder " + quoted(path), error);
