@@ -105,6 +105,7 @@ constexpr auto spin_most = 200us;                    ///< where the next event c
 constexpr auto long_yield = 50us;                    ///< then others want the core
 constexpr std::uint32_t spin_contended_part = 32;    ///< no spinning for so many times as long as that yield took
 constexpr auto spin_contended = 100ms;               ///< but no longer than that
+constexpr auto spin_after_proxy = 10ms;              ///< has had something to do: nobody else counts microseconds
 constexpr std::uint32_t looks_past_io = 16;          ///< at local events, before the io_context gets its turn
 constexpr auto sleep_min = 20us;
 constexpr auto sleep_max = 3ms;

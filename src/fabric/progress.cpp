@@ -119,7 +119,8 @@ void run_until(boost::asio::io_context& io, const std::function<bool()>& poll, c
       continue;
     }
     const bool rung = wakeable.doorbell != nullptr && wakeable.will_be_rung();
-    const Duration pause = backoff.idle(now, rung);
+    const bool may_spin = !shortcut.awaited || shortcut.awaited(now);
+    const Duration pause = backoff.idle(now, rung, may_spin);
     if (pause > Duration::zero()) {
       if (shortcut.lie_down && !shortcut.lie_down()) continue;
       if (rung) {

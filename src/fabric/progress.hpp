@@ -6,7 +6,8 @@
 // has waited for long pays for few wakes. A local event is a reason to spin, because the next is often near, but not to sleep
 // shorter: whatever concerns the io_context ends a sleep at once (boost::asio::post from any thread, a socket, a timer). So a
 // rank whose requests stay on its node sets no timers between them. How long it spins: core/spin.hpp. Where local events are
-// many clients' it does not spin for more: they gather while it sleeps, and one wake serves them all.
+// many clients' it does not spin for more: they gather while it sleeps, and one wake serves them all. Nor does it where the proxy
+// has nothing to do: tasks come and go by milliseconds, and the core is theirs.
 //
 // Where all others can ring the rank's doorbell (doorbell.hpp), a message ends the sleep by itself: sleeps are then from 1 to
 // 50 ms long, which MPI's own business needs, and an idle rank costs next to nothing.
@@ -71,8 +72,8 @@ class Backoff {
   /// A yield took from `before` to `now`.
   void yielded(Time before, Time now) { spin_.yielded(before, now); }
   /// Nothing happened: zero means to yield and look again, else to sleep that long. `rung`: a message ends the sleep.
-  Duration idle(Time now, bool rung = false) const {
-    if (spin_.looks(now)) return Duration::zero();
+  Duration idle(Time now, bool rung = false, bool may_spin = true) const {
+    if (may_spin && spin_.looks(now)) return Duration::zero();
     return std::clamp(Duration(now - active_at_) / limits_.sleep_part,
                       rung ? limits_.sleep_min_rung : limits_.sleep_min,
                       rung ? limits_.sleep_max_rung : limits_.sleep_max);
@@ -98,6 +99,7 @@ struct Shortcut {
   /// Before each sleep: what comes from now on ends it. False: something has come.
   std::function<bool()> lie_down;
   std::function<bool()> crowded;  ///< They are many clients', who gain more by throughput than by a microsecond.
+  std::function<bool(Backoff::Time now)> awaited;  ///< Somebody counts microseconds: else the loop never spins.
 };
 
 /// Runs handlers of `io` and calls `poll` until `stop` says so; both are looked at after every

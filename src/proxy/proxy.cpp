@@ -369,6 +369,7 @@ std::string Proxy::url() const {
 }
 
 void Proxy::on_message(Rank from, MessageKind kind, std::string_view payload) {
+  loop_->note_work();
   impl_->on_message(from, kind, payload);
 }
 void Proxy::on_endpoints(EndpointEpoch epoch) {
@@ -388,6 +389,10 @@ std::vector<ServiceSample> Proxy::take_samples() {
 }
 bool Proxy::crowded() const {
   return loop_->crowded();
+}
+
+bool Proxy::busy(std::chrono::steady_clock::time_point now) const {
+  return loop_->busy(now);
 }
 
 bool Proxy::poll() {

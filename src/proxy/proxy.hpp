@@ -72,6 +72,8 @@ class Proxy {
   bool lie_down();
   /// More than one HTTP client has been served lately. Those of the native protocol count microseconds, and do not count here.
   bool crowded() const;
+  /// A client or another rank's proxy has been served shortly before `now`: the next microseconds may count for somebody.
+  bool busy(std::chrono::steady_clock::time_point now) const;
   /// Listens no more and breaks off what is in progress. Nothing but the destructor may be called afterwards.
   void close();
 

@@ -409,7 +409,8 @@ RankEnd RankLoop::Impl::serve() {
   run_until(io_, *fabric_, *this, over, {},
             {.look = [this] { return proxy_->poll(); },
              .lie_down = [this] { return proxy_->lie_down(); },
-             .crowded = [this] { return proxy_->crowded(); }});
+             .crowded = [this] { return proxy_->crowded(); },
+             .awaited = [this](auto now) { return proxy_->busy(now); }});
   end_.clean = closing_ && fabric_->clean();
   proxy_->close();
   // The summary first: what follows may take long, and the other ranks wait in MPI_Finalize for a few seconds only.

@@ -49,6 +49,7 @@ struct Loop::State : std::enable_shared_from_this<Loop::State> {
   bool in_turn = false;
   bool turn_posted = false;
   Clock::time_point now = Clock::now();
+  Clock::time_point busy_at{};
   Clock::time_point next_check = Clock::time_point::max();
 
   // How many clients were served, in this span of time and in the one before.
@@ -92,7 +93,7 @@ struct Loop::State : std::enable_shared_from_this<Loop::State> {
     }
     if (event_count <= 0 && ringing.empty()) return false;
     in_turn = true;
-    now = Clock::now();
+    busy_at = now = Clock::now();
     if (now - span_begin >= crowd_span) begin_span();
     for (int i = 0; i < event_count; ++i) {
       const auto& event = events[static_cast<std::size_t>(i)];
@@ -239,6 +240,14 @@ Loop::Clock::time_point Loop::now() const {
 
 bool Loop::crowded() const {
   return std::max(state_->clients, state_->clients_before) > 1;
+}
+
+bool Loop::busy(Clock::time_point now) const {
+  return now - state_->busy_at < defaults::spin_after_proxy;
+}
+
+void Loop::note_work() {
+  state_->busy_at = now();
 }
 
 bool Loop::poll() {

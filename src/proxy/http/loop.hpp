@@ -58,6 +58,10 @@ class Loop {
   bool lie_down();
   /// More than one client has been counted within the last millisecond or two.
   bool crowded() const;
+  /// Something was served shortly before `now`, or note_work() was called.
+  bool busy(Clock::time_point now) const;
+  /// There is work that came without an edge.
+  void note_work();
   /// Destroys the resident when the present turn is over.
   void bury(std::unique_ptr<Resident> resident);
 

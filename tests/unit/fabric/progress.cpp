@@ -67,6 +67,14 @@ TEST_CASE("in a crowd of local events it sleeps at once, unless MPI did somethin
   CHECK(backoff.idle(now + 20ms + 40us) == 0us);
 }
 
+TEST_CASE("where nobody counts microseconds it sleeps at once") {
+  Backoff::Time now{};
+  Backoff backoff({.spin = {.least = 50us}, .sleep_min = 20us, .sleep_max = 3ms, .sleep_part = 4}, now);
+  backoff.active(now + 1ms);
+  CHECK(backoff.idle(now + 1ms, false, false) == 20us);
+  CHECK(backoff.idle(now + 1ms, false, true) == 0us);
+}
+
 TEST_CASE("on a core that others want it sleeps instead of yielding to them") {
   Backoff::Time now{};
   now += 1s;
