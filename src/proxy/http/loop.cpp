@@ -14,6 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/defaults.hpp"
+
 namespace trireme::proxy::http {
 
 namespace asio = boost::asio;
