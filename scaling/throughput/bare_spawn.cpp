@@ -9,12 +9,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 
 extern char** environ;
+
+static int failed(const char* what) {
+  std::perror(what);
+  return 4;
+}
 
 int main(int argc, char** argv) {
   if (argc != 5) {
@@ -32,14 +38,15 @@ int main(int argc, char** argv) {
   for (int i = 0; i < tasks || running > 0;) {
     if (i < tasks && running < in_flight) {
       const std::string folder = root + "/" + std::to_string(i);
-      if (mkdir(folder.c_str(), 0777) != 0 || mkdir((folder + "/0").c_str(), 0777) != 0) return 4;
+      if (mkdir(folder.c_str(), 0777) != 0 || mkdir((folder + "/0").c_str(), 0777) != 0) return failed(folder.c_str());
       posix_spawn_file_actions_t files;
       posix_spawn_file_actions_init(&files);
       posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
       posix_spawn_file_actions_addopen(&files, 1, (folder + "/0/stdout").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666);
       posix_spawn_file_actions_addopen(&files, 2, (folder + "/0/stderr").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666);
       pid_t child = 0;
-      if (posix_spawn(&child, argv[4], &files, nullptr, command, environ) != 0) return 4;
+      errno = posix_spawn(&child, argv[4], &files, nullptr, command, environ);
+      if (errno != 0) return failed(argv[4]);
       posix_spawn_file_actions_destroy(&files);
       cpu_set_t cpu;
       CPU_ZERO(&cpu);
@@ -48,7 +55,7 @@ int main(int argc, char** argv) {
       ++i;
       ++running;
     } else {
-      if (wait(nullptr) < 0) return 4;
+      if (wait(nullptr) < 0) return failed("wait");
       --running;
     }
   }
