@@ -11,6 +11,17 @@ from trireme import TriremeError  # noqa: E402
 from trireme.native import Client, Response, Service  # noqa: E402
 
 
+# What is no answer.
+WRONG = {
+    "text": "not bytes",
+    "status": Response(b"", 7),
+    "framing": Response(b"", 200, {"Content-Length": "5"}),
+    "lines": Response(b"", 200, {"X-Said": "a\r\nb"}),
+    "letters": Response(b"", 200, {"X-Said": "\u20ac"}),
+    "long": Response(b"", 200, {f"X-{i}": "x" * 60_000 for i in range(5)}),
+}
+
+
 class Echo(Service):
     """Batches, so that requests overlap. What it saw of cancelled requests is in the folder that it runs in."""
 
@@ -22,6 +33,8 @@ class Echo(Service):
             os._exit(3)
         if request.target == "/fail":
             raise ValueError("as asked")
+        if "/wrong/" in request.target:
+            return WRONG[request.target.rsplit("/", 1)[1]]
         if request.target == "/size":
             return str(len(request.body)).encode()
         if request.target == "/wait":
@@ -58,7 +71,7 @@ def client(what):
             assert (answer.status, answer.read()) == (200, b"100000"), answer.status
             try:
                 bad = Client()
-                bad._send(b"\xff" * 64)
+                bad._send(b"\xff" * 64, None)
                 bad.request("echo", timeout=60)
             except TriremeError as error:
                 assert "frame" in str(error) or "closed" in str(error), error
@@ -72,7 +85,14 @@ def client(what):
     print("well")
 
 
-if sys.argv[1] == "serve":
-    Echo().serve(sys.argv[2])
-else:
-    client(sys.argv[2])
+class EchoInPlace(Echo):
+    max_batch = 1
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "serve":
+        Echo().serve(sys.argv[2])
+    elif sys.argv[1] == "serve-in-place":
+        EchoInPlace().serve(sys.argv[2])
+    else:
+        client(sys.argv[2])

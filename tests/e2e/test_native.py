@@ -3,9 +3,11 @@
 import os
 import resource
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -13,6 +15,8 @@ import harness
 
 sys.path.insert(0, f"{harness.BUILD}/python")
 
+import native  # noqa: E402
+from trireme import TriremeError  # noqa: E402
 from trireme.native import Client  # noqa: E402
 
 FLOW = f"""
@@ -117,9 +121,107 @@ class Native(harness.TestCase):
 
 
 class Alone(unittest.TestCase):
-    """A Python service without a run around it."""
+    """An end in Python without a run around it."""
 
     DESCRIPTORS = 16
+    PREFACE = b"\0TRIREME"
+    WELCOME = struct.pack("<IBBHQHII", 10, 2, 0, 0, 0, 1, 256 << 10, 1024)
+
+    def service(self, how, folder, **options):
+        path = f"{folder}/socket"
+        service = subprocess.Popen(
+            [sys.executable, f"{harness.HERE}/native.py", how, path], cwd=folder,
+            env=dict(os.environ, TRIREME_BUILD=harness.BUILD, PYTHONDONTWRITEBYTECODE="1"), **options)
+        self.addCleanup(service.wait)
+        self.addCleanup(service.kill)
+        self.until(lambda: self.listens(path))
+        return service, path
+
+    def client_of_nobody(self, folder):
+        """A client that was let in, of a proxy that says and takes nothing more."""
+        path = f"{folder}/proxy"
+        listener = socket.socket(socket.AF_UNIX)
+        self.addCleanup(listener.close)
+        listener.bind(path)
+        listener.listen(1)
+
+        def welcome():
+            proxy, _ = listener.accept()
+            self.addCleanup(proxy.close)
+            proxy.sendall(self.WELCOME)
+
+        thread = threading.Thread(target=welcome)
+        thread.start()
+        client = Client(path, "")
+        thread.join()
+        self.addCleanup(client.close)
+        return client
+
+    def test_an_answer_that_is_none_fails_its_own_request(self):
+        for how in ("serve", "serve-in-place"):
+            with self.subTest(how), tempfile.TemporaryDirectory() as folder:
+                _, path = self.service(how, folder)
+                with Client(path, "") as client:
+                    for what in native.WRONG:
+                        self.assertEqual(client.request("echo", path=f"/wrong/{what}", timeout=60).status, 500, what)
+                    self.assertEqual(client.request("echo", b"after", timeout=60).body, b"after")
+
+    def test_a_service_asks_for_a_hello_first(self):
+        with tempfile.TemporaryDirectory() as folder:
+            _, path = self.service("serve", folder)
+            with self.connected(path) as caller:
+                caller.settimeout(60)
+                payload = struct.pack("<QB", 0, 4) + b"POST" + struct.pack("<H", 1) + b"/" + bytes(2)
+                caller.sendall(self.PREFACE + struct.pack("<IBBHQ", len(payload), 3, 1, 0, 1) + payload)
+                self.assertEqual(caller.recv(100), b"")
+
+    def test_what_is_no_request_does_not_leave(self):
+        with tempfile.TemporaryDirectory() as folder:
+            _, path = self.service("serve", folder)
+            with Client(path, "") as client:
+                for wrong in ({"headers": {"Connection": "close"}}, {"headers": {"a b": "c"}}, {"headers": {"a": "\n"}},
+                              {"method": ""}, {"path": "/a b"}, {"headers": {f"x{i}": "y" * 65000 for i in range(5)}}):
+                    with self.assertRaises(ValueError, msg=wrong):
+                        client.request("echo", **wrong)
+                self.assertEqual(client.request("echo", b"after", timeout=60).body, b"after")
+
+    def test_who_only_asks_whether_a_request_is_done_is_told(self):
+        with tempfile.TemporaryDirectory() as folder:
+            _, path = self.service("serve", folder)
+            with Client(path, "") as client:
+                pending = client.submit("echo", b"x")
+                self.until(pending.done)
+                self.assertEqual(pending.result(0).body, b"x")
+                pending = client.submit("echo", b"y")
+                self.until(lambda: self.result_of(pending) == b"y")
+
+    def test_a_time_limit_holds_where_nobody_takes_the_request_and_little_is_kept_of_it(self):
+        with tempfile.TemporaryDirectory() as folder:
+            client = self.client_of_nobody(folder)
+            for body in (bytes(8 << 20), *[bytes(128 << 10)] * 40):
+                with self.assertRaises(TimeoutError):
+                    client.request("echo", body, timeout=0.01)
+            self.assertLess(len(client._out), 2 << 20)
+
+    def test_a_forked_process_does_not_use_its_parents_client(self):
+        with tempfile.TemporaryDirectory() as folder:
+            _, path = self.service("serve", folder)
+            with Client(path, "") as client:
+                child = os.fork()
+                if child == 0:
+                    try:
+                        client.request("echo", b"child", timeout=60)
+                    except TriremeError:
+                        os._exit(0)
+                    os._exit(1)
+                self.assertEqual(os.waitpid(child, 0)[1], 0)
+                self.assertEqual(client.request("echo", b"parent", timeout=60).body, b"parent")
+
+    def result_of(self, pending):
+        try:
+            return pending.result(0).body
+        except TimeoutError:
+            return None
 
     def until(self, condition):
         deadline = time.monotonic() + 60
@@ -129,14 +231,9 @@ class Alone(unittest.TestCase):
 
     def test_without_a_descriptor_left_it_waits_for_one_and_goes_on(self):
         with tempfile.TemporaryDirectory() as folder:
-            path = f"{folder}/socket"
-            service = subprocess.Popen(
-                [sys.executable, f"{harness.HERE}/native.py", "serve", path], cwd=folder,
-                env=dict(os.environ, TRIREME_BUILD=harness.BUILD, PYTHONDONTWRITEBYTECODE="1"),
+            service, path = self.service(
+                "serve", folder,
                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (self.DESCRIPTORS, self.DESCRIPTORS)))
-            self.addCleanup(service.wait)
-            self.addCleanup(service.kill)
-            self.until(lambda: self.listens(path))
             with Client(path, "") as client:
                 crowd = [self.connected(path) for _ in range(2 * self.DESCRIPTORS)]
                 self.until(lambda: service.poll() is not None or

@@ -28,12 +28,13 @@ from __future__ import annotations
 import collections
 import errno
 import os
+import re
 import select
 import socket
 import struct
 import threading
 import time
-from typing import Any, Dict, Iterable, List, Optional, Union
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Union
 
 from ._connection import TriremeError
 
@@ -46,8 +47,14 @@ _MAX_PAYLOAD = 256 << 10
 _WINDOW = 256 << 10
 _UNKNOWN = (1 << 64) - 1
 _MAX_BODY = 1 << 30
+_MAX_REQUESTS = 1024
 _ACCEPT_BACKOFF = 0.1
 _SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,255}")
+_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]{0,65535}")
+_TARGET = re.compile(rb"/[\x21-\x7e]{0,65534}")
+_FRAMING = frozenset(("connection", "content-length", "expect", "host", "keep-alive", "proxy-connection", "te", "trailer",
+                      "transfer-encoding", "upgrade"))
 _HELLO, _WELCOME, _REQUEST, _RESPONSE, _DATA, _WINDOW_FRAME, _CANCEL, _FAILURE = range(1, 9)
 
 
@@ -56,11 +63,14 @@ def _frame(kind: int, end: bool, number: int, payload: bytes = b"") -> bytes:
 
 
 def _headers(headers: Optional[Dict[str, str]]) -> bytes:
+    """As they stand in a head. What is none there, and would end the connection, is a ValueError."""
     if not headers:
         return b"\0\0"
     parts = [struct.pack("<H", len(headers))]
     for name, value in headers.items():
         raw_name, raw_value = name.encode("latin-1"), value.encode("latin-1")
+        if not _TOKEN.fullmatch(raw_name) or not _VALUE.fullmatch(raw_value) or name.lower() in _FRAMING:
+            raise ValueError(f"{name!r} is no header of the native protocol, or not with this value")
         parts.append(struct.pack("<B", len(raw_name)) + raw_name + struct.pack("<H", len(raw_value)) + raw_value)
     return b"".join(parts)
 
@@ -92,10 +102,23 @@ class Response:
         self.body = body
 
 
+def _encoded(response: Any) -> Tuple[bytes, memoryview]:
+    """The head of an answer, and its body."""
+    if not isinstance(response, Response):
+        response = Response(b"" if response is None else response)
+    if not 200 <= response.status <= 599:
+        raise ValueError(f"{response.status} is no status of an answer")
+    body = memoryview(response.body).cast("B")
+    head = struct.pack("<QH", len(body), response.status) + _headers(response.headers)
+    if len(head) > _MAX_PAYLOAD // 2:
+        raise ValueError("the head of the answer is too long")
+    return head, body
+
+
 class Request:
     """A request as a service sees it. `cancelled` becomes true when nobody wants its answer any more."""
 
-    __slots__ = ("number", "method", "target", "headers", "body", "cancelled", "_connection")
+    __slots__ = ("number", "method", "target", "headers", "body", "cancelled", "_connection", "_untold", "_came")
 
     def __init__(self, number: int, method: str, target: str, headers: Dict[str, str], body: bytearray):
         self.number = number
@@ -104,6 +127,8 @@ class Request:
         self.headers = headers
         self.body = body
         self.cancelled = False
+        self._untold = 0
+        self._came = time.monotonic()
 
 
 class _Frames:
@@ -118,18 +143,22 @@ class _Frames:
         held = bytes(self._held) if size < 4096 else memoryview(self._held)
         found = []
         while size - at >= _HEADER.size:
-            length, kind, flags, _, number = _HEADER.unpack_from(held, at)
-            if length > _MAX_PAYLOAD or not 1 <= kind <= 8:
+            length, kind, flags, zero, number = _HEADER.unpack_from(held, at)
+            if length > _MAX_PAYLOAD or not 1 <= kind <= 8 or flags > 1 or zero != 0:
                 raise TriremeError("what came is not the native protocol")
             if size - at - _HEADER.size < length:
                 break
             start = at + _HEADER.size
-            found.append((kind, flags & 1, number, bytes(held[start:start + length])))
+            found.append((kind, flags, number, bytes(held[start:start + length])))
             at = start + length
         if isinstance(held, memoryview):
             held.release()
         del self._held[:at]
         return found
+
+
+def _end(timeout: Optional[float]) -> Optional[float]:
+    return None if timeout is None else time.monotonic() + timeout
 
 
 class Pending:
@@ -145,11 +174,17 @@ class Pending:
         self._untold = 0
 
     def done(self) -> bool:
-        return self._done
+        """Whether result() would return, or raise, at once."""
+        if not self._done:
+            self._client._turn(0)
+        return self._done or self._client._failure is not None
 
     def result(self, timeout: Optional[float] = None) -> Response:
         """The answer, whatever its status; TriremeError where it broke off, TimeoutError where it did not come in time."""
-        self._client._until(lambda: self._done, timeout)
+        return self._result(_end(timeout))
+
+    def _result(self, end: Optional[float]) -> Response:
+        self._client._until(lambda: self._done, end)
         if self._error is not None:
             raise self._error
         assert self._response is not None
@@ -160,7 +195,8 @@ class Pending:
 
 
 class Client:
-    """A connection to this node's proxy (TRIREME_SOCKET), for one thread at a time: threads have a Client each."""
+    """A connection to this node's proxy (TRIREME_SOCKET), for one thread at a time: threads, and forked processes, have a
+    Client each. It does not outlive the connection: after that it raises TriremeError."""
 
     def __init__(self, path: Optional[str] = None, token: Optional[str] = None):
         path = path or os.environ.get("TRIREME_SOCKET", "")
@@ -174,12 +210,14 @@ class Client:
         self._limit = 0
         self._welcome = False
         self._failure: Optional[TriremeError] = None
+        self._process = os.getpid()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.connect(path)
         self._socket.setblocking(False)
         raw = token.encode()
-        self._send(_PREFACE + _frame(_HELLO, False, 0, struct.pack("<HH", _VERSION, len(raw)) + raw))
-        self._until(lambda: self._welcome, 30)
+        end = _end(30)
+        self._send(_PREFACE + _frame(_HELLO, False, 0, struct.pack("<HH", _VERSION, len(raw)) + raw), end)
+        self._until(lambda: self._welcome, end)
 
     def __enter__(self) -> "Client":
         return self
@@ -192,43 +230,60 @@ class Client:
 
     def request(self, service: str, body: bytes = b"", path: str = "/", method: str = "POST",
                 headers: Optional[Dict[str, str]] = None, timeout: Optional[float] = None) -> Response:
-        """One request and its answer."""
-        pending = self.submit(service, body, path, method, headers)
+        """One request and its answer; TimeoutError where that did not come in time."""
+        end = _end(timeout)
+        pending = self._submit(service, body, path, method, headers, end)
         try:
-            return pending.result(timeout)
+            return pending._result(end)
         except TimeoutError:
             pending.cancel()
             raise
 
     def submit(self, service: str, body: bytes = b"", path: str = "/", method: str = "POST",
-               headers: Optional[Dict[str, str]] = None) -> Pending:
-        """Sends a request and does not wait for its answer. A large body is sent as fast as the service takes it."""
-        target = f"/services/{service}{path}".encode("latin-1")
+               headers: Optional[Dict[str, str]] = None, timeout: Optional[float] = None) -> Pending:
+        """Sends a request and does not wait for its answer. A large body is sent as fast as the service takes it; TimeoutError
+        where it is not taken in time. What is no request is a ValueError."""
+        return self._submit(service, body, path, method, headers, _end(timeout))
+
+    def _submit(self, service: str, body: bytes, path: str, method: str, headers: Optional[Dict[str, str]],
+                end: Optional[float]) -> Pending:
+        target = f"/services/{service}{path if path.startswith('/') else '/' + path}".encode("latin-1")
         raw_method = method.encode("latin-1")
-        self._until(lambda: len(self._pending) < self._limit, None)
-        number, self._next = self._next, self._next + 1
-        pending = Pending(self, number)
+        if not _TOKEN.fullmatch(raw_method) or not _TARGET.fullmatch(target):
+            raise ValueError(f"{method!r} of {path!r} of {service!r} is no request")
         first = body if len(body) <= _WINDOW // 2 else b""
+        payload = b"".join((struct.pack("<QB", len(body), len(raw_method)), raw_method, struct.pack("<H", len(target)), target,
+                            _headers(headers), first))
+        if len(payload) > _MAX_PAYLOAD:
+            raise ValueError("the head of the request is too long")
+        self._until(lambda: len(self._pending) < self._limit, end)
+        number = self._next
+        pending = Pending(self, number)
         pending._credit = _WINDOW - len(first)
+        self._send(_frame(_REQUEST, len(first) == len(body), number, payload), end)
+        self._next += 1
         self._pending[number] = pending
-        head = struct.pack("<QB", len(body), len(raw_method)) + raw_method + struct.pack("<H", len(target)) + target + _headers(headers)
-        self._send(_frame(_REQUEST, len(first) == len(body), number, b"".join((head, first))))
         at, view = len(first), memoryview(body)
-        while at < len(body) and not pending._done:
-            self._until(lambda: pending._credit > 0 or pending._done, None)
-            part = view[at:at + min(pending._credit, _MAX_PAYLOAD)]
-            if not len(part):
-                break
-            pending._credit -= len(part)
-            at += len(part)
-            self._send(_frame(_DATA, at == len(body), number, part.tobytes()))
+        try:
+            while at < len(body) and not pending._done:
+                self._until(lambda: pending._credit > 0 or pending._done, end)
+                part = view[at:at + min(pending._credit, _MAX_PAYLOAD)]
+                if not len(part) or pending._done:
+                    break
+                self._send(_frame(_DATA, at + len(part) == len(body), number, part.tobytes()), end)
+                pending._credit -= len(part)
+                at += len(part)
+        except TimeoutError:
+            pending.cancel()
+            raise
         return pending
 
     def _cancel(self, pending: Pending) -> None:
         if pending._done:
             return
         self._end(pending, TriremeError("the request was cancelled"))
-        self._send(_frame(_CANCEL, True, pending._number))
+        self._out += _frame(_CANCEL, True, pending._number)
+        self._flush()
 
     def _end(self, pending: Pending, error: Optional[TriremeError] = None) -> None:
         pending._error = error
@@ -242,17 +297,21 @@ class Client:
         for pending in list(self._pending.values()):
             self._end(pending, self._failure)
 
-    def _send(self, data: bytes) -> None:
-        """Sends; while the proxy does not take it, reads what it has to say, so neither waits for the other."""
+    def _send(self, data: bytes, end: Optional[float]) -> None:
+        """Sends; while the proxy does not take what was sent before, reads what it has to say, so neither waits for the other."""
+        self._until(lambda: len(self._out) <= 4 * _WINDOW, end)
         if self._failure is not None:
             raise self._failure
         self._out += data
         self._flush()
-        while len(self._out) > 4 * _WINDOW and self._failure is None:
-            self._turn(None)
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            raise TriremeError("a client is not shared with forked processes, which have one each")
 
     def _flush(self) -> None:
-        while self._out:
+        self._check_process()
+        while self._out and self._failure is None:
             try:
                 sent = self._socket.send(self._out)
             except BlockingIOError:
@@ -261,17 +320,21 @@ class Client:
                 return self._fail(TriremeError(f"the proxy of this node closed the connection: {error}"))
             del self._out[:sent]
 
-    def _until(self, condition, timeout: Optional[float]) -> None:
-        end = None if timeout is None else time.monotonic() + timeout
+    def _until(self, condition: Callable[[], bool], end: Optional[float]) -> None:
+        late = False
         while not condition():
             if self._failure is not None:
                 raise self._failure
+            if late:
+                raise TimeoutError("it did not come in time")
             left = None if end is None else end - time.monotonic()
-            if left is not None and left <= 0:
-                raise TimeoutError("no answer came in time")
-            self._turn(left)
+            late = left is not None and left <= 0  # what has come by now counts
+            self._turn(None if left is None else max(left, 0))
 
     def _turn(self, timeout: Optional[float]) -> None:
+        if self._failure is not None:
+            return
+        self._check_process()
         wanted = select.POLLIN | (select.POLLOUT if self._out else 0)
         poll = select.poll()
         poll.register(self._socket, wanted)
@@ -335,8 +398,9 @@ class _Answering:
         self._socket = connection
         self._frames = _Frames()
         self._lock = threading.Lock()
+        self._greeted = False
+        self._last = 0
         self._requests: Dict[int, Request] = {}
-        self._untold: Dict[int, int] = {}
         self._credit: Dict[int, int] = {}
         self._waiting: Dict[int, memoryview] = {}
         self._began = 0.0
@@ -369,7 +433,7 @@ class _Answering:
             return
         finally:
             for request in list(self._requests.values()):
-                request.cancelled = True
+                self._service._drop(request)
             self._socket.close()
             self._service._ended.set()
 
@@ -382,20 +446,26 @@ class _Answering:
             self._gathered = []
 
     def _receive(self, kind: int, end: int, number: int, payload: bytes) -> None:
-        if kind == _HELLO:
+        if not self._greeted:
+            if kind != _HELLO:
+                raise TriremeError("the first frame is no hello")
             version, size = struct.unpack_from("<HH", payload)
             words = ""
             if version < _VERSION:
                 words = "this service speaks version 1 of the native protocol"
-            elif self._service.key and payload[4:4 + size].decode() != self._service.key:
+            elif self._service.key and payload[4:4 + size] != self._service.key.encode():
                 words = "the key is not this service's"
             with self._lock:
                 if words:
                     self._socket.sendall(_frame(_FAILURE, True, 0, struct.pack("<H", 401) + words.encode()))
                     raise TriremeError(words)
-                self._send(_frame(_WELCOME, False, 0, struct.pack("<HII", _VERSION, _WINDOW, 1024)))
+                self._send(_frame(_WELCOME, False, 0, struct.pack("<HII", _VERSION, _WINDOW, _MAX_REQUESTS)))
+            self._greeted = True
             return
         if kind == _REQUEST:
+            if number <= self._last or len(self._requests) >= _MAX_REQUESTS:
+                raise TriremeError("a request that may not be")
+            self._last = number
             size = payload[8]
             method = payload[9:9 + size].decode("latin-1")
             at = 9 + size
@@ -407,8 +477,10 @@ class _Answering:
             self._requests[number] = request
             self._credit[number] = _WINDOW
             self._arrived(request, len(payload) - at, end)
-        elif kind == _DATA and number in self._requests:
-            request = self._requests[number]
+        elif kind == _DATA:
+            request = self._requests.get(number)
+            if request is None:
+                return  # it is over
             request.body += payload
             if len(request.body) > _MAX_BODY:
                 return self.answer(request, Response(b"the body is too long", 413))
@@ -423,35 +495,35 @@ class _Answering:
                 request = self._requests.pop(number, None)
                 self._credit.pop(number, None)
                 self._waiting.pop(number, None)
-                self._untold.pop(number, None)
             if request is not None:
-                request.cancelled = True
+                self._service._drop(request)
+        else:
+            raise TriremeError("a frame that has no place here")
 
     def _arrived(self, request: Request, size: int, end: int) -> None:
         if end:
-            self._untold.pop(request.number, None)
             return self._service._take(request)
-        untold = self._untold.get(request.number, 0) + size
-        if untold >= _WINDOW // 2:
+        request._untold += size
+        if request._untold >= _WINDOW // 2:
             with self._lock:
-                self._send(_frame(_WINDOW_FRAME, False, request.number, struct.pack("<Q", untold)))
-            untold = 0
-        self._untold[request.number] = untold
+                self._send(_frame(_WINDOW_FRAME, False, request.number, struct.pack("<Q", request._untold)))
+            request._untold = 0
 
     def answer(self, request: Request, response: Any) -> None:
-        if not isinstance(response, Response):
-            response = Response(response or b"")
-        number, body = request.number, response.body
+        try:
+            head, body = _encoded(response)
+        except Exception as error:  # noqa: BLE001: whatever is no answer is an answer that says so
+            head, body = _encoded(_raised(error))
+        number = request.number
         with self._lock:
             if self._requests.pop(number, None) is None:
                 return  # it was cancelled
             try:
-                head = struct.pack("<QH", len(body), response.status) + _headers(response.headers)
                 if len(body) <= _WINDOW // 2:
                     del self._credit[number]
                     return self._send(_frame(_RESPONSE, True, number, head + body))
                 self._send(_frame(_RESPONSE, False, number, head))
-                self._waiting[number] = memoryview(body)
+                self._waiting[number] = body
                 self._go_on(number)
             except OSError:
                 request.cancelled = True  # the proxy is gone, and so is whoever asked
@@ -530,6 +602,13 @@ class Service:
             if len(self._queue) == 1 or len(self._queue) >= self.max_batch:
                 self._more.notify()
 
+    def _drop(self, request: Request) -> None:
+        """Nobody wants its answer any more."""
+        request.cancelled = True
+        with self._more:
+            if request in self._queue:
+                self._queue.remove(request)
+
     def _do(self, batch: List[Request]) -> None:
         try:
             answers = [self._one(batch[0])] if self.max_batch <= 1 else self.handle_batch(batch)
@@ -544,7 +623,9 @@ class Service:
         while True:
             with self._more:
                 self._more.wait_for(lambda: self._queue)
-                self._more.wait_for(lambda: len(self._queue) >= self.max_batch, self.max_delay)
+                left = self._queue[0]._came + self.max_delay - time.monotonic()
+                if left > 0:
+                    self._more.wait_for(lambda: len(self._queue) >= self.max_batch, left)
                 batch = []
                 while self._queue and len(batch) < self.max_batch:
                     request = self._queue.popleft()
