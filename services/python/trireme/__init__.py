@@ -10,12 +10,14 @@
 
     answer = trireme.request("llama", "/v1/completions", json={"prompt": "a trireme is"})
 
-A task finds its run through its environment alone (TRIREME_SOCKET, TRIREME_TOKEN). The module needs nothing but Python 3.9.
+A task finds its run through its environment alone (TRIREME_SOCKET, TRIREME_TOKEN). A program that is no task, on a login node say,
+names the run directory in TRIREME_RUN_DIR, and has all of this but requests to services. The module needs nothing but Python 3.9.
 """
 
 from ._connection import TriremeError
 from ._futures import (
     FIRST_COMPLETED,
+    FIRST_EXCEPTION,
     ALL_COMPLETED,
     Future,
     TaskFailed,
@@ -35,6 +37,7 @@ from ._services import request, service, services, start_service, stop_service
 __all__ = [
     "ALL_COMPLETED",
     "FIRST_COMPLETED",
+    "FIRST_EXCEPTION",
     "Future",
     "TaskFailed",
     "TaskResult",

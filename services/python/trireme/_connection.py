@@ -1,4 +1,4 @@
-"""HTTP over the unix socket of this node's proxy."""
+"""How a run is asked: HTTP over the unix socket of this node's proxy, or the request folder of its run directory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import json
 import os
 import socket
 import threading
+import time
 from typing import Any, Optional, Tuple
+
+from . import _folder
+from ._values import encode
 
 
 class TriremeError(Exception):
@@ -35,12 +39,8 @@ class _UnixConnection(http.client.HTTPConnection):
 
 _local = threading.local()
 
-
-def _variable(name: str) -> str:
-    value = os.environ.get(name, "")
-    if not value:
-        raise TriremeError(f"{name} is not set: this is no task of a Trireme run")
-    return value
+#: The module that an executor is importing for a function of it.
+importing: Optional[str] = None
 
 
 def exchange(method: str, target: str, body: Optional[bytes] = None, headers: Optional[dict] = None,
@@ -49,7 +49,10 @@ def exchange(method: str, target: str, body: Optional[bytes] = None, headers: Op
 
     A request is sent again only where it provably had not been delivered: the kept connection was closed before it.
     """
-    path = _variable("TRIREME_SOCKET")
+    path = os.environ.get("TRIREME_SOCKET", "")
+    if not path:
+        raise TriremeError("TRIREME_SOCKET is not set: this is no task of a Trireme run. From outside, tasks are submitted through the run "
+                           "directory, named in TRIREME_RUN_DIR; services cannot be asked")
     every = {"Authorization": "Bearer " + os.environ.get("TRIREME_TOKEN", ""), **(headers or {})}
     for fresh in (False, True):
         connection = None if fresh else getattr(_local, "connection", None)
@@ -62,7 +65,10 @@ def exchange(method: str, target: str, body: Optional[bytes] = None, headers: Op
             if connection.sock is not None:
                 connection.sock.settimeout(timeout)
             connection.timeout = timeout
-            connection.request(method, target, body=body, headers=every)
+            try:
+                connection.request(method, target, body=body, headers=every)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # a refusal may have come before all was sent: that it is too long, say
             answer = connection.getresponse()
             data = answer.read()
         except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
@@ -81,11 +87,29 @@ def exchange(method: str, target: str, body: Optional[bytes] = None, headers: Op
     raise AssertionError("unreachable")
 
 
-def ask(method: str, target: str, body: Any = None, timeout: Optional[float] = 60) -> Any:
+def _once(method: str, target: str, data: Optional[bytes], timeout: float) -> Tuple[int, dict, bytes]:
+    run_dir = os.environ.get("TRIREME_RUN_DIR", "")
+    # As with the commands: the folder for a task that does not see the socket (in a container), and outside of tasks.
+    if run_dir and not os.path.exists(os.environ.get("TRIREME_SOCKET", "")):
+        try:
+            status, answer = _folder.exchange(run_dir, method, target, data, timeout)
+        except _folder.FolderError as error:
+            raise TriremeError(str(error)) from error
+        return status, {}, answer
+    return exchange(method, target, data, {} if data is None else {"Content-Type": "application/json"}, timeout)
+
+
+def ask(method: str, target: str, body: Any = None, timeout: float = 60) -> Any:
     """What /runtime answers, as Python values; an answer with an error status is a TriremeError."""
-    data = None if body is None else json.dumps(body).encode()
-    headers = {} if data is None else {"Content-Type": "application/json"}
-    status, _, answer = exchange(method, target, data, headers, timeout)
+    if importing is not None:
+        raise TriremeError(f"an executor imports the module {importing} for a function of it, and the module asks the run for something "
+                           'at that: put what only the program itself is to do under if __name__ == "__main__":')
+    data = None if body is None else encode(body).encode()
+    end = time.monotonic() + timeout
+    status, answered, answer = _once(method, target, data, timeout)
+    while status == 429 and time.monotonic() < end:  # it was not taken: too much is being asked of the run by this node
+        time.sleep(min(float(answered.get("retry-after", 1)), max(0.0, end - time.monotonic())))
+        status, answered, answer = _once(method, target, data, timeout)
     try:
         value = json.loads(answer)
     except ValueError:

@@ -5,6 +5,7 @@ other; their ends are written in one go when nothing more is there to do, when 6
 What a function prints goes to the executor's log.
 """
 
+import faulthandler
 import importlib
 import json
 import os
@@ -15,6 +16,9 @@ import time
 import traceback
 from collections import deque
 
+from . import _connection
+from ._values import encode
+
 DEFINE, CALL, SKIP = 1, 2, 3
 HELLO, DONE, FAILED, SKIPPED = 16, 17, 18, 19
 HEADER = struct.Struct("=IBQ")
@@ -24,6 +28,7 @@ END_REST = END.size - 4
 FLUSH_BYTES = 64 << 10
 FLUSH_EVERY = 1_000_000  # ns
 MOST_RESULT = 1 << 20
+MOST_WORDS = 64 << 10
 
 
 def find(folder, name):
@@ -31,7 +36,11 @@ def find(folder, name):
     if folder and folder not in sys.path:
         sys.path.insert(0, folder)
     module, _, path = name.partition(":")
-    found = importlib.import_module(module)
+    _connection.importing = module
+    try:
+        found = importlib.import_module(module)
+    finally:
+        _connection.importing = None
     for part in path.split("."):
         found = getattr(found, part)
     found = getattr(found, "_target", found)  # what @trireme.function wraps
@@ -40,13 +49,15 @@ def find(folder, name):
     return found
 
 
-def failing(error):
-    """A function that fails with what kept the real one from being found."""
-
-    def fail(*_args, **_kwargs):
-        raise error
-
-    return fail
+def words(error, folder):
+    """What went wrong, and where in the files of the function's folder."""
+    text = f"{type(error).__name__}: {error}"
+    places = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    own = [(code, line) for code, line in places if folder and code.co_filename.startswith(os.path.join(folder, ""))]
+    if own:
+        code, line = own[-1]
+        text += f" ({os.path.relpath(code.co_filename, folder)}, line {line}, in {code.co_name})"
+    return text.encode(errors="replace")[:MOST_WORDS]
 
 
 class Executor:
@@ -54,7 +65,9 @@ class Executor:
         self.connection = connection
         self.out = [HEADER.pack(HEADER_REST, HELLO, number)]
         self.out_bytes = 0
+        self.process = os.getpid()
         self.buffer = bytearray()
+        self.defined = {}
         self.functions = {}
         self.calls = deque()
         self.skipped = set()
@@ -109,10 +122,8 @@ class Executor:
         elif kind == DEFINE:
             length = int.from_bytes(view[start : start + 4], sys.byteorder)
             folder = view[start + 4 : start + 4 + length].decode()
-            try:
-                self.functions[id] = find(folder, view[start + 4 + length : end].decode())
-            except BaseException as error:  # a module may do anything while it is imported
-                self.functions[id] = failing(error)
+            # Found at its first call: an import takes time, and may do anything.
+            self.defined[id] = (folder, view[start + 4 + length : end].decode())
         elif kind == SKIP:
             self.skipped.add(id)
 
@@ -124,7 +135,9 @@ class Executor:
         begun = time.time_ns()
         try:
             given = json.loads(args)
-            target = self.functions[function]
+            target = self.functions.get(function)
+            if target is None:
+                target = self.functions[function] = find(*self.defined[function])
             if type(given) is list:
                 value = target(*given)
             elif type(given) is dict:
@@ -134,22 +147,48 @@ class Executor:
                     value = target(**given)
             else:
                 value = target(given)
-            result = b"null" if value is None else json.dumps(value).encode()
-            if len(result) > MOST_RESULT:
-                raise ValueError(f"the result is {len(result)} bytes long: return the name of a file instead")
-            kind = DONE
+            if os.getpid() != self.process:
+                self.leave(0)
+            kind, result = DONE, b"null" if value is None else self.say(value)
         except BaseException as error:  # SystemExit too: it ends the call, not the executor
-            kind = FAILED
+            if os.getpid() != self.process:
+                self.leave(error)
             traceback.print_exc()
-            result = f"{type(error).__name__}: {error}".encode(errors="replace")[:65536]
+            kind, result = FAILED, words(error, self.defined[function][0])
         self.out.append(END.pack(END_REST + len(result), kind, id, begun, time.time_ns()))
         self.out.append(result)
         self.out_bytes += END.size + len(result)
+
+    @staticmethod
+    def say(value):
+        try:
+            result = encode(value).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"the result is no JSON: {error}") from error
+        if len(result) > MOST_RESULT:
+            raise ValueError(f"the result of {len(result)} bytes is longer than 1 MiB: return the name of a file instead")
+        return result
+
+    @staticmethod
+    def leave(how):
+        """The function has forked, and this child has come back from it: it makes no more calls."""
+        if isinstance(how, SystemExit):
+            code = how.code if isinstance(how.code, int) else 0 if how.code is None else 1
+        elif isinstance(how, BaseException):
+            traceback.print_exception(type(how), how, how.__traceback__)
+            code = 1
+        else:
+            code = how
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code & 0xFF)
 
 
 def main():
     if len(sys.argv) != 3:
         sys.exit("usage: python3 -m trireme._executor SOCKET NUMBER\nIt is started by Trireme, for function tasks.")
+    faulthandler.enable()
+    sys.stdout.reconfigure(line_buffering=True)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.connect(sys.argv[1])
     try:

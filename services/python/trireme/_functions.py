@@ -18,9 +18,16 @@ def _place(target: Callable[..., Any]) -> Dict[str, str]:
     file = inspect.getsourcefile(target)
     if file is None:
         raise ValueError(f"{target.__qualname__} has no source file that an executor could import")
-    if target.__module__ == "__main__":
-        name = os.path.splitext(os.path.basename(file))[0]
+    spec = getattr(module, "__spec__", None)
+    if target.__module__ == "__main__" and spec is None:  # python3 FILE
+        name, suffix = os.path.splitext(os.path.basename(file))
+        if suffix != ".py" or "." in name:
+            raise ValueError(f"{target.__qualname__} is in {file}, which an executor cannot import: it needs a name that ends with .py "
+                             "and has no other dot")
         depth = 0
+    elif target.__module__ == "__main__":  # python3 -m MODULE
+        name = spec.name
+        depth = name.count(".")
     else:
         name = target.__module__
         depth = name.count(".") + (1 if hasattr(module, "__path__") else 0)

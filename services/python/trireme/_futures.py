@@ -6,18 +6,21 @@ import os
 import shlex
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Union
 from urllib.parse import quote, urlencode
 
 from ._connection import TriremeError, ask
 from ._output import read_streamed
 
 FIRST_COMPLETED = "FIRST_COMPLETED"
+FIRST_EXCEPTION = "FIRST_EXCEPTION"
 ALL_COMPLETED = "ALL_COMPLETED"
 
 _SLICE = 30.0  # seconds of one wait as the run sees it
 _SLACK = 30.0  # for its answer
-_MOST_IDS = 10_000  # that one wait names
+_MOST_TOLD = 10_000  # tasks in one answer
+_MOST_IDS = 100_000  # that one wait names
+_SWEPT = 1000  # results that map() learns at once
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class Future:
         self.id = id
         self._is_function = is_function
         self._result: Optional[TaskResult] = None
+        self._has_value = False
 
     def __repr__(self) -> str:
         return f"<trireme.Future {self.id!r} {self._result.state if self._result else 'not known to have ended'}>"
@@ -83,8 +87,12 @@ class Future:
     def _fetch(self) -> Dict[str, Any]:
         record = ask("GET", "/runtime/tasks/" + quote(self.id, safe=""))
         if record["final"]:
-            self._result = _result_of(record)
+            self._learn(record)
         return record
+
+    def _learn(self, record: Dict[str, Any]) -> None:
+        self._has_value = "result" in record
+        self._result = _result_of(record)
 
     def state(self) -> str:
         """waiting, ready, running, done, failed, cancelled or skipped, as it is now."""
@@ -119,6 +127,9 @@ class Future:
         result = self.wait(timeout)
         if not result.ok:
             raise TaskFailed(result)
+        if self._is_function and not self._has_value:
+            raise TriremeError(f"what task {self.id} returned is not kept by the run, which holds 1 GiB of results: "
+                               "trireme explain tells it; pass large data in files")
         return result.value if self._is_function else result
 
     def exception(self, timeout: Optional[float] = None) -> Optional[TaskFailed]:
@@ -138,17 +149,32 @@ def _json_of(value: Any) -> Any:
     return value
 
 
+def _program(word: str) -> str:
+    """In a workflow file such a program is found from the file's folder; here it is meant from where one is."""
+    return os.path.abspath(word) if "/" in word and os.path.exists(word) else word
+
+
+def _command(command: Union[Sequence[Any], str]) -> Union[List[str], str]:
+    """A brace means itself here, and no placeholder of a workflow file. The run splits a text, and says what only a shell would do."""
+    if isinstance(command, str):
+        words = shlex.split(command)
+        text = command.lstrip()
+        if words and text.startswith(words[0]) and _program(words[0]) != words[0]:
+            text = shlex.quote(_program(words[0])) + text[len(words[0]) :]
+        return text.replace("{", "{{")
+    words = [os.fspath(word) if isinstance(word, os.PathLike) else str(word) for word in command]
+    if any("\0" in word for word in words):
+        raise ValueError(f"a word of the command has a zero byte in it, which no program can be given: {words}")
+    return [word.replace("{", "{{") for word in [_program(word) for word in words[:1]] + words[1:]]
+
+
 def _description(command: Union[Sequence[Any], str, None], keys: Dict[str, Any]) -> Dict[str, Any]:
     out = {key: value for key, value in keys.items() if value is not None}
     if command is not None:
-        words = shlex.split(command) if isinstance(command, str) else [os.fspath(word) if isinstance(word, os.PathLike) else str(word) for word in command]
-        if words and "/" in words[0] and os.path.exists(words[0]):
-            words[0] = os.path.abspath(words[0])
-        # A brace in a word means itself here, and no placeholder of a workflow file.
-        out["command"] = [word.replace("{", "{{") for word in words]
+        out["command"] = _command(command)
     for key in ("after", "services"):
         if key in out:
-            items = out[key] if isinstance(out[key], (list, tuple, set)) else [out[key]]
+            items = [out[key]] if isinstance(out[key], (str, Future)) else out[key]
             out[key] = [item.id if isinstance(item, Future) else str(item) for item in items]
     if "env" in out:
         out["env"] = {name: str(value) for name, value in out["env"].items()}
@@ -160,42 +186,71 @@ def _description(command: Union[Sequence[Any], str, None], keys: Dict[str, Any])
 def submit(command: Union[Sequence[Any], str, None] = None, **keys: Any) -> Future:
     """Gives the run one task, which starts as soon as what it needs is there.
 
-    `command` is a list of words, or a text that is split as a shell would. The other keys are those of a task in a workflow
+    `command` is a list of words, or a text that is split as a shell would; what only a shell can do is a `script`. The other keys are those of a task in a workflow
     file: script, name, id, cores, gpus, memory, ranks, mpi, after, services, env, inputs, outputs, timeout, retries, priority.
     `after` takes ids, names and futures. A task with a `name` or `id` that was submitted before in the same words is that task.
     """
+    if "foreach" in keys:
+        raise TypeError("submit() is for one task: a foreach goes to submit_many(), which gives a future for each of its instances")
     return submit_many([_description(command, keys)])[0]
 
 
 def submit_many(tasks: Iterable[Dict[str, Any]]) -> List[Future]:
-    """Gives the run several tasks at once: dictionaries with the keys of a workflow file. All are taken or none."""
+    """Gives the run several tasks at once: dictionaries with the keys of a workflow file. All are taken or none.
+
+    The futures are in the order of the tasks; a task with a `foreach` has one for each of its instances.
+    """
     descriptions = [_description(None, dict(task)) for task in tasks]
     if not descriptions:
         return []
-    answer = ask("POST", "/runtime/tasks", {"tasks": descriptions})
-    return [Future(id, "function" in task) for id, task in zip(answer["ids"], descriptions)]
+    functions = ["function" in task for task in descriptions]
+    many = any("foreach" in task for task in descriptions)
+    if many and len(set(functions)) > 1:
+        raise ValueError("with a foreach, functions and commands are submitted apart")
+    ids = ask("POST", "/runtime/tasks", {"tasks": descriptions})["ids"]
+    return [Future(id, functions[0] if many else functions[i]) for i, id in enumerate(ids)]
+
+
+def _submit_all(tasks: List[Dict[str, Any]]) -> List[Future]:
+    """In as many submissions as their size asks for."""
+    try:
+        return submit_many(tasks)
+    except TriremeError as error:
+        if error.status != 413 or len(tasks) < 2:
+            raise
+    half = len(tasks) // 2
+    return _submit_all(tasks[:half]) + _submit_all(tasks[half:])
 
 
 def map(command: Callable[..., Any], *iterables: Iterable[Any], timeout: Optional[float] = None,
         chunk: int = 1000, **keys: Any) -> Iterator[Any]:
-    """Results in the order of the arguments, as concurrent.futures' map.
+    """Submits a task for each set of arguments, at once, and gives their results in that order, as concurrent.futures' map.
 
     `command` is a function() of this module, or any callable that gives the command for one set of arguments:
-    ``trireme.map(lambda seed: ["./simulate", "--seed", str(seed)], range(100), cores=4)``.
+    ``trireme.map(lambda seed: ["./simulate", "--seed", str(seed)], range(100), cores=4)``. With ``name="simulate"`` the tasks are
+    simulate[0], simulate[1], …: submitted again, they are those that are there.
     """
     end = None if timeout is None else time.monotonic() + timeout
     futures: List[Future] = []
     described: List[Dict[str, Any]] = []
     describe = getattr(command, "_describe", None)
-    for arguments in zip(*iterables):
-        described.append(describe(arguments, {}, keys) if describe else _description(command(*arguments), keys))
+    for number, arguments in enumerate(zip(*iterables)):
+        task = describe(arguments, {}, keys) if describe else _description(command(*arguments), keys)
+        if "name" in task:
+            task.setdefault("id", f"{task['name']}[{number}]")
+        described.append(task)
         if len(described) == chunk:
-            futures += submit_many(described)
+            futures += _submit_all(described)
             described = []
-    futures += submit_many(described)
-    for start in range(0, len(futures), _MOST_IDS):
-        _wait(futures[start : start + _MOST_IDS], False, None if end is None else max(0.0, end - time.monotonic()))
-    for future in futures:
+    futures += _submit_all(described)
+    return _in_order(futures, end)
+
+
+def _in_order(futures: List[Future], end: Optional[float]) -> Iterator[Any]:
+    for i, future in enumerate(futures):
+        if future._result is None:
+            _wait([future], False, None if end is None else max(0.0, end - time.monotonic()))
+            _wait(futures[i : i + _SWEPT], False, 0)  # which others have ended by now
         yield future.result(None if end is None else max(0.0, end - time.monotonic()))
 
 
@@ -207,20 +262,35 @@ def _wait(futures: Sequence[Future], any_one: bool, timeout: Optional[float]) ->
         if not pending or (any_one and len(pending) < len(futures)):
             return
         left = _SLICE if end is None else min(_SLICE, max(0.0, end - time.monotonic()))
-        by_id = {future.id: future for future in pending[:_MOST_IDS]}
+        by_id = {future.id: future for future in pending[: _MOST_IDS if any_one else _MOST_TOLD]}
         answer = ask("POST", "/runtime/wait", {"ids": list(by_id), "for": "any" if any_one else "all", "timeout": left}, left + _SLACK)
         for record in answer["tasks"]:
-            by_id[record["id"]]._result = _result_of(record)
+            by_id[record["id"]]._learn(record)
         if end is not None and not answer["complete"] and time.monotonic() >= end:
             return
 
 
-def wait(futures: Iterable[Future], timeout: Optional[float] = None, return_when: str = ALL_COMPLETED) -> Tuple[set, set]:
-    """Waits for all of them, or for the first: the sets of those that have ended and of those that have not."""
+class DoneAndNotDone(NamedTuple):
+    """The futures whose tasks have ended, and the others."""
+
+    done: Set[Future]
+    not_done: Set[Future]
+
+
+def wait(futures: Iterable[Future], timeout: Optional[float] = None, return_when: str = ALL_COMPLETED) -> DoneAndNotDone:
+    """Waits for all of them, for the first that ends, or for the first that does not end well."""
     every = list(futures)
-    _wait(every, return_when == FIRST_COMPLETED, timeout)
+    if return_when == FIRST_EXCEPTION:
+        try:
+            next((future for future in as_completed(every, timeout) if not future.wait().ok), None)
+        except TimeoutError:
+            pass
+    elif return_when in (FIRST_COMPLETED, ALL_COMPLETED):
+        _wait(every, return_when == FIRST_COMPLETED, timeout)
+    else:
+        raise ValueError(f"return_when is FIRST_COMPLETED, FIRST_EXCEPTION or ALL_COMPLETED, and not {return_when!r}")
     done = {future for future in every if future._result is not None}
-    return done, set(every) - done
+    return DoneAndNotDone(done, set(every) - done)
 
 
 def as_completed(futures: Iterable[Future], timeout: Optional[float] = None) -> Iterator[Future]:

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Optional, Union
 from urllib.parse import quote
 
 from ._connection import TriremeError, ask, exchange
+from ._values import encode
 
 
 def services() -> List[Dict[str, Any]]:
@@ -38,7 +39,7 @@ def request(service: str, path: str, json: Any = None, data: Optional[bytes] = N
 
     The answer's JSON as Python values, or its bytes where it is none. A TriremeError for an answer with an error status.
     """
-    body = data if json is None else _json.dumps(json).encode()
+    body = data if json is None else encode(json).encode()
     every = dict(headers or {})
     if json is not None:
         every.setdefault("Content-Type", "application/json")
