@@ -1,12 +1,15 @@
 // trireme simulate: the real scheduler over a made-up machine, in virtual time.
 #include <algorithm>
 #include <iomanip>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <ostream>
+#include <set>
 #include <sstream>
 
 #include "cli/command.hpp"
+#include "cli/read/rundir.hpp"
 #include "cli/workflow_file.hpp"
 #include "core/units.hpp"
 #include "simulate/simulation.hpp"
@@ -44,11 +47,15 @@ Result<simulate::Options> simulation_options(const SimulateOptions& options) {
   out.nodes.assign(options.nodes, Resources{options.cores, options.gpus * whole_gpu, *memory});
   const auto tick = parse_duration(options.tick);
   if (!tick) return tick.error();
+  if (*tick > simulate::longest_duration / 2) {
+    return Error{options.tick + " is longer than anything that is simulated", "--tick", "1ms is usual",
+                 ExitCode::usage};
+  }
   out.tick = *tick;
   out.failures = options.failures;
   out.seed = options.seed;
   for (const std::string& text : options.durations) {
-    const std::size_t equals = text.find('=');
+    const std::size_t equals = text.rfind('=');  // ids may hold one, and a distribution does not
     const auto distribution =
         simulate::Distribution::parse(equals == std::string::npos ? text : std::string_view(text).substr(equals + 1));
     if (!distribution) return distribution.error();
@@ -72,6 +79,30 @@ void use_recorded(const std::vector<Duration>& runtimes, const WorkflowDescripti
   }
 }
 
+/// The kind of a made-up task: its name up to the number of its run.
+std::string kind_of(const std::string& name) {
+  return name.substr(0, name.rfind('-'));
+}
+
+/// Each NAME of a --duration stands for tasks: of a file by their name, of made-up ones by that of their kind.
+Status use_names(const std::vector<TaskFamily>& tasks, bool made_up, simulate::Options& out) {
+  if (out.durations.empty()) return {};
+  std::map<std::string, simulate::Distribution> found;
+  std::set<std::string> names;
+  for (const TaskFamily& family : tasks) {
+    const std::string& name = family.shared().name;
+    const std::string& word = *names.insert(made_up ? kind_of(name) : name).first;
+    if (const auto given = out.durations.find(word); given != out.durations.end()) found.emplace(name, given->second);
+  }
+  for (const auto& [name, distribution] : out.durations) {
+    if (names.contains(name)) continue;
+    return Error{"there are no tasks called " + name, "--duration",
+                 did_you_mean(name, std::vector<std::string>(names.begin(), names.end())), ExitCode::usage};
+  }
+  out.durations = std::move(found);
+  return {};
+}
+
 Result<WorkflowDescription> workload(const SimulateOptions& options, simulate::Options& simulation, Context& context) {
   if (options.workflow.file.empty() == (options.tasks == 0)) {
     return Error{"there is nothing to simulate, or too much", "", "give a workflow file, or --tasks and --shape",
@@ -81,6 +112,7 @@ Result<WorkflowDescription> workload(const SimulateOptions& options, simulate::O
     std::vector<Duration> runtimes;
     auto workflow = load(options.workflow, context, &runtimes);
     if (!workflow) return workflow.error();
+    if (auto known = use_names(workflow->tasks, false, simulation); !known) return known.error();
     use_recorded(runtimes, *workflow, options, simulation);
     return workflow;
   }
@@ -93,6 +125,7 @@ Result<WorkflowDescription> workload(const SimulateOptions& options, simulate::O
   if (kinds.empty()) kinds.emplace_back();
   WorkflowDescription made_up;
   made_up.tasks = simulate::make_workload(kinds, options.tasks, std::max(options.run_length, 1u), options.seed);
+  if (auto known = use_names(made_up.tasks, true, simulation); !known) return known.error();
   return made_up;
 }
 

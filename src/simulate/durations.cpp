@@ -60,7 +60,7 @@ Result<Distribution> Distribution::parse(std::string_view text) {
     const std::string sigma(text.substr(second + 1));
     char* end = nullptr;
     out.second_ = std::strtod(sigma.c_str(), &end);
-    if (sigma.empty() || *end != '\0' || !(out.second_ >= 0)) return bad(text);
+    if (sigma.empty() || *end != '\0' || !(out.second_ >= 0) || !std::isfinite(out.second_)) return bad(text);
   } else if (!time(text, out.first_)) {
     return bad(text);
   }
@@ -83,7 +83,8 @@ Duration Distribution::draw(std::uint64_t seed, std::uint32_t task, std::uint32_
       value = first_ * std::exp(second_ * std::sqrt(-2 * std::log(u(0))) * std::cos(2 * std::numbers::pi * u(1)));
       break;
   }
-  return Duration(static_cast<std::int64_t>(value * 1e9));
+  // What is no number, or infinite, is beyond it too.
+  return value < seconds(longest_duration) ? Duration(static_cast<std::int64_t>(value * 1e9)) : longest_duration;
 }
 
 }  // namespace trireme::simulate

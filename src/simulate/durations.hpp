@@ -11,9 +11,13 @@
 
 namespace trireme::simulate {
 
+/// 100 years: beyond it virtual time ends, long before 64 bits of nanoseconds do.
+constexpr Duration longest_duration = std::chrono::hours(24) * 36'525;
+
 class Distribution {
  public:
-  /// "60", "exp:60", "uniform:30-90" or "lognormal:60:0.5" (median and sigma); the times are durations.
+  /// "60", "exp:60", "uniform:30-90" or "lognormal:60:0.5" (median and sigma); the times are durations. None draws more than
+  /// `longest_duration`.
   static Result<Distribution> parse(std::string_view text);
   static Distribution fixed(Duration duration);
 

@@ -90,6 +90,10 @@ class Machine final : public pilot::Output {
 
   Result<Report> run(WorkflowDescription workflow) {
     const MonoTime begin = mono_now();
+    if (workflow.tasks.empty()) {
+      return Error{"there are no tasks to simulate", "", "services alone stay up, however long it takes",
+                   ExitCode::usage};
+    }
     for (const TaskFamily& family : workflow.tasks) expect(family.shared(), family.size());
     if (options_.failures == 0) bound(workflow.tasks);
 
@@ -111,6 +115,9 @@ class Machine final : public pilot::Output {
     });
     if (!started) return started.error();
     while (!pilot.finished()) {
+      if (!endings_.empty() && endings_.top().time >= longest_duration.count()) {
+        return Error{"the tasks take longer than 100 years, where virtual time ends", "", "", ExitCode::usage};
+      }
       if (step(pilot)) continue;
       return Error{"the pilot waits for something that never comes", "", "", ExitCode::runtime_failed};
     }

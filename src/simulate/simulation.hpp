@@ -61,7 +61,7 @@ struct Report {
   double decisions_per_s() const { return pilot_s > 0 ? static_cast<double>(decisions) / pilot_s : 0; }
 };
 
-/// Runs a workflow to its end. An error if it is wrong or does not fit the nodes.
+/// Runs a workflow to its end. An error if it is wrong, has no tasks, does not fit the nodes, or takes more than 100 years.
 Result<Report> run(WorkflowDescription workflow, const Options& options);
 
 }  // namespace trireme::simulate

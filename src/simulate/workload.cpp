@@ -8,6 +8,8 @@
 namespace trireme::simulate {
 namespace {
 
+constexpr double most_gpus = 1024;  ///< of a rank, as of a node
+
 bool read_count(const std::string& text, std::uint32_t& out) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
   return error == std::errc{} && end == text.data() + text.size();
@@ -15,7 +17,7 @@ bool read_count(const std::string& text, std::uint32_t& out) {
 
 bool read_number(const std::string& text, double& out) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
-  return error == std::errc{} && end == text.data() + text.size() && out >= 0;
+  return error == std::errc{} && end == text.data() + text.size() && out >= 0 && std::isfinite(out);
 }
 
 bool read(Kind& kind, std::string_view key, const std::string& value) {
@@ -27,10 +29,10 @@ bool read(Kind& kind, std::string_view key, const std::string& value) {
   if (key == "ranks") return read_count(value, task.ranks) && task.ranks > 0;
   if (key == "ranks_per_node") return read_count(value, task.ranks_per_node);
   if (key == "cores") return read_count(value, task.per_rank.cores);
-  if (key == "weight") return read_number(value, kind.weight);
+  if (key == "weight") return read_number(value, kind.weight) && kind.weight > 0;
   if (key == "gpus") {
     double gpus = 0;
-    if (!read_number(value, gpus)) return false;
+    if (!read_number(value, gpus) || gpus > most_gpus) return false;
     task.per_rank.gpus = static_cast<MilliGpus>(std::lround(gpus * whole_gpu));
     return true;
   }

@@ -134,6 +134,14 @@ class Commands(harness.TestCase):
                 report = json.loads(self.trireme("simulate", path, "--cores", "1", "--json", *options).stdout)
                 self.assertAlmostEqual(report["makespan_s"], seconds, delta=0.1)
 
+    def test_simulate_knows_the_tasks_that_a_duration_names(self):
+        made_up = ("--tasks", "10", "--cores", "1", "--shape", "name=big", "--shape", "cores=1", "--json")
+        report = json.loads(self.trireme("simulate", *made_up, "--duration", "big=5", "--duration", "kind1=1").stdout)
+        self.assertAlmostEqual(report["makespan_s"], 30, delta=0.1)
+        self.assertIn("did you mean big", self.trireme("simulate", *made_up, "--duration", "bi=5", code=2).stderr)
+        path = self.workflow(FLOW)
+        self.assertIn("did you mean third", self.trireme("simulate", path, "--duration", "thir=5", code=2).stderr)
+
     def test_validate_and_plan(self):
         path = self.workflow(FLOW)
         self.trireme("validate", path)

@@ -168,6 +168,38 @@ TEST_SUITE("simulate") {
     CHECK(report.error().code == ExitCode::does_not_fit);
   }
 
+  TEST_CASE("what takes longer than virtual time has room for is an error") {
+    WorkflowDescription flow;
+    flow.tasks = {task("a"), task("b", {"a"})};
+    Options options = machine(1, {.cores = 2});
+    options.duration = Distribution::fixed(longest_duration / 2);
+    const auto report = run(flow, options);
+    REQUIRE(!report);
+    CHECK(report.error().code == ExitCode::usage);
+    options.duration = Distribution::fixed(longest_duration / 3);
+    CHECK(run(flow, options));
+    // A draw is never longer, whatever it comes to.
+    for (const char* text : {"exp:2500000h", "lognormal:9:1e308", "lognormal:0:1e308"}) {
+      CAPTURE(text);
+      for (std::uint32_t i = 0; i < 1000; ++i) {
+        const Duration drawn = Distribution::parse(text)->draw(1, i, 0);
+        REQUIRE(drawn >= Duration(0));
+        REQUIRE(drawn <= longest_duration);
+      }
+    }
+  }
+
+  TEST_CASE("without tasks there is nothing to simulate") {
+    WorkflowDescription flow;
+    ServiceDescription service;
+    service.name = "web";
+    service.command = {Template::literal("true")};
+    flow.services.push_back(std::move(service));
+    const auto report = run(std::move(flow), machine(1, {.cores = 2}));
+    REQUIRE(!report);
+    CHECK(report.error().code == ExitCode::usage);
+  }
+
   TEST_CASE("distributions have their means") {
     struct Case {
       const char* text;
@@ -182,15 +214,16 @@ TEST_SUITE("simulate") {
       for (std::uint32_t i = 0; i < 100'000; ++i) sum += seconds(distribution->draw(1, i, 0));
       CHECK(sum / 100'000 == doctest::Approx(c.mean).epsilon(0.02));
     }
-    for (const char* text :
-         {"", "exp", "exp:", "uniform:9", "uniform:9-3", "lognormal:9", "lognormal:9:x", "gauss:1"}) {
+    for (const char* text : {"", "exp", "exp:", "uniform:9", "uniform:9-3", "lognormal:9", "lognormal:9:x",
+                             "lognormal:9:inf", "gauss:1"}) {
       CAPTURE(text);
       CHECK(!Distribution::parse(text));
     }
   }
 
   TEST_CASE("shapes that are not understood are errors") {
-    for (const char* text : {"core=1", "cores", "cores=", "cores=x", "ranks=0", "gpus=-1", "weight=-1"}) {
+    for (const char* text : {"core=1", "cores", "cores=", "cores=x", "ranks=0", "gpus=-1", "gpus=inf", "gpus=5000000",
+                             "weight=-1", "weight=0", "weight=inf", "weight=nan"}) {
       CAPTURE(text);
       CHECK(!parse_kind(text));
     }
