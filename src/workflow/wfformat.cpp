@@ -11,6 +11,7 @@
 #include <unordered_map>
 
 #include "core/defaults.hpp"
+#include "workflow/json_places.hpp"
 
 namespace trireme {
 namespace {
@@ -19,6 +20,25 @@ using Json = nlohmann::json;
 using workflow::in_quotes;
 
 constexpr std::uint32_t most_cores = 1u << 20;
+constexpr double most_seconds = 3.2e9;  ///< a hundred years: a replay that takes longer is one of that length
+
+/// "an object", "a number": what was found, for messages.
+const char* type_of(const Json& json) {
+  switch (json.type()) {
+    case Json::value_t::null:
+      return "nothing";
+    case Json::value_t::object:
+      return "an object";
+    case Json::value_t::array:
+      return "a list";
+    case Json::value_t::string:
+      return "a text";
+    case Json::value_t::boolean:
+      return "a truth value";
+    default:
+      return "a number";
+  }
+}
 
 /// Reads one instance; what is wrong is collected with its key.
 class InstanceReader {
@@ -27,7 +47,10 @@ class InstanceReader {
 
   void read(std::string_view text) {
     const Json root = Json::parse(text, nullptr, false);
-    if (root.is_discarded()) return error("", "this is no JSON");
+    if (root.is_discarded()) {
+      const auto flaw = workflow::find_flaw(text).value_or(workflow::JsonFlaw{});
+      return diagnostics_.error(flaw.at, "", "this is no JSON: " + flaw.found, flaw.expected);
+    }
     out_.name = text_of(root, "name", "");
     if (out_.name.empty()) out_.name = "instance";
     out_.version = text_of(root, "schemaVersion", "");
@@ -41,6 +64,7 @@ class InstanceReader {
     }
     if (diagnostics_.error_count() == 0) link();
     if (diagnostics_.error_count() == 0) check_order();
+    out_.untimed = static_cast<std::size_t>(std::count(timed_.begin(), timed_.end(), false));
   }
 
   std::vector<Diagnostic> take_errors() { return diagnostics_.take_errors(); }
@@ -49,7 +73,8 @@ class InstanceReader {
   /// What a task says of others before all of them are known.
   struct Said {
     std::string path;
-    bool has_family = false;  ///< parents or children were told
+    bool has_family = false;    ///< parents or children were told
+    bool parents_made = false;  ///< its parents are those that made its files
     std::vector<std::string> parents;
     std::vector<std::string> children;
     std::vector<std::string> inputs;
@@ -78,7 +103,7 @@ class InstanceReader {
     }
     const Json& value = object[key];
     if (value.type() == type) return &value;
-    error(full, std::string("this is a ") + value.type_name(), expected);
+    error(full, std::string("this is ") + type_of(value), expected);
     return nullptr;
   }
 
@@ -103,14 +128,16 @@ class InstanceReader {
       error(path + "." + key, "this is no list", "a list of names");
       return out;
     }
-    for (const Json& item : *found) {
+    for (std::size_t i = 0; i < found->size(); ++i) {
+      const Json& item = (*found)[i];
       if (item.is_string()) {
         // The schema lets a list name nothing: `[""]` is an empty one.
         if (std::string name = item.get<std::string>(); !name.empty()) out.push_back(std::move(name));
       } else if (item.is_number()) {
         out.push_back(item.dump());
       } else {
-        error(path + "." + key, "there is something that is no name", "a list of names");
+        error(path + "." + key + "[" + std::to_string(i) + "]",
+              std::string("this is ") + type_of(item) + ", and no name", "a list of names");
       }
     }
     return out;
@@ -149,12 +176,17 @@ class InstanceReader {
               .inputs = names(json, "inputFiles", path),
               .outputs = names(json, "outputFiles", path)};
     said_.push_back(std::move(said));
+    timed_.push_back(false);
     out_.tasks.push_back(std::move(task));
     return &out_.tasks.back();
   }
 
-  void read_usage(const Json& json, const std::string& path, WfTask& task) {
-    task.runtime = number(json, path, {"runtimeInSeconds", "runtime"}).value_or(task.runtime);
+  void read_usage(const Json& json, const std::string& path, std::size_t index) {
+    WfTask& task = out_.tasks[index];
+    if (const auto runtime = number(json, path, {"runtimeInSeconds", "runtime"})) {
+      task.runtime = *runtime;
+      timed_[index] = true;
+    }
     const double cores = number(json, path, {"coreCount", "cores"}).value_or(task.cores);
     if (cores > most_cores) {
       error(path, "these are too many cores", std::to_string(most_cores) + " at most");
@@ -166,6 +198,9 @@ class InstanceReader {
     if (task.memory == 0) {
       task.memory = static_cast<std::uint64_t>(std::min(number(json, path, {"memory"}).value_or(0), 1e15)) * 1024;
     }
+    const auto machines = json.find("machines");
+    const std::size_t count = machines != json.end() && machines->is_array() ? machines->size() : 1;
+    task.machines = static_cast<std::uint32_t>(std::clamp<std::size_t>(count, 1, task.cores));
   }
 
   void read_15(const Json& workflow) {
@@ -192,7 +227,7 @@ class InstanceReader {
         error(where + ".id", "the specification has no task " + in_quotes(id));
         continue;
       }
-      read_usage(json, where, out_.tasks[found->second]);
+      read_usage(json, where, found->second);
     }
   }
 
@@ -208,7 +243,7 @@ class InstanceReader {
       const Json& json = (*tasks)[i];
       WfTask* task = add_task(json, path);
       if (task == nullptr) continue;
-      read_usage(json, path, *task);
+      read_usage(json, path, out_.tasks.size() - 1);
       const auto files = json.find("files");
       if (files == json.end() || !files->is_array()) continue;
       for (const Json& file : *files) {
@@ -252,6 +287,7 @@ class InstanceReader {
       for (const std::string& file : said_[i].inputs) {
         if (const auto maker = made_by.find(file); maker != made_by.end() && maker->second != i) {
           out_.tasks[i].parents.push_back(maker->second);
+          said_[i].parents_made = true;
         }
       }
     }
@@ -261,7 +297,8 @@ class InstanceReader {
     }
   }
 
-  /// Takes away what waits for nothing, again and again; what is left goes in circles.
+  /// Takes away what waits for nothing, again and again; what is left goes in circles. Files may be written anew later on, so where they
+  /// would make a circle they say nothing of the order.
   void check_order() {
     const std::size_t n = out_.tasks.size();
     if (n == 0) return error("workflow", "there are no tasks", "at least one");
@@ -273,10 +310,22 @@ class InstanceReader {
       if (open[i] == 0) ready.push_back(i);
       for (const std::uint32_t parent : out_.tasks[i].parents) children[parent].push_back(i);
     }
-    for (std::size_t k = 0; k < ready.size(); ++k) {
-      for (const std::uint32_t child : children[ready[k]]) {
-        if (--open[child] == 0) ready.push_back(child);
+    std::vector<bool> over(n);
+    const auto take_away = [&](std::size_t k) {
+      for (; k < ready.size(); ++k) {
+        over[ready[k]] = true;
+        for (const std::uint32_t child : children[ready[k]]) {
+          if (open[child] > 0 && --open[child] == 0) ready.push_back(child);
+        }
       }
+    };
+    take_away(0);
+    for (std::uint32_t i = 0; i < n && ready.size() < n; ++i) {
+      if (open[i] == 0 || !said_[i].parents_made) continue;
+      std::erase_if(out_.tasks[i].parents, [&](std::uint32_t parent) { return !over[parent]; });
+      open[i] = 0;
+      ready.push_back(i);
+      take_away(ready.size() - 1);
     }
     if (ready.size() == n) return;
     const auto left = std::find_if(open.begin(), open.end(), [](std::uint32_t count) { return count > 0; });
@@ -288,6 +337,7 @@ class InstanceReader {
   workflow::Diagnostics diagnostics_;
   bool older_ = false;  ///< than 1.5
   std::vector<Said> said_;
+  std::vector<bool> timed_;  ///< tasks whose runtime was told
   std::unordered_map<std::string, std::uint32_t> by_id_;
   std::unordered_map<std::string, std::uint32_t> by_name_;
 };
@@ -333,19 +383,16 @@ std::vector<std::uint32_t> by_upward_rank(const std::vector<WfTask>& tasks) {
 }  // namespace
 
 bool is_wfformat(std::string_view text) {
-  constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
-  if (text.substr(0, byte_order_mark.size()) == byte_order_mark) text.remove_prefix(byte_order_mark.size());
-  const std::size_t first = text.find_first_not_of(" \t\r\n");
-  if (first == std::string_view::npos || text[first] != '{') return false;
-  return text.find("\"schemaVersion\"") != std::string_view::npos &&
-         text.find("\"workflow\"") != std::string_view::npos;
+  return workflow::has_outer_key(text, {"schemaVersion", "workflow"});
 }
 
 WfInstance read_wfformat(std::string_view text, const std::string& file) {
   WfInstance out;
+  out.file = file;
   InstanceReader reader(out, file);
   reader.read(text);
   out.errors = reader.take_errors();
+  workflow::give_places(text, out.errors);
   return out;
 }
 
@@ -353,6 +400,13 @@ LoadResult replay_of(const WfInstance& instance, double time_scale, const std::f
   LoadResult out;
   out.errors = instance.errors;
   if (!instance.ok()) return out;
+  if (instance.untimed > 0) {
+    const std::string all = std::to_string(instance.tasks.size());
+    out.warnings.push_back({instance.file, 0, 0, "",
+                            "the runtime of " + std::to_string(instance.untimed) + " of its " + all +
+                                " tasks is not told; they take no time",
+                            "", ""});
+  }
   out.workflow.name = name_of(instance.name);
   out.workflow.directory = directory.string();
   out.workflow.tasks.reserve(instance.tasks.size());
@@ -361,13 +415,16 @@ LoadResult replay_of(const WfInstance& instance, double time_scale, const std::f
     TaskDescription description;
     description.id = task.id;
     description.name = task.id;  // ids are what parents name; a name may stand for others here
+    const double scaled = task.runtime * time_scale;
+    const double runtime = scaled < most_seconds ? scaled : most_seconds;
     std::array<char, 32> seconds{};
-    std::snprintf(seconds.data(), seconds.size(), "%.6f", task.runtime * time_scale);
+    std::snprintf(seconds.data(), seconds.size(), "%.6f", runtime);
     description.command = {Template::literal("sleep"), Template::literal(seconds.data())};
-    description.per_rank.cores = task.cores;
+    description.ranks = task.machines;
+    description.per_rank.cores = (task.cores + task.machines - 1) / task.machines;
     for (const std::uint32_t parent : task.parents) description.after.push_back(instance.tasks[parent].id);
     out.workflow.tasks.push_back(std::move(description));
-    out.runtimes.emplace_back(static_cast<std::int64_t>(task.runtime * time_scale * 1e9));
+    out.runtimes.emplace_back(static_cast<std::int64_t>(runtime * 1e9));
   }
   return out;
 }

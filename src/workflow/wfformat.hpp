@@ -2,8 +2,8 @@
 //
 // The shape of version 1.5 and later (a specification and an execution) is read, and that of 1.4 and before (one list of tasks,
 // each with its files, runtime and machine). A task is replayed as a sleep of its runtime times a scale, on as many cores as it
-// had, after its parents; where none are told, after those that made its input files. What a file holds and how much memory a
-// task used is not replayed.
+// had, after its parents; where none are told, after those that made its input files. One that ran on several machines at once has a
+// process for each of them, so that it fits nodes like these. What a file holds and how much memory a task used is not replayed.
 //
 // Runtimes are known here, so the tasks of a replay stand in the order of their upward ranks (HEFT's): the pilot starts first what
 // comes first, where there is a choice, and so the longest chain goes on.
@@ -24,20 +24,23 @@ struct WfTask {
   std::string name;
   double runtime = 0;  ///< seconds
   std::uint32_t cores = 1;
-  std::uint64_t memory = 0;  ///< bytes that it used at most; 0: not told
+  std::uint32_t machines = 1;  ///< that it ran on at once; at most one for each core
+  std::uint64_t memory = 0;    ///< bytes that it used at most; 0: not told
   std::vector<std::uint32_t> parents;
 };
 
 struct WfInstance {
+  std::string file;  ///< as it was named
   std::string name;
   std::string version;  ///< of the schema
   double makespan = 0;  ///< seconds, as it once ran; 0: not told
   std::vector<WfTask> tasks;
+  std::size_t untimed = 0;  ///< tasks whose runtime is not told
   std::vector<Diagnostic> errors;
   bool ok() const { return errors.empty(); }
 };
 
-/// Whether a text is one, as far as its first bytes tell; not whether it is a good one.
+/// Whether a text is one, as far as its outermost keys tell; not whether it is a good one.
 bool is_wfformat(std::string_view text);
 
 /// `file` is its name in messages.

@@ -59,6 +59,10 @@ TEST_CASE("WfFormat is known by its content, and a workflow file in JSON is none
   CHECK(is_wfformat(older));
   CHECK_FALSE(is_wfformat(R"({"name": "x", "tasks": {"a": {"command": "true"}}})"));
   CHECK_FALSE(is_wfformat("tasks: {}"));
+  // Words in a workflow's texts make it none, and who leaves the version out has written one all the same.
+  CHECK_FALSE(is_wfformat(R"({"tasks": {"a": {"script": "echo '{\"schemaVersion\": 1, \"workflow\": 2}'"}}})"));
+  CHECK_FALSE(is_wfformat(R"({"name": "x", "tasks": {"workflow": {"command": "true"}}})"));
+  CHECK(is_wfformat(R"({"name": "x", "workflow": {"tasks": []}})"));
   const std::string late = R"({"workflow": {"specification": {"tasks": []}}, "description": ")" +
                            std::string(100'000, 'x') + R"(", "schemaVersion": "1.6"})";
   CHECK(is_wfformat(late));
@@ -110,7 +114,8 @@ TEST_CASE("WfFormat: an id may be a number, and so may a version") {
   CHECK(instance.tasks[0].id == "-7");
   CHECK(instance.tasks[1].runtime == 3);
   CHECK(instance.tasks[1].parents == std::vector<std::uint32_t>{0});
-  CHECK(errors_of(with_tasks(R"([{"id": "a", "parents": [true]}])")).find("no name") != std::string::npos);
+  CHECK(errors_of(with_tasks(R"([{"id": "a", "parents": ["a", true]}])"))
+            .find("parents[1]: this is a truth value, and no name") != std::string::npos);
 }
 
 TEST_CASE("WfFormat: ids of any letters and length stay as they are in the replay") {
@@ -126,7 +131,7 @@ TEST_CASE("WfFormat: ids of any letters and length stay as they are in the repla
 TEST_CASE("WfFormat: what is wrong is told with its key") {
   CHECK(errors_of("{").find("no JSON") != std::string::npos);
   CHECK(errors_of(R"({"schemaVersion": "1.5"})").find("workflow: this is missing") != std::string::npos);
-  CHECK(errors_of(with_tasks("{}")).find("workflow.specification.tasks: this is a object") != std::string::npos);
+  CHECK(errors_of(with_tasks("{}")).find("workflow.specification.tasks: this is an object") != std::string::npos);
   CHECK(errors_of(with_tasks("[]")).find("no tasks") != std::string::npos);
   CHECK(errors_of(with_tasks(R"([{"id": "a", "parents": ["b"]}])")).find("tasks[0].parents: there is no task \"b\"") !=
         std::string::npos);
@@ -135,6 +140,84 @@ TEST_CASE("WfFormat: what is wrong is told with its key") {
             .find("wait for each other") != std::string::npos);
   CHECK(errors_of(R"({"schemaVersion": "1.4", "workflow": {"tasks": [{"name": "a", "runtimeInSeconds": -1}]}})")
             .find("below 0") != std::string::npos);
+}
+
+TEST_CASE("WfFormat: what is wrong is told with its place") {
+  // Lines and columns, in characters: of the value, or, where it is missing, of what it is missing in.
+  const std::string text = R"({
+  "name": "é", "schemaVersion": "1.5", "workflow": {"specification": {"tasks": [
+    {"id": "a\\\"b", "parents": []},
+    {"name": "x", "id": "x", "parents": ["é\"", {"y": [1]}], "children": []},
+    {"id": "b", "parents": [],
+     "children": ["nobody"]}, 17
+  ]}, "execution": {"tasks": [
+    {"id": "x", "runtimeInSeconds":-0.5e1},
+    {"id": "b", "runtimeInSeconds":
+       true, "coreCount": "4" }]}}})";
+  CHECK(
+      errors_of(text) ==
+      "f.json:4:49: workflow.specification.tasks[1].parents[1]: this is an object, and no name; expected a list of "
+      "names\n"
+      "f.json:6:31: workflow.specification.tasks[3]: this is no task; expected an object with a name\n"
+      "f.json:8:36: workflow.execution.tasks[0].runtimeInSeconds: this is below 0; expected a number of at least 0\n"
+      "f.json:10:8: workflow.execution.tasks[1].runtimeInSeconds: this is no number; expected a number of at least 0\n"
+      "f.json:10:27: workflow.execution.tasks[1].coreCount: this is no number; expected a number of at least 0\n");
+  const std::string missing = "\xEF\xBB\xBF{\"schemaVersion\": \"1.5\",\n \"workflow\": {\"specification\": {}}}";
+  CHECK(errors_of(missing) == "f.json:2:32: workflow.specification.tasks: this is missing; expected a list of tasks\n");
+  CHECK(errors_of(R"("text")") ==
+        "f.json:1:1: workflow: this is missing; expected an object with a specification or tasks\n");
+  CHECK(errors_of(R"({"schemaVersion": "1.5"})").find("f.json:1:1: workflow: this is missing") == 0);
+  // A text that is no JSON, and where that shows.
+  CHECK(errors_of("{\"workflow\": {\n  \"tasks\": [1, 2,]}}") ==
+        "f.json:2:18: this is no JSON: unexpected ']'; expected '[', '{', or a literal\n");
+  CHECK(errors_of("{\"workflow\": {\"runtime\": NaN}}").find("f.json:1:26: this is no JSON: invalid literal") == 0);
+  CHECK(errors_of("{\"workflow\":").find("unexpected end of input") != std::string::npos);
+  CHECK(errors_of("").find("unexpected end of input") != std::string::npos);
+}
+
+TEST_CASE("WfFormat: in a long line places are found in time that grows with its length") {
+  std::string tasks = "[";
+  for (int i = 0; i < 200'000; ++i) tasks += (i > 0 ? ",{\"id\":\"" : "{\"id\":\"") + std::to_string(i) + "\"}";
+  tasks += ",{}]";
+  CHECK(errors_of(with_tasks(tasks)).find("tasks[200000]: there is neither an id nor a name") != std::string::npos);
+}
+
+TEST_CASE("WfFormat before 1.5: files that are written anew make no circle") {
+  const std::string text = R"({"schemaVersion": "1.4", "workflow": {"tasks": [
+    {"name": "update", "parents": ["make"], "files": [{"link": "input", "name": "db"}, {"link": "output", "name": "db"}]},
+    {"name": "make", "parents": [], "files": [{"link": "input", "name": "db"}, {"link": "input", "name": "list"}]},
+    {"name": "list", "parents": [], "files": [{"link": "output", "name": "list"}]}]}})";
+  const WfInstance instance = read_wfformat(text, "f.json");
+  REQUIRE_MESSAGE(instance.ok(), errors_of(text));
+  CHECK(instance.tasks[0].parents == std::vector<std::uint32_t>{1});
+  CHECK(instance.tasks[1].parents == std::vector<std::uint32_t>{2});
+}
+
+TEST_CASE("WfFormat: a task that ran on several machines is replayed on as many nodes") {
+  const std::string text = R"({"schemaVersion": "1.5", "workflow": {
+    "specification": {"tasks": [{"id": "wide"}, {"id": "narrow"}, {"id": "odd"}]},
+    "execution": {"tasks": [{"id": "wide", "runtimeInSeconds": 1, "coreCount": 7, "machines": ["a", "b", "b"]},
+                            {"id": "narrow", "runtimeInSeconds": 1, "machines": ["a", "b"]},
+                            {"id": "odd", "runtimeInSeconds": 1, "coreCount": 2, "machines": "a"}]}}})";
+  const LoadResult replay = replay_of(read_wfformat(text, "f.json"), 1, "/dir");
+  REQUIRE_MESSAGE(replay.ok(), errors_of(text));
+  const TaskDescription& wide = replay.workflow.tasks[0].shared();
+  CHECK(wide.ranks == 3);
+  CHECK(wide.per_rank.cores == 3);
+  CHECK(replay.workflow.tasks[1].shared().ranks == 1);
+  CHECK(replay.workflow.tasks[2].shared().per_rank.cores == 2);
+}
+
+TEST_CASE("WfFormat: tasks without a runtime are counted, and the longest replay has an end") {
+  const std::string text = R"({"schemaVersion": "1.5", "workflow": {
+    "specification": {"tasks": [{"id": "a"}, {"id": "b"}, {"id": "c"}]},
+    "execution": {"tasks": [{"id": "a", "runtimeInSeconds": 1e300}, {"id": "b", "runtimeInSeconds": null}]}}})";
+  const LoadResult replay = replay_of(read_wfformat(text, "f.json"), 1e6, "/dir");
+  REQUIRE(replay.ok());
+  CHECK(replay.runtimes[0] > std::chrono::hours(24) * 36'525);
+  REQUIRE(replay.warnings.size() == 1);
+  CHECK(replay.warnings[0].text() == "f.json: the runtime of 2 of its 3 tasks is not told; they take no time");
+  CHECK(replay_of(read_wfformat(modern, "f.json"), 1, "/dir").warnings.empty());
 }
 
 TEST_CASE("WfFormat: a replay sleeps as long as the tasks ran, times the scale") {
