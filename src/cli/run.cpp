@@ -4,8 +4,10 @@
 #include <mpi.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <condition_variable>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <map>
@@ -129,6 +131,24 @@ Status add_what_grew(const RunPaths& paths, FormerRun& former) {
   return {};
 }
 
+// Among the settings that the log keeps; no parameter has such a name.
+constexpr std::string_view time_scale_setting = "--time-scale=";
+
+/// What an earlier life of the run was given counts, unless it is given anew.
+void take_settings(const std::vector<std::string>& earlier, WorkflowArguments& workflow) {
+  std::vector<std::string> all;
+  for (const std::string& setting : earlier) {
+    if (!setting.starts_with(time_scale_setting)) {
+      all.push_back(setting);
+    } else if (!workflow.time_scale) {
+      workflow.time_scale = std::strtod(setting.substr(time_scale_setting.size()).c_str(), nullptr);
+    }
+  }
+  // What is given now comes after, and so counts where both set a parameter.
+  all.insert(all.end(), workflow.settings.begin(), workflow.settings.end());
+  workflow.settings = std::move(all);
+}
+
 Status prepare(RunOptions& options, RunConfig& config, Prepared& prepared, Context& context) {
   if (!options.resume.empty()) {
     auto earlier = load_run(options.resume, context);
@@ -139,9 +159,7 @@ Status prepare(RunOptions& options, RunConfig& config, Prepared& prepared, Conte
     config.ended_before = earlier->view.ended();
     config.run_dir = earlier->paths.root();
     if (options.workflow.file.empty()) options.workflow.file = earlier->view.workflow_file();
-    // What is given now comes after, and so counts where both set a parameter.
-    const auto& settings = earlier->view.settings();
-    options.workflow.settings.insert(options.workflow.settings.begin(), settings.begin(), settings.end());
+    take_settings(earlier->view.settings(), options.workflow);
   }
   auto workflow = load(options.workflow, context);
   if (!workflow) return workflow.error();
@@ -154,6 +172,11 @@ Status prepare(RunOptions& options, RunConfig& config, Prepared& prepared, Conte
   config.workflow_file = fs::absolute(options.workflow.file).lexically_normal();
   config.workflow_dir = prepared.workflow.directory;
   config.settings = options.workflow.settings;
+  if (const auto scale = options.workflow.time_scale) {
+    std::array<char, 32> text{};
+    std::snprintf(text.data(), text.size(), "%.17g", *scale);
+    config.settings.push_back(std::string(time_scale_setting) + text.data());
+  }
   return {};
 }
 
