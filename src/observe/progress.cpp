@@ -1,5 +1,6 @@
 #include "observe/progress.hpp"
 
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -7,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <climits>
 #include <cstdio>
 
 #include "core/defaults.hpp"
@@ -38,7 +40,10 @@ std::string meter(std::uint64_t part, std::uint64_t all) {
 
 void StderrSink::write(std::string_view text) {
   while (!text.empty()) {
-    const ssize_t n = ::write(STDERR_FILENO, text.data(), text.size());
+    // What can be written now takes at least so many bytes without waiting (pipe(7)).
+    pollfd one{STDERR_FILENO, POLLOUT, 0};
+    if (::poll(&one, 1, 0) == 0) return;  // a terminal that was stopped, or a reader that has fallen behind
+    const ssize_t n = ::write(STDERR_FILENO, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return;  // nobody reads it
     text.remove_prefix(static_cast<std::size_t>(n));
@@ -128,7 +133,8 @@ Progress::Line Progress::line(const RunView& run, MonoTime now) {
   pace_.on_time(now, total, over);
 
   std::string out;
-  if (mode_ == ProgressMode::bar) out += meter(over, total);
+  constexpr std::size_t wide = 50;  // a narrower terminal had room for the meter, and not for the counts
+  if (mode_ == ProgressMode::bar && sink_->width() >= wide) out += meter(over, total);
   out += std::to_string(run.count(TaskState::done)) + "/" + std::to_string(total) + " done";
   const auto add = [&out](std::uint64_t n, const char* what) {
     if (n > 0) out += ", " + std::to_string(n) + " " + what;

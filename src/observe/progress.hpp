@@ -27,7 +27,8 @@ class TextSink {
   virtual std::size_t width() const = 0;
 };
 
-/// The standard error of this process.
+/// The standard error of this process. Waits for nobody: what it does not take at once is left out, since the pilot's thread writes here
+/// and a terminal stopped by Ctrl-S must not stop the run.
 class StderrSink final : public TextSink {
  public:
   void write(std::string_view text) override;

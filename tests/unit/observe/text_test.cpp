@@ -1,4 +1,8 @@
 // The summary, the explanations and the progress display.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "observe/explain.hpp"
@@ -229,6 +233,7 @@ TEST_CASE("the bar is one line, redrawn at a bounded rate, and never wider than 
   progress.on_time(0, story.view());
   CHECK(out.substr(0, 4) == "\r\x1b[K");
   CHECK(out.size() == 4 + 29);
+  CHECK(contains(out, "0/1 done, 1 waiting"));  // and no meter in their place
   story.run(0);
   out.clear();
   progress.on_time(1'000'000, story.view());
@@ -272,6 +277,22 @@ TEST_CASE("a warning is told at once, on lines of its own") {
   out.clear();
   progress_into(out, ProgressMode::none, false).warn("nobody wants to know");
   CHECK(out.empty());
+}
+
+TEST_CASE("whoever does not read standard error does not stop the run") {
+  std::array<int, 2> pipe{};
+  REQUIRE(::pipe2(pipe.data(), O_CLOEXEC) == 0);
+  const int before = ::dup(STDERR_FILENO);
+  ::dup2(pipe[1], STDERR_FILENO);
+  StderrSink sink;
+  sink.write("first words");
+  sink.write(std::string(1 << 20, 'x'));  // more than any pipe holds: returns all the same
+  sink.write("and more");
+  ::dup2(before, STDERR_FILENO);
+  std::array<char, 11> read{};
+  CHECK(::read(pipe[0], read.data(), read.size()) == 11);
+  CHECK(std::string(read.data(), read.size()) == "first words");
+  for (const int fd : {pipe[0], pipe[1], before}) ::close(fd);
 }
 
 TEST_CASE("the names of the displays are those of the command line") {
