@@ -1,4 +1,8 @@
 // The program: a thin command line over the library. One file per command; only `run` calls MPI.
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <csignal>
@@ -26,10 +30,27 @@ trireme::Error usage_error(const CLI::App& app, const CLI::ParseError& error, in
   return {error.what(), command, "see `" + command + " --help`", ExitCode::usage};
 }
 
+/// What is opened later must not take the place of a standard stream that whoever started us has closed: words for people would go
+/// into a log.
+void open_standard_streams() {
+  for (int fd = ::open("/dev/null", O_RDWR); fd >= 0; fd = ::open("/dev/null", O_RDWR)) {
+    if (fd <= STDERR_FILENO) continue;
+    ::close(fd);
+    return;
+  }
+}
+
+/// Whether nobody reads our output any more, as in `trireme events last | head`.
+bool reader_is_gone() {
+  pollfd out{STDOUT_FILENO, POLLOUT, 0};
+  return ::poll(&out, 1, 0) > 0 && (out.revents & (POLLERR | POLLHUP)) != 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   using namespace trireme;
+  open_standard_streams();
   // A reader that goes away (`trireme events last | head`) is an error of write(), not a death.
   std::signal(SIGPIPE, SIG_IGN);
 
@@ -61,6 +82,9 @@ int main(int argc, char** argv) {
     context.fail(usage_error(app, error, argc, argv));
     return to_int(context.exit_code);
   }
-  std::cout.flush();
+  if (!std::cout.flush() && !reader_is_gone()) {
+    context.fail({"cannot write to standard output; what it got is not whole", "", "is the disk full?",
+                  ExitCode::runtime_failed});
+  }
   return to_int(context.exit_code);
 }

@@ -157,6 +157,20 @@ class Commands(harness.TestCase):
         starts = [event for event in run.events() if event["event"] == "run_started"]
         self.assertEqual([start["settings"] for start in starts], [["--time-scale=0.001"]] * 2)
 
+    def test_output_that_cannot_be_written_is_no_success(self):
+        run = self.run_workflow("name: t\ntasks:\n  a: {command: [/bin/true]}\n")
+        with open("/dev/full", "w") as full:
+            for command in ("events", "export", "status"):
+                result = harness.subprocess.run([harness.TRIREME, command, run.run_dir], stdout=full, stderr=harness.subprocess.PIPE, text=True, timeout=harness.DEADLINE)
+                self.assertEqual(result.returncode, 4, command)
+                self.assertIn("standard output", result.stderr)
+        # A reader that has seen enough is no failure.
+        reader, writer = os.pipe()
+        os.close(reader)
+        result = harness.subprocess.run([harness.TRIREME, "events", run.run_dir], stdout=writer, stderr=harness.subprocess.PIPE, text=True, timeout=harness.DEADLINE)
+        os.close(writer)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+
     def test_validate_and_plan(self):
         path = self.workflow(FLOW)
         self.trireme("validate", path)
