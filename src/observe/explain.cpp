@@ -11,11 +11,17 @@ namespace {
 // Causes beyond this many of a kind would hide the answer.
 constexpr std::size_t shown_causes = 5;
 
+std::string node_name(Rank rank, const NodeRecord* node) {
+  return "node " + std::to_string(rank) + (node != nullptr ? " (" + node->host + ")" : "");
+}
+
 std::string node_name(const RunView& run, Rank rank) {
   const auto found = run.nodes().find(rank);
-  std::string out = "node " + std::to_string(rank);
-  if (found != run.nodes().end()) out += " (" + found->second.host + ")";
-  return out;
+  return node_name(rank, found != run.nodes().end() ? &found->second : nullptr);
+}
+
+std::string node_name(const RunView& run, const AttemptPart& part) {
+  return node_name(part.rank, run.node_of(part));
 }
 
 std::string state_of(const TaskRecord& task) {
@@ -104,7 +110,7 @@ void add_resources(const RunView& run, const TaskRecord& task, std::vector<Cause
 }
 
 std::string attempt_line(const RunView& run, const AttemptPart& part) {
-  std::string out = "attempt " + std::to_string(part.attempt) + " on " + node_name(run, part.rank) + ": ";
+  std::string out = "attempt " + std::to_string(part.attempt) + " on " + node_name(run, part) + ": ";
   const std::string launch = part.launch.empty() ? "" : "; launched by " + part.launch;
   switch (part.phase) {
     case AttemptPart::Phase::placed:
@@ -183,7 +189,7 @@ Explanation explain(const RunView& run, const TaskRecord& task) {
       const AttemptPart* part = task.verdict();
       out.headline = task.id + " failed";
       if (part != nullptr) {
-        out.headline += " on " + node_name(run, part->rank) + ": " + describe_end(*part);
+        out.headline += " on " + node_name(run, *part) + ": " + describe_end(*part);
       } else if (!task.reason.empty()) {
         out.headline += ": " + task.reason;
       }

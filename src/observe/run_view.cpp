@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "core/defaults.hpp"
 
@@ -91,7 +92,7 @@ void RunView::on(const events::RunStarted& event, WallTime time) {
       }
     }
     samples_.clear();
-    nodes_.clear();
+    former_nodes_.push_back(std::exchange(nodes_, {}));
     in_use_.clear();
   } else {
     started_ = time;
@@ -109,6 +110,13 @@ void RunView::on(const events::RunStarted& event, WallTime time) {
   end_reason_.clear();
   draining_ = false;
   drain_reason_.clear();
+}
+
+const NodeRecord* RunView::node_of(const AttemptPart& part) const {
+  const bool is_former = part.incarnation >= 1 && part.incarnation <= former_nodes_.size();
+  const auto& nodes = is_former ? former_nodes_[part.incarnation - 1] : nodes_;
+  const auto found = nodes.find(part.rank);
+  return found != nodes.end() ? &found->second : nullptr;
 }
 
 void RunView::on(const events::NodeJoined& event, WallTime time) {

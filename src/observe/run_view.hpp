@@ -197,6 +197,10 @@ class RunView {
 
   /// By rank; only the present or last incarnation's.
   const std::map<Rank, NodeRecord>& nodes() const { return nodes_; }
+  /// Where a part of an attempt was, in whichever incarnation; null where the log does not tell.
+  const NodeRecord* node_of(const AttemptPart& part) const;
+  /// Those of incarnations that are over, oldest first.
+  const std::vector<std::map<Rank, NodeRecord>>& former_nodes() const { return former_nodes_; }
   /// Distinct hosts of all incarnations.
   std::size_t hosts() const { return hosts_.size(); }
   /// What each living node has left.
@@ -284,6 +288,7 @@ class RunView {
   std::map<const ServiceRecord*, Before> requests_before_;
 
   std::map<Rank, NodeRecord> nodes_;
+  std::vector<std::map<Rank, NodeRecord>> former_nodes_;  ///< by incarnation
   std::map<Rank, Resources> in_use_;
   std::set<std::string> hosts_;
   Amount busy_;                       ///< of what is over

@@ -82,9 +82,9 @@ Json execution_of(const RunView& view, const TaskRecord& task, const std::string
     if (part->usage.max_rss > 0) out["memoryInBytes"] = part->usage.max_rss;
   }
   out["coreCount"] = std::max<std::uint64_t>(1, std::uint64_t{task.per_rank.cores} * task.ranks);
-  if (!task.command.empty()) {
-    const std::size_t space = task.command.find(' ');
-    out["command"]["program"] = task.command.substr(0, space);
+  if (const std::size_t begin = task.command.find_first_not_of(' '); begin != std::string::npos) {
+    const std::size_t space = task.command.find(' ', begin);
+    out["command"]["program"] = task.command.substr(begin, space - begin);
     out["command"]["arguments"] = Json::array();
     if (space != std::string::npos && space + 1 < task.command.size()) {
       out["command"]["arguments"].push_back(task.command.substr(space + 1));
@@ -95,8 +95,7 @@ Json execution_of(const RunView& view, const TaskRecord& task, const std::string
   if (part != nullptr) {
     for (const AttemptPart& one : task.parts) {
       if (!task.is_of_last_attempt(one)) continue;
-      const auto node = view.nodes().find(one.rank);
-      if (node != view.nodes().end()) machines.push_back(node->second.host);
+      if (const NodeRecord* node = view.node_of(one)) machines.push_back(node->host);
     }
   }
   if (!machines.empty()) out["machines"] = std::move(machines);
@@ -106,13 +105,17 @@ Json execution_of(const RunView& view, const TaskRecord& task, const std::string
 Json machines_of(const RunView& view) {
   Json out = Json::array();
   std::unordered_set<std::string> hosts;
-  for (const auto& [rank, node] : view.nodes()) {
-    if (!hosts.insert(node.host).second) continue;
-    Json machine{
-        {"nodeName", node.host}, {"system", "linux"}, {"cpu", {{"coreCount", std::max(1u, node.resources.cores)}}}};
-    if (node.resources.memory > 0) machine["memoryInBytes"] = node.resources.memory;
-    out.push_back(std::move(machine));
-  }
+  const auto add = [&](const std::map<Rank, NodeRecord>& nodes) {
+    for (const auto& [rank, node] : nodes) {
+      if (!hosts.insert(node.host).second) continue;
+      Json machine{
+          {"nodeName", node.host}, {"system", "linux"}, {"cpu", {{"coreCount", std::max(1u, node.resources.cores)}}}};
+      if (node.resources.memory > 0) machine["memoryInBytes"] = node.resources.memory;
+      out.push_back(std::move(machine));
+    }
+  };
+  add(view.nodes());
+  for (const auto& nodes : view.former_nodes()) add(nodes);
   return out;
 }
 

@@ -26,6 +26,9 @@ void add_export(CLI::App& app, Context& context) {
   command->callback([options, &context] {
     const auto run = load_run(options->run, context);
     if (!run) return context.fail(run.error());
+    if (run->view.tasks().empty()) {
+      return context.fail({"the run has no tasks, and an instance needs one", options->run, "", ExitCode::usage});
+    }
     const std::string text = observe::wfformat_json(run->view);
     if (options->out.empty()) {
       context.out << text;

@@ -1,4 +1,4 @@
-// The summary, the explanations and the progress display.
+// The summary, the explanations, the progress display and the export.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -8,6 +8,7 @@
 #include "observe/explain.hpp"
 #include "observe/progress.hpp"
 #include "observe/summary.hpp"
+#include "observe/wfformat.hpp"
 #include "story.hpp"
 
 namespace trireme::observe {
@@ -293,6 +294,38 @@ TEST_CASE("whoever does not read standard error does not stop the run") {
   CHECK(::read(pipe[0], read.data(), read.size()) == 11);
   CHECK(std::string(read.data(), read.size()) == "first words");
   for (const int fd : {pipe[0], pipe[1], before}) ::close(fd);
+}
+
+TEST_CASE("a part of an attempt is told with the node of its own time") {
+  Story story;
+  story.start().node(0, "old", {4, 0, 0}).submit(0, "early").submit(1, "late");
+  story.run(0).after(1).end(0, 0, 3).change(0, TaskState::failed);
+  story.start().node(0, "new", {8, 0, 0}).submit(0, "early").submit(1, "late").run(1).after(2).end(1);
+  story.change(1, TaskState::done);
+  CHECK(contains(explain(story.view(), *story.view().find_task("early")).attempts.at(0), "node 0 (old)"));
+  const auto json = nlohmann::json::parse(wfformat_json(story.view()));
+  const auto& execution = json["workflow"]["execution"];
+  CHECK(execution["tasks"][0]["machines"] == nlohmann::json{"old"});
+  CHECK(execution["tasks"][1]["machines"] == nlohmann::json{"new"});
+  CHECK(execution["machines"].size() == 2);  // whoever names a machine finds it among them
+}
+
+TEST_CASE("an exported program has a name") {
+  Story story;
+  story.start();
+  for (const char* command : {"", " ", " true", "run  -x y"}) {
+    events::TaskSubmitted task;
+    task.id = task.name = "t" + std::to_string(story.view().tasks().size());
+    task.task = TaskIndex{static_cast<std::uint32_t>(story.view().tasks().size())};
+    task.command = command;
+    story.add(std::move(task));
+  }
+  const auto json = nlohmann::json::parse(wfformat_json(story.view()));
+  const auto& tasks = json["workflow"]["execution"]["tasks"];
+  CHECK(!tasks[0].contains("command"));
+  CHECK(!tasks[1].contains("command"));
+  CHECK(tasks[2]["command"] == nlohmann::json{{"program", "true"}, {"arguments", nlohmann::json::array()}});
+  CHECK(tasks[3]["command"]["program"] == "run");
 }
 
 TEST_CASE("the names of the displays are those of the command line") {
