@@ -82,6 +82,7 @@ class Output(harness.TestCase):
             self.assertEqual(self.logs(run, f"say[i={i}]"), f"out of {i}\n")
             self.assertEqual(self.logs(run, f"say[i={i}]", "--stderr"), f"err of {i}\n")
             self.assertEqual(self.logs(run, f"quiet[i={i}]"), "")
+        self.logs(run, "bytes", "--rank", "1", code=2)
         raw = subprocess.run([harness.TRIREME, "logs", run.run_dir, "bytes"], check=True, capture_output=True).stdout
         self.assertEqual(raw, bytes(range(256)) * 20000)
         self.assertEqual(self.files_of(run), [], "no task has left a file")

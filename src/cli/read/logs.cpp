@@ -53,6 +53,10 @@ Result<Source> source_of_task(const LoadedRun& run, const observe::TaskRecord& t
                  "`trireme explain` says why", ExitCode::usage};
   }
   const std::uint32_t attempt = options.attempt.value_or(task.parts.back().attempt);
+  if (const std::uint32_t rank = options.rank.value_or(0); rank >= task.ranks) {
+    return no_such(
+        "task " + task.id + " has " + counted(task.ranks, "rank") + " and so no rank " + std::to_string(rank), run);
+  }
   const bool known =
       std::any_of(task.parts.begin(), task.parts.end(), [&](const auto& part) { return part.attempt == attempt; });
   if (!known) return no_such("task " + task.id + " had no attempt " + std::to_string(attempt), run);
@@ -186,8 +190,10 @@ void show(const LogsOptions& options, Context& context) {
     if (!runs) shown.copy_new(context.out);
   }
   if (shown.damaged() > 0) {
-    context.fail({counted(shown.damaged(), "piece") + " of it are damaged and left out", run->paths.root().string(),
-                  "its node was cut off while it wrote, or the disk was full", ExitCode::failed});
+    context.fail({counted(shown.damaged(), "piece") + " of it " + (shown.damaged() == 1 ? "is" : "are") +
+                      " damaged and left out",
+                  run->paths.root().string(), "its node was cut off while it wrote, or the disk was full",
+                  ExitCode::failed});
   }
 }
 
