@@ -183,7 +183,10 @@ void plan(PlanOptions& options, Context& context) {
   if (!made) return context.fail(made.error());
   const PlannedLaunches launches = plan_launches(*workflow, options);
   if (options.json) {
-    context.out << to_json(*made, *workflow, launches, options, node).dump() << '\n';
+    // What --set gave need not be UTF-8.
+    context.out << to_json(*made, *workflow, launches, options, node)
+                       .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)
+                << '\n';
   } else {
     print(*made, *workflow, launches, options, node, context);
     if (!options.topology.empty()) context.out << draw_placement(*made, *workflow, each);

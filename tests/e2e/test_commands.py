@@ -171,6 +171,12 @@ class Commands(harness.TestCase):
         os.close(writer)
         self.assertEqual((result.returncode, result.stderr), (0, ""))
 
+    def test_plan_takes_whatever_was_set(self):
+        path = self.workflow("name: t\nparameters: {x: a}\nservices:\n  w: {command: [sleep, '{x}'], ready: {file: x}}\ntasks:\n  a: {command: ['true', '{x}']}\n")
+        result = harness.subprocess.run([harness.TRIREME, "plan", path, "--json", "--set", b"x=\xff"], stdout=harness.subprocess.PIPE, timeout=harness.DEADLINE)
+        self.assertEqual(result.returncode, 0)
+        self.assertEqual(len(json.loads(result.stdout)["tasks"]), 1)
+
     def test_validate_and_plan(self):
         path = self.workflow(FLOW)
         self.trireme("validate", path)
