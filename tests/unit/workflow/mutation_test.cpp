@@ -5,19 +5,21 @@
 #include <array>
 #include <filesystem>
 #include <fstream>
+#include <initializer_list>
 #include <random>
 #include <sstream>
 
 #include "workflow/load.hpp"
+#include "workflow/wfformat.hpp"
 
 namespace {
 
-std::vector<std::string> seeds() {
+std::vector<std::string> seeds(std::initializer_list<const char*> folders, const char* extension) {
   std::vector<std::filesystem::path> paths;
   const auto root = std::filesystem::path(TRIREME_SOURCE_DIR) / "tests/unit/workflow";
-  for (const char* folder : {"valid", "invalid"}) {
+  for (const char* folder : folders) {
     for (const auto& entry : std::filesystem::directory_iterator(root / folder)) {
-      if (entry.path().extension() == ".yaml") paths.push_back(entry.path());
+      if (entry.path().extension() == extension) paths.push_back(entry.path());
     }
   }
   std::sort(paths.begin(), paths.end());
@@ -59,7 +61,7 @@ void mutate(std::string& text, std::mt19937& random) {
 
 TEST_CASE("a damaged workflow file never crashes the loader, and is valid or has errors with a place") {
   constexpr std::size_t most_tasks = 1000;  // one digit more makes ten times the instances
-  const auto texts = seeds();
+  const auto texts = seeds({"valid", "invalid"}, ".yaml");
   REQUIRE(texts.size() >= 60);
   std::mt19937 random(1);
   std::size_t valid = 0;
@@ -77,4 +79,25 @@ TEST_CASE("a damaged workflow file never crashes the loader, and is valid or has
   }
   CHECK_GT(valid, 0);
   CHECK_GT(invalid, 0);
+}
+
+TEST_CASE("a damaged instance in WfFormat never crashes its reader, and is valid or has errors with a place") {
+  const auto texts = seeds({"instances"}, ".json");
+  REQUIRE(texts.size() >= 5);
+  std::mt19937 random(1);
+  std::size_t valid = 0;
+  for (int round = 0; round < 3000; ++round) {
+    std::string text = texts[static_cast<std::size_t>(round) % texts.size()];
+    const std::size_t changes = 1 + random() % 4;
+    for (std::size_t i = 0; i < changes; ++i) mutate(text, random);
+    if (random() % 8 == 0) text.resize(random() % (text.size() + 1));
+    const trireme::WfInstance instance = trireme::read_wfformat(text, "f");
+    for (const trireme::Diagnostic& error : instance.errors) {
+      CHECK_FALSE(error.message.empty());
+      if (error.line == 0 || error.column == 0) FAIL("an error without a place: " << error.text());
+    }
+    if (trireme::replay_of(instance, 1, "/dir").ok()) ++valid;
+  }
+  CHECK_GT(valid, 0);
+  CHECK_LT(valid, 3000);
 }

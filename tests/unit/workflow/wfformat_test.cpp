@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <filesystem>
+
 using namespace trireme;
 
 namespace {
@@ -91,6 +93,42 @@ TEST_CASE("WfFormat before 1.5: one list of tasks, an order by files where nothi
   CHECK(instance.tasks[0].memory == 2048);
   CHECK(instance.tasks[1].parents == std::vector<std::uint32_t>{0});
   CHECK(instance.tasks[2].parents == std::vector<std::uint32_t>{1});
+}
+
+TEST_CASE("WfFormat: instances as they are published, of each version and from several systems") {
+  struct Case {
+    const char* file;
+    const char* tasks;  ///< in the order of the replay: id, seconds, cores, what it comes after
+  };
+  for (const Case& c : {
+           Case{"pegasus-1.0.json",
+                "baseline_ID0000001 12.160000 1; cycles_ID0000002 1.497000 1 < baseline_ID0000001; "
+                "parser_ID0000003 0.050000 1 < baseline_ID0000001 cycles_ID0000002; "},
+           Case{"makeflow-1.4.json",
+                "ID000001 0.054000 1; ID000002 9.800000 1 < ID000001; ID000003 9.100000 1 < ID000001; "
+                "ID000004 0.000000 1 < ID000002 ID000003; "},
+           Case{"nextflow-1.5.json",
+                "NFCORE.SRA.IDS_4 0.000000 1; NFCORE.SRA.FTP_11 5.000000 6 < NFCORE.SRA.IDS_4; NFCORE.SRA.IDS_9 "
+                "0.000000 1; "},
+           Case{"ro-crate-1.6.json",
+                "SAREK:PREPARE:TABIX__wgs.hg38__ID0000001 11.100000 1; SAREK:CALL__HG00096__ID36028797018963968 "
+                "37920.000000 24 < "
+                "SAREK:PREPARE:TABIX__wgs.hg38__ID0000001; "},
+           Case{"dask-sample.json", "hello 0.000000 1; world 0.000000 1; hello-world 0.000000 1 < hello world; "},
+       }) {
+    CAPTURE(c.file);
+    const auto path = std::filesystem::path(TRIREME_SOURCE_DIR) / "tests/unit/workflow/instances" / c.file;
+    const LoadResult replay = load_workflow(path);
+    for (const Diagnostic& error : replay.errors) FAIL_CHECK(error.text());
+    std::string tasks;
+    for (const TaskFamily& family : replay.workflow.tasks) {
+      const TaskDescription& task = family.shared();
+      tasks += task.id + " " + task.command.back().source() + " " + std::to_string(task.per_rank.cores);
+      for (std::size_t i = 0; i < task.after.size(); ++i) tasks += (i == 0 ? " < " : " ") + task.after[i];
+      tasks += "; ";
+    }
+    CHECK(tasks == c.tasks);
+  }
 }
 
 TEST_CASE("WfFormat: a list of parents or children may name nothing") {
