@@ -172,7 +172,11 @@ void plan(PlanOptions& options, Context& context) {
     sources.proc = sources.sys = sources.dev = "/nonexistent";
   }
   auto machine = discover_node(sources);
-  if (!machine) return context.fail(machine.error());
+  if (!machine) {
+    Error error = machine.error();
+    if (!options.topology.empty()) error.code = ExitCode::usage;  // the file's fault, and not this machine's
+    return context.fail(error);
+  }
   if (!options.reserve_cores.empty()) {
     if (auto reserved = reserve_cores(*machine, options.reserve_cores); !reserved)
       return context.fail(reserved.error());
