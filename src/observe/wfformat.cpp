@@ -4,8 +4,11 @@
 #include <array>
 #include <ctime>
 #include <nlohmann/json.hpp>
+#include <ostream>
+#include <string_view>
 #include <unordered_map>
 #include <unordered_set>
+#include <vector>
 
 namespace trireme::observe {
 namespace {
@@ -21,54 +24,59 @@ std::string iso_time(WallTime time) {
   return text.data();
 }
 
-/// Ids that WfFormat allows: letters, digits, "-", "_" and "."; each unique.
-class Ids {
- public:
-  explicit Ids(const RunView& view) {
-    std::unordered_set<std::string> taken;
-    for (const TaskRecord& task : view.tasks()) {
-      std::string id = task.id;
-      for (char& c : id) {
-        const bool plain = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' ||
-                           c == '.' || c == '-';
-        if (!plain) c = '_';
-      }
-      const std::string base = id;
-      for (int i = 2; !taken.insert(id).second; ++i) id = base + "_" + std::to_string(i);
-      ids_.emplace(task.id, std::move(id));
+/// By the tasks' places: ids that WfFormat allows (letters, digits, "-", "_" and "."), each unique.
+std::vector<std::string> make_ids(const RunView& view) {
+  std::vector<std::string> out;
+  std::unordered_set<std::string> taken;
+  out.reserve(view.tasks().size());
+  for (const TaskRecord& task : view.tasks()) {
+    std::string id = task.id;
+    for (char& c : id) {
+      const bool plain = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' ||
+                         c == '.' || c == '-';
+      if (!plain) c = '_';
     }
+    const std::string base = id;
+    for (int i = 2; !taken.insert(id).second; ++i) id = base + "_" + std::to_string(i);
+    out.push_back(std::move(id));
   }
-  const std::string& of(const std::string& task) const { return ids_.at(task); }
+  return out;
+}
 
- private:
-  std::unordered_map<std::string, std::string> ids_;
+/// The tasks before and after each, all by their places.
+struct Order {
+  std::vector<std::vector<std::uint32_t>> parents;
+  std::vector<std::vector<std::uint32_t>> children;
 };
 
-/// The tasks that each entry of `after` means: one by its id, or all of that name.
-class Parents {
- public:
-  explicit Parents(const RunView& view) : view_(view) {
-    for (const TaskRecord& task : view.tasks()) by_name_[task.name].push_back(&task);
+Order make_order(const RunView& view) {
+  std::unordered_map<const TaskRecord*, std::uint32_t> places;
+  std::unordered_map<std::string_view, std::vector<std::uint32_t>> by_name;
+  for (const TaskRecord& task : view.tasks()) {
+    const auto place = static_cast<std::uint32_t>(places.size());
+    places.emplace(&task, place);
+    by_name[task.name].push_back(place);
   }
-  std::vector<const TaskRecord*> of(const TaskRecord& task) const {
-    std::vector<const TaskRecord*> out;
+  Order out{std::vector<std::vector<std::uint32_t>>(places.size()),
+            std::vector<std::vector<std::uint32_t>>(places.size())};
+  for (std::uint32_t place = 0; const TaskRecord& task : view.tasks()) {
+    std::vector<std::uint32_t>& parents = out.parents[place];
+    // An entry of `after` means one by its id, or all of that name.
     for (const std::string& entry : task.after) {
-      if (const TaskRecord* one = view_.find_task(entry)) {
-        out.push_back(one);
-      } else if (const auto group = by_name_.find(entry); group != by_name_.end()) {
-        out.insert(out.end(), group->second.begin(), group->second.end());
+      if (const TaskRecord* one = view.find_task(entry)) {
+        parents.push_back(places.at(one));
+      } else if (const auto group = by_name.find(entry); group != by_name.end()) {
+        parents.insert(parents.end(), group->second.begin(), group->second.end());
       }
     }
-    std::sort(out.begin(), out.end());
-    out.erase(std::unique(out.begin(), out.end()), out.end());
-    std::erase(out, &task);
-    return out;
+    std::sort(parents.begin(), parents.end());
+    parents.erase(std::unique(parents.begin(), parents.end()), parents.end());
+    std::erase(parents, place);
+    for (const std::uint32_t parent : parents) out.children[parent].push_back(place);
+    ++place;
   }
-
- private:
-  const RunView& view_;
-  std::unordered_map<std::string, std::vector<const TaskRecord*>> by_name_;
-};
+  return out;
+}
 
 Json execution_of(const RunView& view, const TaskRecord& task, const std::string& id) {
   Json out{{"id", id}, {"runtimeInSeconds", 0.0}};
@@ -119,46 +127,58 @@ Json machines_of(const RunView& view) {
   return out;
 }
 
+std::string to_text(const Json& json, int indent = -1) {
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+/// A list with an item on each line, as `item(i)` makes it.
+template <typename Item>
+void write_list(std::ostream& out, std::size_t size, Item item) {
+  out << '[';
+  for (std::size_t i = 0; i < size; ++i) out << (i == 0 ? "\n" : ",\n") << "        " << to_text(item(i));
+  out << "\n      ]";
+}
+
 }  // namespace
 
-std::string wfformat_json(const RunView& view) {
-  const Ids ids(view);
-  const Parents parents(view);
-  Json tasks = Json::array();
-  Json executions = Json::array();
-  std::unordered_map<const TaskRecord*, Json> children;
-  std::vector<std::vector<const TaskRecord*>> all_parents;
-  for (const TaskRecord& task : view.tasks()) {
-    all_parents.push_back(parents.of(task));
-    for (const TaskRecord* parent : all_parents.back()) children[parent].push_back(ids.of(task.id));
-  }
-  std::size_t i = 0;
-  for (const TaskRecord& task : view.tasks()) {
+void write_wfformat(const RunView& view, std::ostream& out) {
+  const std::vector<std::string> ids = make_ids(view);
+  const Order order = make_order(view);
+  const auto ids_of = [&](const std::vector<std::uint32_t>& places) {
     Json list = Json::array();
-    for (const TaskRecord* parent : all_parents[i]) list.push_back(ids.of(parent->id));
-    const auto own = children.find(&task);
-    tasks.push_back({{"name", task.name},
-                     {"id", ids.of(task.id)},
-                     {"parents", std::move(list)},
-                     {"children", own != children.end() ? own->second : Json::array()},
-                     {"inputFiles", Json::array()},
-                     {"outputFiles", Json::array()}});
-    executions.push_back(execution_of(view, task, ids.of(task.id)));
-    ++i;
+    for (const std::uint32_t place : places) list.push_back(ids[place]);
+    return list;
+  };
+  const Json head{{"name", view.name()},
+                  {"description", "A run of Trireme, exported from its event log"},
+                  {"createdAt", iso_time(view.last_event())},
+                  {"schemaVersion", "1.5"},
+                  {"runtimeSystem", {{"name", "Trireme"}, {"version", view.version()}}}};
+  const std::string open = to_text(head, 2);
+  out << open.substr(0, open.size() - 2) << R"(,
+  "workflow": {
+    "specification": {
+      "tasks": )";
+  write_list(out, ids.size(), [&](std::size_t i) {
+    return Json{{"name", view.tasks()[i].name},        {"id", ids[i]},
+                {"parents", ids_of(order.parents[i])}, {"children", ids_of(order.children[i])},
+                {"inputFiles", Json::array()},         {"outputFiles", Json::array()}};
+  });
+  out << R"(,
+      "files": []
+    },
+    "execution": {
+      "makespanInSeconds": )"
+      << to_text(seconds(view.active(view.last_event()))) << R"(,
+      "executedAt": )"
+      << to_text(iso_time(view.started()));
+  if (const Json machines = machines_of(view); !machines.empty()) {
+    out << ",\n      \"machines\": ";
+    write_list(out, machines.size(), [&](std::size_t i) { return machines[i]; });
   }
-  Json execution{{"makespanInSeconds", seconds(view.active(view.last_event()))},
-                 {"executedAt", iso_time(view.started())},
-                 {"tasks", std::move(executions)}};
-  if (Json machines = machines_of(view); !machines.empty()) execution["machines"] = std::move(machines);
-  const Json out{{"name", view.name()},
-                 {"description", "A run of Trireme, exported from its event log"},
-                 {"createdAt", iso_time(view.last_event())},
-                 {"schemaVersion", "1.5"},
-                 {"workflow",
-                  {{"specification", {{"tasks", std::move(tasks)}, {"files", Json::array()}}},
-                   {"execution", std::move(execution)}}},
-                 {"runtimeSystem", {{"name", "Trireme"}, {"version", view.version()}}}};
-  return out.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  out << ",\n      \"tasks\": ";
+  write_list(out, ids.size(), [&](std::size_t i) { return execution_of(view, view.tasks()[i], ids[i]); });
+  out << "\n    }\n  }\n}\n";
 }
 
 }  // namespace trireme::observe

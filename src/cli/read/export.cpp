@@ -29,14 +29,12 @@ void add_export(CLI::App& app, Context& context) {
     if (run->view.tasks().empty()) {
       return context.fail({"the run has no tasks, and an instance needs one", options->run, "", ExitCode::usage});
     }
-    const std::string text = observe::wfformat_json(run->view);
     if (options->out.empty()) {
-      context.out << text;
-      return;
+      return observe::write_wfformat(run->view, context.out);
     }
     errno = 0;
     std::ofstream file(options->out);
-    file << text;
+    observe::write_wfformat(run->view, file);
     file.close();
     if (!file) {
       context.fail(

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "observe/explain.hpp"
 #include "observe/progress.hpp"
@@ -18,6 +19,12 @@ using namespace test;
 
 bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
+}
+
+nlohmann::json exported(const RunView& view) {
+  std::ostringstream out;
+  write_wfformat(view, out);
+  return nlohmann::json::parse(out.str());
 }
 
 std::string all_causes(const Explanation& why) {
@@ -303,11 +310,28 @@ TEST_CASE("a part of an attempt is told with the node of its own time") {
   story.start().node(0, "new", {8, 0, 0}).submit(0, "early").submit(1, "late").run(1).after(2).end(1);
   story.change(1, TaskState::done);
   CHECK(contains(explain(story.view(), *story.view().find_task("early")).attempts.at(0), "node 0 (old)"));
-  const auto json = nlohmann::json::parse(wfformat_json(story.view()));
+  const auto json = exported(story.view());
   const auto& execution = json["workflow"]["execution"];
   CHECK(execution["tasks"][0]["machines"] == nlohmann::json{"old"});
   CHECK(execution["tasks"][1]["machines"] == nlohmann::json{"new"});
   CHECK(execution["machines"].size() == 2);  // whoever names a machine finds it among them
+}
+
+TEST_CASE("an export tells each dependency from both ends, by ids that WfFormat allows") {
+  Story story;
+  story.start()
+      .submit(0, "a[i=1]")
+      .submit(1, "a[i:1]")
+      .submit(2, "b c", {"a", "a[i=1]"})
+      .submit(3, "\xFF", {"b c", "\xFF"});
+  const auto tasks = exported(story.view())["workflow"]["specification"]["tasks"];
+  REQUIRE(tasks.size() == 4);
+  CHECK(tasks[0]["id"] == "a_i_1_");
+  CHECK(tasks[1]["id"] == "a_i_1__2");
+  CHECK(tasks[0]["children"] == nlohmann::json{"b_c"});
+  CHECK(tasks[2]["parents"] == nlohmann::json{"a_i_1_", "a_i_1__2"});
+  CHECK(tasks[2]["children"] == nlohmann::json{"_"});
+  CHECK(tasks[3]["parents"] == nlohmann::json{"b_c"});
 }
 
 TEST_CASE("an exported program has a name") {
@@ -320,7 +344,7 @@ TEST_CASE("an exported program has a name") {
     task.command = command;
     story.add(std::move(task));
   }
-  const auto json = nlohmann::json::parse(wfformat_json(story.view()));
+  const auto json = exported(story.view());
   const auto& tasks = json["workflow"]["execution"]["tasks"];
   CHECK(!tasks[0].contains("command"));
   CHECK(!tasks[1].contains("command"));
