@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstring>
 #include <filesystem>
 #include <map>
@@ -86,6 +87,7 @@ class End {
   }
   /// What came with the welcome.
   int passed() const { return passed_; }
+  int descriptor() const { return descriptor_; }
   void expect_preface() {
     while (held_.size() < native::preface.size()) REQUIRE(more());
     REQUIRE(held_.starts_with(native::preface));
@@ -218,6 +220,12 @@ struct Stage {
     pollfd wait{listener, POLLIN, 0};
     REQUIRE(::poll(&wait, 1, 20'000) == 1);
     return ::accept(listener, nullptr, nullptr);
+  }
+  /// The proxy's next connection to the replica; -1 where something comes to the client first.
+  int accept_before(const End& client) const {
+    std::array<pollfd, 2> waits{{{listener, POLLIN, 0}, {client.descriptor(), POLLIN, 0}}};
+    REQUIRE(::poll(waits.data(), waits.size(), 20'000) > 0);
+    return waits[1].revents != 0 ? -1 : ::accept(listener, nullptr, nullptr);
   }
   static void greet(End& proxy) {
     proxy.expect_preface();
