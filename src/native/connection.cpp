@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t beside_head = frames::max_payload / 2;  ///< of a body: a longer one follows its head
 constexpr std::size_t gathered_most = 256u << 10;
+constexpr std::size_t waiting_most = 1u << 20;           ///< beyond, requests wait before they are written
 constexpr auto longest_own = std::chrono::minutes(10);  ///< the proxy's own deadline
 
 std::string variable(const char* name) {
@@ -45,7 +46,7 @@ bool Connection::connect(Clock::time_point until, std::string& why) {
     why = "TRIREME_SOCKET is not set: this is no task of a Trireme run";
     return false;
   }
-  socket_ = connect_to(options_.socket);
+  socket_ = connect_to(options_.socket, until);
   if (socket_ < 0) {
     why = "cannot connect to the proxy of this node at " + options_.socket + ": " + std::strerror(errno);
     return false;
@@ -158,7 +159,10 @@ std::shared_ptr<Progress> Connection::submit(const Call& call, std::function<voi
     run_callbacks(lock);
     return progress;
   };
-  const auto has_room = [&] { return closed_ || socket_ < 0 || requests_.size() < limit_; };
+  const auto has_room = [&] {
+    return closed_ || socket_ < 0 ||
+           (requests_.size() < limit_ && (in_callback() || out_.size() - sent_ < waiting_most));
+  };
   for (;;) {
     if (closed_) return fail(Failure::Kind::unreachable, "the client was closed");
     if (socket_ < 0) {
@@ -179,9 +183,8 @@ std::shared_ptr<Progress> Connection::submit(const Call& call, std::function<voi
       return fail(Failure::Kind::busy,
                   "the proxy takes no more than " + std::to_string(limit_) + " requests at a time");
     }
-    flush();
     if (!wait(lock, has_room, progress->due, nullptr)) {
-      return fail(Failure::Kind::deadline, "too many requests were in progress until the deadline");
+      return fail(Failure::Kind::deadline, "the proxy of this node took no more requests until the deadline");
     }
   }
   if (!encode(call, *progress)) return fail(Failure::Kind::invalid, "the request fits no frame, or is no request");
@@ -200,13 +203,11 @@ std::shared_ptr<Progress> Connection::submit(const Call& call, std::function<voi
   }
   pump(*progress);
   if (in_callback() || (gathering_ > 0 && out_.size() - sent_ < gathered_most)) return progress;
-  flush();
+  send_on();
   if (sent_ < out_.size()) {
     // The proxy may wait for its answers to be taken, so who has something to send reads.
-    if (reading_) raise_flag(wake_);
     if (!wait(
-            lock, [&] { return socket_ < 0 || progress->done || sent_ == out_.size(); }, progress->due,
-            progress.get())) {
+            lock, [&] { return socket_ < 0 || progress->done || sent_ == out_.size(); }, progress->due, nullptr)) {
       give_up(*progress,
               {Failure::Kind::deadline, "the proxy of this node did not take the request before the deadline"});
     }
@@ -296,6 +297,12 @@ void Connection::flush() {
   }
 }
 
+/// Of any thread: what cannot leave now does as soon as who reads, and may sleep, sees that there is room.
+void Connection::send_on() {
+  flush();
+  if (reading_ && sent_ < out_.size()) raise_flag(wake_);
+}
+
 void Connection::finish(std::uint64_t id, Outcome outcome) {
   if (const auto progress = requests_.take(id)) finish(*progress, std::move(outcome));
 }
@@ -321,7 +328,7 @@ void Connection::give_up(Progress& progress, Failure failure) {
   if (socket_ < 0) return;
   frames::append(out_, {.type = frames::Type::cancel, .end = true, .id = id, .payload = {}});
   if (!in_callback()) flush();
-  if (reading_ && sent_ < out_.size()) raise_flag(wake_);
+  if (reading_) raise_flag(wake_);  // who reads may have waited for this, and others for its place
 }
 
 Outcome Connection::get(Progress& progress) {
@@ -336,15 +343,17 @@ Outcome Connection::get(Progress& progress) {
 
 bool Connection::wait_until(Progress& progress, Clock::time_point until) {
   Lock lock(mutex_);
-  const bool done = wait(
+  wait(
       lock, [&] { return progress.done; }, std::min(until, progress.due), &progress);
+  look(lock, progress);
   run_callbacks(lock);
-  return done;
+  return progress.done || Clock::now() >= progress.due;
 }
 
-bool Connection::done(const Progress& progress) {
+bool Connection::done(Progress& progress) {
   Lock lock(mutex_);
-  return progress.done;
+  look(lock, progress);
+  return progress.done || Clock::now() >= progress.due;
 }
 
 void Connection::cancel(Progress& progress) {
@@ -361,8 +370,7 @@ void Connection::begin_gathering() {
 void Connection::end_gathering() {
   Lock lock(mutex_);
   if (--gathering_ > 0 || in_callback()) return;
-  flush();
-  if (reading_ && sent_ < out_.size()) raise_flag(wake_);
+  send_on();
   run_callbacks(lock);
 }
 

@@ -51,7 +51,7 @@ class Connection {
   std::shared_ptr<Progress> submit(const Call& call, std::function<void(Outcome)> callback, bool lasting);
   Outcome get(Progress& progress);
   bool wait_until(Progress& progress, Clock::time_point until);
-  bool done(const Progress& progress);
+  bool done(Progress& progress);
   void cancel(Progress& progress);
   void begin_gathering();
   void end_gathering();
@@ -73,12 +73,14 @@ class Connection {
   bool encode(const Call& call, Progress& progress);
   bool wait(Lock& lock, const std::function<bool()>& condition, Clock::time_point until, Progress* progress);
   void turn(Lock& lock, Clock::time_point until);
+  void look(Lock& lock, const Progress& progress);
   void take_frames();
   bool take(const frames::Frame& frame);
   static std::string words_of(const frames::Frame& frame);
   void took(Progress& progress, std::string_view body, bool end);
   void pump(Progress& progress);
   void flush();
+  void send_on();
   void finish(std::uint64_t id, Outcome outcome);
   void finish(Progress& progress, Outcome outcome);
   void break_off(Failure::Kind kind, const std::string& why);

@@ -32,6 +32,8 @@ bool Connection::wait(Lock& lock, const std::function<bool()>& condition, Clock:
       break;
     }
     if (reading_) {
+      send_on();  // what was gathered, too: it may be what is waited for
+      if (condition()) break;
       if (progress != nullptr) progress->waiter = &woken;
       followers_.push_back({&woken, progress == nullptr});
       if (until == Clock::time_point::max()) {
@@ -90,6 +92,14 @@ void Connection::turn(Lock& lock, Clock::time_point until) {
   if (completed_.empty()) return;
   pass_on();
   run_callbacks(lock);
+}
+
+/// Takes what has come already, where nobody else does: who asks again and again whether a request is done reads, too.
+void Connection::look(Lock& lock, const Progress& progress) {
+  if (progress.done || reading_ || socket_ < 0 || in_callback()) return;
+  waiter_.rest();
+  turn(lock, Clock::time_point{});
+  if (!reading_) pass_on();
 }
 
 std::string Connection::words_of(const frames::Frame& frame) {
@@ -184,7 +194,7 @@ void Connection::run_callbacks(Lock& lock) {
     calling = before;
     lock.lock();
   }
-  flush();
+  send_on();
 }
 
 /// The client's own thread: reads while requests with a callback are in progress, and ends those whose time is over.

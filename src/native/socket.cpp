@@ -1,5 +1,6 @@
 #include "native/socket.hpp"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/eventfd.h>
@@ -11,6 +12,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <utility>
@@ -142,12 +144,21 @@ Waiter::Got Waiter::wait_for_room(Wire wire, int wake) {
   return (waits[0].revents & (POLLERR | POLLHUP)) != 0 ? Got::end : Got::nothing;
 }
 
-int connect_to(const std::string& path) {
+int connect_to(const std::string& path, Clock::time_point until) {
+  using namespace std::chrono;
   sockaddr_un address{};
   if (!fill(address, path)) return -1;
-  const int socket = ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  const int socket = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (socket < 0) return -1;
-  if (::connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return give_up(socket);
+  // One that does not block would fail where the backlog is full, without a way to wait for room.
+  int result = -1;
+  do {
+    const auto left = std::clamp<microseconds>(ceil<microseconds>(until - Clock::now()), 1us, 60s);
+    const timeval patience{.tv_sec = left / 1s, .tv_usec = (left % 1s).count()};
+    ::setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    result = ::connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  } while (result != 0 && (errno == EINTR || errno == EAGAIN) && Clock::now() < until);
+  if (result != 0 || ::fcntl(socket, F_SETFL, O_NONBLOCK) != 0) return give_up(socket);
   return socket;
 }
 

@@ -8,10 +8,13 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <condition_variable>
 #include <ctime>
 #include <filesystem>
+#include <fstream>
 #include <functional>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -129,6 +132,67 @@ ClientOptions at(const std::string& socket, std::string token = {}) {
 }
 
 constexpr Span plenty = 20s;
+
+/// A proxy in the hands of the test, which says and takes what that wants.
+struct Peer {
+  explicit Peer(const std::string& path) : listener(listen_at(path)) { REQUIRE(listener >= 0); }
+  ~Peer() {
+    for (const int descriptor : {listener, socket}) {
+      if (descriptor >= 0) ::close(descriptor);
+    }
+  }
+  /// Lets the next client in.
+  void welcome() {
+    REQUIRE(comes(listener));
+    socket = ::accept(listener, nullptr, nullptr);
+    std::string out;
+    frames::append_welcome(out, {.version = frames::first_version, .window = 256 << 10, .requests = 1024});
+    REQUIRE(send_some(socket, out) == static_cast<long>(out.size()));
+  }
+  /// Takes bytes until `enough`. False: they do not come.
+  bool take(const std::function<bool()>& enough) {
+    std::vector<char> bytes(1 << 20);
+    while (!enough()) {
+      if (!comes(socket)) return false;
+      const auto got = ::recv(socket, bytes.data(), bytes.size(), 0);
+      if (got <= 0) return false;
+      taken.append(bytes.data(), static_cast<std::size_t>(got));
+    }
+    return true;
+  }
+  static bool comes(int descriptor) {
+    pollfd wait{descriptor, POLLIN, 0};
+    return ::poll(&wait, 1, 20'000) == 1;
+  }
+  int listener = -1;
+  int socket = -1;
+  std::string taken;
+};
+
+/// Work on a thread of its own, of which can be seen that it sleeps.
+template <typename T>
+struct Aside {
+  explicit Aside(std::function<T()> work)
+      : outcome(std::async(std::launch::async, [this, work = std::move(work)] {
+          id = ::gettid();
+          return work();
+        })) {}
+  void until_asleep() const {
+    const auto end = std::chrono::steady_clock::now() + 20s;
+    for (char state = 'R'; state != 'S'; std::this_thread::yield()) {
+      REQUIRE(std::chrono::steady_clock::now() < end);
+      if (id == 0) continue;
+      std::ifstream stat("/proc/self/task/" + std::to_string(id) + "/stat");
+      std::string words;
+      std::getline(stat, words);
+      const auto name_end = words.rfind(") ");
+      if (name_end != std::string::npos) state = words[name_end + 2];
+    }
+  }
+  bool comes() const { return outcome.wait_for(20s) == std::future_status::ready; }
+  std::atomic<pid_t> id = 0;
+  std::future<T> outcome;
+};
 
 /// A client may come before the service listens: it asks until it is there.
 Outcome until_reached(Client& client) {
@@ -268,6 +332,110 @@ TEST_CASE("native API: a cancelled request is over for both ends") {
   CHECK(outcome.failure().kind == Failure::Kind::cancelled);
   CHECK(running.service.cancelled.reaches(1));
   CHECK(client.request("any", "after", plenty)->body == "after");
+}
+
+TEST_CASE("native API: a thread that waits for an answer is woken when another cancels the request") {
+  Folder folder;
+  Peer peer(folder.socket());
+  Client client(at(folder.socket()));
+  Aside<Pending> asked([&] { return client.submit({.service = "any"}); });
+  peer.welcome();
+  Pending pending = asked.outcome.get();
+  Pending same = pending;
+  Aside<Outcome> waiting([&] { return same.get(); });
+  waiting.until_asleep();
+  pending.cancel();
+  REQUIRE(waiting.comes());
+  CHECK(waiting.outcome.get().failure().kind == Failure::Kind::cancelled);
+}
+
+TEST_CASE("native API: a request that was gathered leaves when somebody waits for it, though another thread reads") {
+  Folder folder;
+  Running running(folder.socket(), threads(3));
+  Client client(at(folder.socket()));
+  REQUIRE(until_reached(client));
+  Pending slow = client.submit({.service = "any", .path = "/wait"});
+  REQUIRE(running.service.waiting.reaches(1));
+  Aside<Outcome> reader([&] { return slow.get(); });
+  reader.until_asleep();
+  {
+    Client::Gather gather(client);
+    CHECK(client.request("any", "x", plenty));
+  }
+  running.service.released = true;
+  CHECK(reader.outcome.get());
+}
+
+TEST_CASE("native API: to submit is to wait until the request has left and no longer, though another thread reads") {
+  Folder folder;
+  Peer peer(folder.socket());
+  Client client(at(folder.socket()));
+  Aside<Pending> asked([&] { return client.submit({.service = "any"}); });
+  peer.welcome();
+  Pending first = asked.outcome.get();
+  Pending same = first;
+  Aside<Outcome> reader([&] { return same.get(); });
+  reader.until_asleep();
+  constexpr std::size_t count = 32;
+  const std::string body(frames::max_payload / 2, 'x');
+  Aside<bool> submitted([&] {  // more than the socket holds
+    for (std::size_t i = 0; i < count; ++i) client.submit({.service = "any", .body = body, .deadline = 1min});
+    return true;
+  });
+  submitted.until_asleep();
+  CHECK(peer.take([&] { return peer.taken.size() > count * body.size(); }));
+  CHECK(submitted.comes());
+  first.cancel();
+}
+
+TEST_CASE("native API: of requests that the proxy did not take before their deadlines, no more is kept than so much") {
+  Folder folder;
+  Peer peer(folder.socket());
+  Client client(at(folder.socket()));
+  Aside<Pending> asked([&] { return client.submit({.service = "any"}); });
+  peer.welcome();
+  asked.outcome.get();
+  const std::string body(frames::max_payload / 2, 'x');
+  for (int i = 0; i < 40; ++i) {
+    CHECK(client.request("any", body, 2ms).failure().kind == Failure::Kind::deadline);
+  }
+  Aside<Pending> last([&] { return client.submit({.service = "any", .body = "the last"}); });
+  REQUIRE(peer.take([&] { return peer.taken.ends_with("the last"); }));
+  CHECK(peer.taken.size() < 20 * body.size());
+}
+
+TEST_CASE("native API: who connects waits while more want to be let in than there is room for, but not for good") {
+  Folder folder;
+  const int listener = listen_at(folder.socket());
+  REQUIRE(::listen(listener, 0) == 0);
+  const int first = connect_to(folder.socket());
+  CHECK(first >= 0);
+  CHECK(connect_to(folder.socket(), Clock::now() + 1ms) == -1);
+  CHECK(errno == EAGAIN);
+  Aside<int> second([&] { return connect_to(folder.socket(), Clock::now() + 20s); });
+  second.until_asleep();
+  const int accepted = ::accept(listener, nullptr, nullptr);
+  const int let_in = second.outcome.get();
+  CHECK(let_in >= 0);
+  for (const int descriptor : {first, let_in, accepted, listener}) ::close(descriptor);
+}
+
+TEST_CASE("native API: who only asks whether a request is done is told once it is") {
+  Folder folder;
+  Running running(folder.socket());
+  Client client(at(folder.socket()));
+  REQUIRE(until_reached(client));
+  for (const bool waits : {false, true}) {
+    Pending pending = client.submit({.service = "any", .body = "x", .deadline = plenty});
+    const auto end = std::chrono::steady_clock::now() + 10s;
+    while (!(waits ? pending.wait_for(Span(0)) : pending.done()) && std::chrono::steady_clock::now() < end)
+      std::this_thread::yield();
+    CHECK(std::chrono::steady_clock::now() < end);
+    CHECK(pending.get()->body == "x");
+  }
+  Pending late = client.submit({.service = "any", .path = "/wait", .deadline = 1ms});
+  while (!late.done()) std::this_thread::yield();
+  CHECK(late.get().failure().kind == Failure::Kind::deadline);
 }
 
 TEST_CASE("native API: at its deadline a request is cancelled, waited for or with a callback") {
