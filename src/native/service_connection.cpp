@@ -56,6 +56,12 @@ void Crew::add(std::shared_ptr<ServiceConnection> connection, Request request) {
   more_.notify_one();
 }
 
+/// Those that wait and that nobody wants any more, whose number nothing else bounds.
+void Crew::drop_cancelled() {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(queue_, [](const Item& item) { return item.request.cancelled(); });
+}
+
 /// Those that are there once there are enough, or the first has waited for long enough.
 std::vector<Crew::Item> Crew::take_batch(std::unique_lock<std::mutex>& lock) {
   const std::size_t most = std::max<std::size_t>(1, service_.options().max_batch);
@@ -127,7 +133,6 @@ void ServiceConnection::run() {
   Waiter waiter(service_.options().spin);
   for (;;) {
     bool to_write = false;
-    bool full = false;
     bool idle = false;
     {
       const std::lock_guard lock(mutex_);
@@ -140,15 +145,15 @@ void ServiceConnection::run() {
       } while (good && held_back_ && !broken_ && out_.size() - sent_ < unsent_most);
       if (!good || broken_) break;
       to_write = sent_ < out_.size();
-      full = out_.size() - sent_ >= unsent_most;
+      full_ = out_.size() - sent_ >= unsent_most;
       idle = requests_.empty() && !to_write;
       if (begun_ >= crowd) waiter.rest();
     }
     const bool leaving = stopping_ && idle;
     // While it is full, only room to write matters: what has come waits in the socket, or in the inbox.
     const auto got =
-        full ? waiter.wait_for_room(wire(), wake_)
-             : waiter.receive(wire(), in_, wake_, to_write, leaving ? Clock::time_point{} : Clock::time_point::max());
+        full_ ? waiter.wait_for_room(wire(), wake_)
+              : waiter.receive(wire(), in_, wake_, to_write, leaving ? Clock::time_point{} : Clock::time_point::max());
     if (got == Waiter::Got::end || (leaving && got == Waiter::Got::nothing)) break;
     if (got == Waiter::Got::nothing) lower_flag(wake_);
   }
@@ -156,6 +161,7 @@ void ServiceConnection::run() {
   broken_ = true;
   ::shutdown(socket_, SHUT_RDWR);  // the descriptor is closed later: the proxy shall know now
   requests_.for_each([](std::uint64_t, const std::unique_ptr<Work>& work) { *work->cancelled = true; });
+  if (crew_ != nullptr) crew_->drop_cancelled();
   over_ = true;
 }
 
@@ -184,7 +190,7 @@ bool ServiceConnection::greet(const frames::Frame& frame) {
   const auto hello = frames::read_hello(frame.payload);
   if (frame.type != frames::Type::hello || !hello) return false;
   std::string_view words;
-  if (hello->version < frames::first_version) words = "this service speaks version 1 of the native protocol";
+  if (hello->version < frames::first_version) words = "this service speaks versions 1 and 2 of the native protocol";
   if (const std::string& key = service_.options().key; !key.empty() && hello->token != key) {
     words = "the key is not this service's";
   }
@@ -228,7 +234,9 @@ bool ServiceConnection::take(const frames::Frame& frame) {
       return true;
     }
     case frames::Type::cancel:
-      if (found != nullptr) *requests_.take(frame.id)->cancelled = true;
+      if (found == nullptr) return true;
+      *requests_.take(frame.id)->cancelled = true;
+      if (crew_ != nullptr) crew_->drop_cancelled();
       return true;
     default:
       return false;
@@ -329,7 +337,7 @@ void ServiceConnection::send_answers() {
   const std::lock_guard lock(mutex_);
   if (broken_) return;
   flush();
-  if (sent_ < out_.size() || stopping_) raise_flag(wake_);
+  if (sent_ < out_.size() || full_ || stopping_) raise_flag(wake_);
 }
 
 /// Writes the head, and the body as far as it may go. The request is in no table.

@@ -33,6 +33,7 @@ class Crew {
   Crew(const Crew&) = delete;
   Crew& operator=(const Crew&) = delete;
   void add(std::shared_ptr<ServiceConnection> connection, Request request);
+  void drop_cancelled();
 
  private:
   struct Item {
@@ -104,6 +105,7 @@ class ServiceConnection : public std::enable_shared_from_this<ServiceConnection>
   bool broken_ = false;
   bool prefaced_ = false;
   bool greeted_ = false;
+  bool full_ = false;       ///< it sleeps until answers that wait have left, whoever writes them
   bool held_back_ = false;  ///< whole frames may be in the inbox: too many answers waited to be taken
   std::uint64_t last_ = 0;
   frames::IdTable<std::unique_ptr<Work>> requests_;
