@@ -79,7 +79,7 @@ constexpr auto upstream_stale = 1s;            ///< a reused connection that end
 constexpr std::size_t native_requests = 1024;  ///< in progress on one connection of the native protocol
 constexpr int native_reads_per_turn = 8;       ///< of one connection, before the others get their turn
 constexpr std::size_t native_written_at_once = 16u << 10;  ///< bytes that cost more to copy than to write by themselves
-constexpr std::size_t native_unsent = 1u << 20;  ///< bytes that wait for a client; beyond, nothing more is read from it
+constexpr std::size_t native_unsent = 1u << 20;  ///< bytes waiting for a peer; beyond, requests from or to it wait too
 constexpr std::size_t native_memories =
     256;  ///< connections of clients whose bytes go through memory; others keep to the socket
 

@@ -93,7 +93,10 @@ struct Loop::State : std::enable_shared_from_this<Loop::State> {
       past_edges = 0;
       event_count = ::epoll_wait(set.native_handle(), events.data(), static_cast<int>(events.size()), 0);
     }
-    if (event_count <= 0 && ringing.empty()) return false;
+    if (event_count <= 0 && ringing.empty()) {
+      settle();
+      return false;
+    }
     in_turn = true;
     busy_at = now = Clock::now();
     if (now - span_begin >= crowd_span) begin_span();
@@ -113,8 +116,12 @@ struct Loop::State : std::enable_shared_from_this<Loop::State> {
     }
     ringing.clear();
     end_turn();
-    if (!polled && !lie_down()) post_dispatch();
     return true;
+  }
+
+  /// Where the io_context sleeps by itself, nobody is left awake.
+  void settle() {
+    if (!polled && !lie_down()) post_dispatch();
   }
 
   bool lie_down() {
@@ -155,6 +162,7 @@ struct Loop::State : std::enable_shared_from_this<Loop::State> {
     }
     in_turn = false;
     if (!tail.empty()) post_turn();
+    settle();
   }
 
   void post_dispatch() {

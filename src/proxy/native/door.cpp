@@ -67,6 +67,7 @@ class Carried final : public http::ExchangeCarrier {
   bool complete_ = false;
   std::string head_;  ///< of the answer, until its first bytes or its end
   http::ResponseHead answer_;
+  std::uint64_t answer_left_ = unknown_length;  ///< of its body, where it said how long that is
   bool head_due_ = false;
   std::string out_;  ///< of the answer, what the client's window has no room for
   std::uint64_t credit_ = defaults::stream_window;
@@ -126,6 +127,8 @@ class ClientConnection final : public http::Resident, private PassageClient {
   void on_tail() override { serve(); }
   void on_deadline() override {
     if (!greeted_) return fail(408, "no hello came");
+    const bool took = std::exchange(takes_, false);
+    if (std::exchange(waits_, stream_.unsent() > 0) && !took) return close();
     end_stalled();
     set_deadline(door_.limits_.stall_timeout);
   }
@@ -146,6 +149,7 @@ class ClientConnection final : public http::Resident, private PassageClient {
                                               std::string_view body) override;
 
   void serve();
+  void write();
   bool step();
   bool receive(const Frame& frame);
   bool greet(const Frame& frame);
@@ -164,6 +168,8 @@ class ClientConnection final : public http::Resident, private PassageClient {
   bool greeted_ = false;
   bool closed_ = false;
   bool serving_ = false;
+  bool waits_ = false;  ///< something waited to be taken, when stalled requests were last looked for …
+  bool takes_ = false;  ///< … and some was, since then
   std::uint64_t last_ = 0;
   IdTable<Entry> requests_;
   std::vector<std::uint64_t> ended_;
@@ -218,6 +224,8 @@ void Carried::respond_head(http::ResponseHead&& head) {
   note_head_sent(*exchange_);
   if (head_only_ || head.status == 204 || head.status == 304) head.body = {};
   answer_ = std::move(head);
+  if (answer_.body.kind == http::Body::Kind::length) answer_left_ = answer_.body.length;
+  if (answer_.body.kind == http::Body::Kind::none) answer_left_ = 0;
   head_due_ = true;
   connection_.note_over(id_);  // goes out at the tail, unless bytes come before
 }
@@ -233,10 +241,13 @@ std::size_t Carried::send(std::string_view data) {
 
 std::size_t Carried::respond_body(std::string_view data) {
   if (head_only_) return data.size();
+  const std::size_t beyond = data.size() - std::min<std::uint64_t>(data.size(), answer_left_);
+  data.remove_suffix(beyond);
+  if (answer_left_ != unknown_length) answer_left_ -= data.size();
   std::size_t sent = 0;
   if (!head_due_ && out_.empty()) sent = send(data);
   out_.append(data.substr(sent));
-  return sent;
+  return sent + beyond;
 }
 
 void Carried::flush() {
@@ -266,6 +277,8 @@ void Carried::flush() {
 }
 
 void Carried::respond_end() {
+  const bool short_of = !head_only_ && answer_left_ != unknown_length && answer_left_ > 0;
+  if (short_of) return abort();
   let_go();
   end_due_ = true;
   connection_.note_over(id_);
@@ -299,10 +312,10 @@ void ClientConnection::serve() {
   if (closed_ || serving_) return;
   serving_ = true;
   for (int i = 0;; ++i) {
-    if (stream_.unsent() > 0) stream_.write();
+    write();
     forget_ended();
     if (closed_) break;
-    if (stream_.unsent() > 0) stream_.write();
+    write();
     if (stream_.error() != 0) {
       serving_ = false;
       return close();
@@ -315,6 +328,13 @@ void ClientConnection::serve() {
   }
   serving_ = false;
   if (!closed_ && !ended_.empty() && has_room()) at_tail();
+}
+
+void ClientConnection::write() {
+  const std::size_t before = stream_.unsent();
+  if (before == 0) return;
+  stream_.write();
+  takes_ = takes_ || stream_.unsent() < before;
 }
 
 /// Takes what is here and reads once. False when there is nothing to do before the next edge, or it has ended.
@@ -353,7 +373,8 @@ bool ClientConnection::step() {
 bool ClientConnection::greet(const Frame& frame) {
   const auto hello = read_hello(frame.payload);
   if (frame.type != Type::hello || !hello) return false;
-  if (hello->version < first_version) return fail(426, "this proxy speaks version 1 of the native protocol"), true;
+  if (hello->version < first_version)
+    return fail(426, "this proxy speaks versions 1 and 2 of the native protocol"), true;
   if (const std::string_view denial = door_.check_(peer_, hello->token); !denial.empty()) {
     return fail(401, denial), true;
   }
@@ -422,7 +443,7 @@ bool ClientConnection::receive(const Frame& frame) {
         return true;
       }
       carried->gone();
-      note_over(frame.id);
+      requests_.take(frame.id);  // now: the client may ask another in its place
       return true;
     default:
       return false;
@@ -433,7 +454,8 @@ bool ClientConnection::begin(const Frame& frame) {
   const auto view = view_request(frame.payload);
   if (!view) return false;
   last_ = frame.id;
-  if (Passage* const passage = door_.express_.take(frame, *view)) {
+  const bool offered = view->method != "CONNECT";  // as over HTTP: what follows its answer would be no message
+  if (Passage* const passage = offered ? door_.express_.take(frame, *view) : nullptr) {
     requests_.insert(frame.id, Entry{.carried = nullptr, .passage = passage});
     door_.express_.begin(*passage, *this, frame, *view);
     return true;
@@ -444,10 +466,12 @@ bool ClientConnection::begin(const Frame& frame) {
   auto exchange = carried.make_exchange(std::move(request.head), http::Peer::ours);
   const bool good = carried.receive(request.body, frame.end);
   requests_.insert(frame.id, Entry{.carried = std::move(owned), .passage = nullptr});
-  if (good) {
-    door_.handler_(std::move(exchange));
-  } else {
+  if (!good) {
     exchange->respond(400, "text/plain; charset=utf-8", "the body is not as long as it says\n");
+  } else if (!offered) {
+    exchange->respond(501, "text/plain; charset=utf-8", "CONNECT is not offered\n");
+  } else {
+    door_.handler_(std::move(exchange));
   }
   return true;
 }

@@ -4,8 +4,8 @@
 //
 // Bounded: at most defaults::native_requests of a connection are in progress, of each at most a window of body bytes is held
 // per direction, and a client that does not read its answers is not read from. A request whose client neither sends what is
-// awaited nor takes its answer ends between one and two stall timeouts later, and gives its slot back. What is written within
-// a turn of the loop leaves in one write, at its end. Belongs to the event loop.
+// awaited nor takes its answer ends between one and two stall timeouts later, and gives its slot back; so does a connection that takes
+// nothing of what waits for it. What is written within a turn of the loop leaves in one write, at its end. Belongs to the event loop.
 #pragma once
 
 #include <functional>

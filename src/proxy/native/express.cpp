@@ -203,7 +203,7 @@ void Passage::start(Placement placement, const RequestView& view, MonoTime now) 
   link_ = upstream->link();
   link_id_ = link_->begin(*this);
   if (link_->broken()) return;  // it says so at the end of the turn
-  std::string& out = link_->out();
+  std::string& out = link_->out(*this);
   const Route route = *service_route(view.target);
   std::uint16_t count = 1;
   Fields fields = view.headers;
@@ -240,9 +240,7 @@ bool Passage::on_frame(const Frame& frame) {
     case Type::failure: {
       const auto failure = read_failure(frame.payload);
       if (!failure) return false;
-      link_->forget(link_id_, false);
-      on_failed({CallError::Kind::lost, link_->name() + " broke off: " + std::string(failure->words),
-                 CallError::Blame::some});
+      break_off(failure->words, false);
       return true;
     }
     default:
@@ -298,12 +296,26 @@ bool Passage::answer(const ResponseView& view, bool end) {
     over();
     return true;
   }
+  left_ = end ? view.body.size() : view.length;
   return deliver(view.body, end);
+}
+
+/// The replica has, in words.
+void Passage::break_off(std::string_view words, bool cancel) {
+  link_->forget(link_id_, cancel);
+  on_failed({CallError::Kind::lost, link_->name() + " broke off: " + std::string(words), CallError::Blame::some});
 }
 
 /// Bytes of the answer: to the client as far as its window allows, the rest is held. False: the replica sent more than it may.
 bool Passage::deliver(std::string_view bytes, bool end) {
   if (held_.size() + untold_ + bytes.size() > defaults::stream_window) return false;
+  if (left_ != unknown_length) {
+    if (bytes.size() > left_ || (end && bytes.size() < left_)) {
+      break_off("its answer is not as long as it said", !end);
+      return true;
+    }
+    left_ -= bytes.size();
+  }
   if (stream_) {
     const MonoTime now = mono_now();
     if (times_.piece != 0) express_.host_.on_piece_after(demand_.service, Duration(now - times_.piece));
@@ -340,7 +352,7 @@ std::size_t Passage::pass(std::string_view bytes, bool end) {
 void Passage::consumed(std::size_t bytes) {
   untold_ += bytes;
   if (link_id_ == 0 || link_->broken() || untold_ < defaults::stream_window / 2) return;
-  append_window(link_->out(), link_id_, std::exchange(untold_, 0));
+  append_window(link_->out(*this), link_id_, std::exchange(untold_, 0));
 }
 
 void Passage::grant(std::uint64_t bytes) {

@@ -98,6 +98,7 @@ class Passage final : public LinkCall, private SlotWaiter {
   bool on_frame(const Frame& frame) override;
   void on_failed(CallError error) override;
   bool answer(const ResponseView& view, bool end);
+  void break_off(std::string_view words, bool cancel);
   bool deliver(std::string_view bytes, bool end);
   std::size_t pass(std::string_view bytes, bool end);
   void consumed(std::size_t bytes);
@@ -124,6 +125,7 @@ class Passage final : public LinkCall, private SlotWaiter {
   bool stream_ = false;
   std::uint64_t bytes_up_ = 0;
   std::uint64_t bytes_down_ = 0;
+  std::uint64_t left_ = 0;    ///< of the answer, by what it said of its length; unknown_length: nothing
   std::string held_;          ///< of the answer, what the client's window has no room for
   std::uint64_t credit_ = 0;  ///< of the client
   std::size_t untold_ = 0;    ///< passed on, and the replica has not been told that it may send as much again

@@ -3,8 +3,10 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <string>
 #include <utility>
 
 #include "core/defaults.hpp"
@@ -43,20 +45,47 @@ void Link::connect(const std::string& path, const std::string& key) {
 std::uint64_t Link::begin(LinkCall& call) {
   const std::uint64_t id = next_++;
   calls_.insert(id, &call);
-  call.begin_ = written_ + stream_.unsent() + held_.size();
+  call.waits_ = !waiting_.empty() || !has_room();
+  if (call.waits_) {
+    waiting_.push_back(id);
+  } else {
+    set_out(call);
+  }
   at_tail();
   return id;
 }
 
-void Link::forget(std::uint64_t id, bool cancel) {
-  if (calls_.take(id) == nullptr || !cancel || failure_) return;
-  append(out(), {.type = Type::cancel, .end = true, .id = id, .payload = {}});
+void Link::set_out(LinkCall& call) {
+  ++working_;
+  call.begin_ = written_ + stream_.unsent();
+  if (std::exchange(call.waits_, false)) stream_.pending().append(std::exchange(call.kept_, {}));
 }
 
-void Link::send_data(std::uint64_t id, std::string_view data, bool end) {
+/// Null: it is not known.
+LinkCall* Link::let_go(std::uint64_t id) {
+  LinkCall* const call = calls_.take(id);
+  if (call == nullptr) return nullptr;
+  if (call->waits_) {
+    call->kept_ = {};
+    std::erase(waiting_, id);
+  } else {
+    --working_;
+    if (!waiting_.empty()) at_tail();
+  }
+  return call;
+}
+
+void Link::forget(std::uint64_t id, bool cancel) {
+  const LinkCall* const call = let_go(id);
+  if (call == nullptr || call->waits_ || !cancel || failure_) return;
+  append(stream_.pending(), {.type = Type::cancel, .end = true, .id = id, .payload = {}});
+  at_tail();
+}
+
+void Link::send_data(LinkCall& call, std::uint64_t id, std::string_view data, bool end) {
   if (failure_) return;
-  if (!welcomed_ || data.size() < defaults::native_written_at_once || data.size() > max_payload)
-    return append_data(out(), id, data, end);
+  if (call.waits_ || data.size() < defaults::native_written_at_once || data.size() > max_payload)
+    return append_data(out(call), id, data, end);
   std::string header;
   append_header(header, Type::data, end, id, data.size());
   const std::size_t before = stream_.unsent() + header.size() + data.size();
@@ -64,6 +93,7 @@ void Link::send_data(std::uint64_t id, std::string_view data, bool end) {
     return fail(CallError::Blame::some, std::string(" broke the connection off: ") + std::strerror(stream_.error()));
   }
   written_ += before - stream_.unsent();
+  if (starved_) at_tail();
 }
 
 void Link::on_ready(http::Ready ready) {
@@ -79,9 +109,9 @@ void Link::serve() {
   if (serving_) return;
   serving_ = true;
   for (int i = 0; !failure_; ++i) {
-    flush();
+    write();
     for (const std::uint64_t id : std::exchange(refused_, {})) {
-      LinkCall* const call = calls_.take(id);
+      LinkCall* const call = let_go(id);
       if (call == nullptr) continue;
       call->on_failed(
           {CallError::Kind::not_delivered, "the head of the request is too long for " + name_, CallError::Blame::none});
@@ -92,9 +122,28 @@ void Link::serve() {
       break;
     }
   }
-  if (!failure_) flush();
+  if (!failure_) write();
   serving_ = false;
   if (failure_) end_calls();
+}
+
+/// Writes what there is, and lets calls set out, as far as the replica takes them.
+void Link::write() {
+  do {
+    while (!waiting_.empty() && has_room()) {
+      const std::uint64_t id = waiting_.front();
+      waiting_.pop_front();
+      set_out(**calls_.find(id));
+    }
+    flush();
+  } while (!waiting_.empty() && has_room());
+  if (!starved_ || failure_ || is_full()) return;
+  starved_ = false;
+  std::vector<std::uint64_t> ids;
+  calls_.for_each([&](std::uint64_t id, LinkCall*) { ids.push_back(id); });
+  for (const std::uint64_t id : ids) {
+    if (LinkCall** const call = calls_.find(id)) (*call)->on_room();  // another may have ended it
+  }
 }
 
 void Link::flush() {
@@ -120,6 +169,7 @@ bool Link::step() {
       }
       return false;
     }
+    if (failure_) return false;
     in_.consume(consumed);
   }
   switch (stream_.read(in_, max_frame)) {
@@ -147,25 +197,31 @@ bool Link::receive(const Frame& frame) {
   }
   if (!welcomed_ || frame.id == 0 || frame.id >= next_) return false;
   LinkCall** const call = calls_.find(frame.id);
-  return call == nullptr || (*call)->on_frame(frame);  // null: it was cancelled
+  if (call == nullptr) return true;  // it was cancelled
+  return !(*call)->waits_ && (*call)->on_frame(frame);
 }
 
 bool Link::welcome(const Frame& frame) {
   clear_deadline();
   const auto said = read_welcome(frame.payload);
   if (std::exchange(welcomed_, true) || !said) return false;
+  if (said->window != defaults::stream_window) {
+    fail(CallError::Blame::some, " says a window of " + std::to_string(said->window) + " bytes, which is to be " +
+                                     std::to_string(defaults::stream_window));
+    return true;
+  }
+  limit_ = std::max<std::size_t>(1, said->requests);
   auto rings = said->version >= version ? awaited_->take() : nullptr;
   awaited_ = nullptr;
   if (rings == nullptr) {
     stream_.use(nullptr);
-    if (said->version >= version) return false;
+    if (said->version >= version) fail(CallError::Blame::some, " passed no memory that can be used");
   } else {
     auto memory = std::make_unique<Memory>(std::move(rings));
     memory_ = memory.get();
     stream_.use(std::move(memory));
     stay_awake();
   }
-  stream_.pending().append(std::exchange(held_, {}));
   return true;
 }
 
@@ -180,11 +236,12 @@ void Link::fail(CallError::Blame blame, const std::string& what) {
 }
 
 void Link::end_calls() {
+  waiting_.clear();
   while (const std::uint64_t id = calls_.any()) {
-    LinkCall& call = *calls_.take(id);
+    LinkCall& call = *let_go(id);
     CallError error = *failure_;
     if (invalid_) error.kind = CallError::Kind::bad_response;
-    if (call.begin_ >= written_) error.kind = CallError::Kind::not_delivered;
+    if (call.waits_ || call.begin_ >= written_) error.kind = CallError::Kind::not_delivered;
     call.on_failed(std::move(error));
   }
 }

@@ -27,31 +27,32 @@ class NativeCall final : public Call, public LinkCall {
     // A beginning that does not fit beside the head follows it.
     const bool together = first.size() <= max_payload / 2;
     const std::string_view beside = together ? first : std::string_view();
-    if (!append_request(link_->out(), id_, told, beside, complete && together)) {
+    if (!append_request(link_->out(*this), id_, told, beside, complete && together)) {
       link_->refuse(id_);
     } else if (!together) {
-      append_data(link_->out(), id_, first, complete);
+      append_data(link_->out(*this), id_, first, complete);
     }
     credit_ -= std::min(credit_, first.size());
   }
 
-  std::size_t window() const override { return credit_; }
+  std::size_t window() const override { return link_->takes_bodies() ? credit_ : 0; }
   void send(std::string_view data) override {
     credit_ -= std::min(credit_, data.size());
-    link_->send_data(id_, data, false);
+    link_->send_data(*this, id_, data, false);
   }
   void send_end() override {
-    if (!link_->broken()) append_data(link_->out(), id_, {}, true);
+    if (!link_->broken()) append_data(link_->out(*this), id_, {}, true);
   }
   void consumed(std::size_t bytes) override {
     held_ -= std::min(held_, bytes);
     untold_ += bytes;
     if (over_ || link_->broken() || untold_ < defaults::stream_window / 2) return;
-    append_window(link_->out(), id_, std::exchange(untold_, 0));
+    append_window(link_->out(*this), id_, std::exchange(untold_, 0));
   }
 
  private:
   bool on_frame(const Frame& frame) override;
+  void on_room() override { observer_.on_window(); }
   void on_failed(CallError error) override {
     over_ = true;
     observer_.on_error(std::move(error));

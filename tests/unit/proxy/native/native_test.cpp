@@ -395,3 +395,230 @@ TEST_CASE("native: an answer in pieces reaches the client whole, over windows th
   sender.get();
   CHECK(got == size);
 }
+
+TEST_CASE(
+    "native: a replica has no more requests in progress than it says, and one that waits is cancelled without a word") {
+  for (const bool whole : {true, false}) {  // what comes in pieces goes another way through the proxy
+    CAPTURE(whole);
+    const auto ask = [&](std::uint64_t id, const std::string& body) {
+      if (whole) return request(id, "/services/llama/", body);
+      http::RequestHead head;
+      head.method = "POST";
+      head.target = "/services/llama/";
+      head.body = {http::Body::Kind::length, body.size()};
+      std::string out;
+      native::append_request(out, id, head, {}, false);
+      native::append_data(out, id, body, true);
+      return out;
+    };
+    Stage stage(0);
+    End client(stage.dial());
+    client.write(Stage::hello(ask(1, "one") + ask(2, "two") + ask(3, "three")));
+    client.expect(Type::welcome);
+    End replica(stage.accept());
+    Stage::greet(replica, 1);
+    const auto next = [&] {
+      Got got = replica.expect(Type::request);
+      std::string body(native::read_request(got.payload)->body);
+      while (!got.end) {
+        got = replica.expect(Type::data);
+        body += got.payload;
+      }
+      return std::pair(got.id, body);
+    };
+    const auto first = next();
+    CHECK(first.second == "one");
+    client.write(cancel(2) + request(4, "/services/nobody/", ""));
+    client.expect(Type::response);  // so the proxy has seen what was before it
+    CHECK(replica.silent());
+    replica.write(answer(first.first, ""));
+    CHECK(client.expect(Type::response).id == 1);
+    const auto second = next();
+    CHECK(second.second == "three");
+    replica.write(answer(second.first, ""));
+    CHECK(client.expect(Type::response).id == 3);
+  }
+}
+
+TEST_CASE("native: of requests that were cancelled a replica that reads nothing is kept no more than so much") {
+  Stage stage(0);
+  End client(stage.dial());
+  client.write(Stage::hello());
+  client.expect(Type::welcome);
+  const std::string body(native::max_payload / 2, 'x');
+  client.write(request(1, "/services/llama/", "first"));
+  End replica(stage.accept());
+  Stage::greet(replica);
+  replica.expect(Type::request);
+  constexpr std::uint64_t many = 100;
+  for (std::uint64_t id = 2; id < many; ++id) client.write(request(id, "/services/llama/", body) + cancel(id));
+  client.write(request(many, "/services/llama/", "last"));
+  std::size_t got = 0;
+  for (bool last = false; !last;) {
+    const auto frame = replica.next();
+    REQUIRE(frame);
+    got += frame->payload.size();
+    last = frame->type == Type::request && native::read_request(frame->payload)->body == "last";
+  }
+  CHECK(got < 24 * body.size());
+}
+
+TEST_CASE("native: a replica that allows more of a body than it reads does not make the proxy keep it") {
+  constexpr std::size_t size = 16u << 20;
+  Stage stage(0);
+  End client(stage.dial());
+  http::RequestHead head;
+  head.method = "POST";
+  head.target = "/services/llama/";
+  head.body = {http::Body::Kind::length, size};
+  std::string out;
+  native::append_request(out, 1, head, {}, false);
+  client.write(Stage::hello(out));
+  client.expect(Type::welcome);
+  End replica(stage.accept());
+  Stage::greet(replica);
+  const std::uint64_t id = replica.expect(Type::request).id;
+  std::string window;
+  native::append_window(window, id, std::uint64_t{1} << 30);
+  replica.write(window);
+  std::size_t sent = 0;
+  std::size_t credit = defaults::stream_window;
+  const auto send = [&] {
+    for (; credit > 0 && sent < size; credit -= std::min(credit, std::size_t{64} << 10)) {
+      const std::size_t part = std::min({credit, size - sent, std::size_t{64} << 10});
+      sent += part;
+      std::string data;
+      native::append_data(data, 1, std::string(part, 'x'), sent == size);
+      client.write(data);
+    }
+  };
+  for (send(); sent < size && !client.quiet(); send()) {
+    credit += *native::read_window(client.expect(Type::window).payload);
+  }
+  CHECK(sent < 4u << 20);
+  auto reader = std::async(std::launch::async, [&] {
+    std::size_t got = 0;
+    for (bool end = false; !end;) {
+      const auto frame = replica.next();
+      REQUIRE(frame);
+      got += frame->payload.size();
+      end = frame->end;
+    }
+    return got;
+  });
+  for (; sent < size; send()) credit += *native::read_window(client.expect(Type::window).payload);
+  CHECK(reader.get() == size);
+}
+
+TEST_CASE("native: a replica that says another window is told apart, in words") {
+  Stage stage(0);
+  End client(stage.dial());
+  client.write(Stage::hello(request(1, "/services/llama/", "x")));
+  client.expect(Type::welcome);
+  for (int proxy = stage.accept(); proxy >= 0; proxy = stage.accept_before(client)) {
+    End replica(proxy);
+    replica.expect_preface();
+    replica.expect(Type::hello);
+    replica.write(Stage::welcome_of(native::first_version, 1024, 64 << 10));
+    CHECK_FALSE(replica.next());
+  }
+  const Got got = client.expect(Type::response);
+  const auto said = native::read_response(got.payload);
+  CHECK(said->head.status == 502);
+  CHECK(said->body.find("says a window of 65536 bytes") != std::string::npos);
+}
+
+TEST_CASE("native: why a replica ends its connection is told to whoever asked") {
+  Stage stage(0);
+  End client(stage.dial());
+  client.write(Stage::hello(request(1, "/services/llama/", "x")));
+  client.expect(Type::welcome);
+  End replica(stage.accept());
+  Stage::greet(replica);
+  replica.expect(Type::request);
+  std::string out;
+  native::append_failure(out, 0, 500, "the model is gone");
+  replica.write(out);
+  replica.close();
+  const Got got = client.expect(Type::response);
+  CHECK(native::read_response(got.payload)->body.find("ended the connection: the model is gone") != std::string::npos);
+}
+
+TEST_CASE("native: an answer that is not as long as it said breaks off, and no other") {
+  for (const Rank where : {0, 1}) {
+    for (const std::string_view rest : {"short", "much too long to be the end of it"}) {
+      CAPTURE(where);
+      CAPTURE(rest);
+      Stage stage(where);
+      End client(stage.dial());
+      client.write(Stage::hello(request(1, "/services/llama/", "") + request(2, "/services/llama/", "")));
+      client.expect(Type::welcome);
+      End replica(stage.accept());
+      Stage::greet(replica);
+      const std::uint64_t bad = replica.expect(Type::request).id;
+      const std::uint64_t good = replica.expect(Type::request).id;
+      http::ResponseHead head;
+      head.body = {http::Body::Kind::length, 16};
+      std::string out;
+      native::append_response(out, bad, head, "", false);
+      native::append_data(out, bad, rest, true);
+      replica.write(out + answer(good, "fine"));
+      std::map<std::uint64_t, std::string> bodies;
+      std::map<std::uint64_t, bool> broken;
+      for (int ends = 0; ends < 2;) {
+        const auto got = client.next();
+        REQUIRE(got);
+        if (got->type == Type::response) bodies[got->id] += native::read_response(got->payload)->body;
+        if (got->type == Type::data) bodies[got->id] += got->payload;
+        broken[got->id] |= got->type == Type::failure;
+        ends += got->end ? 1 : 0;
+      }
+      CHECK(broken[1] == (rest.size() < 16 || where == 0));
+      CHECK(bodies[1].size() <= 16);
+      CHECK(bodies[2] == "fine");
+    }
+  }
+}
+
+TEST_CASE("native: CONNECT is not passed on") {
+  Stage stage(0);
+  End client(stage.dial());
+  http::RequestHead head;
+  head.method = "CONNECT";
+  head.target = "/services/llama/";
+  head.body = {http::Body::Kind::length, 0};
+  std::string out;
+  native::append_request(out, 1, head, "", true);
+  client.write(Stage::hello(out));
+  client.expect(Type::welcome);
+  CHECK(native::read_response(client.expect(Type::response).payload)->head.status == 501);
+}
+
+TEST_CASE("native: a client that takes nothing of what waits for it loses its connection") {
+  http::ServerLimits limits;
+  limits.stall_timeout = std::chrono::milliseconds(50);
+  Stage stage(0, http::Peer::ours, 16, limits);
+  End client(stage.dial());
+  constexpr int many = 8;
+  std::string out;
+  for (std::uint64_t id = 1; id <= many; ++id) out += request(id, "/services/llama/", "");
+  client.write(Stage::hello(out));
+  client.expect(Type::welcome);
+  End replica(stage.accept());
+  Stage::greet(replica);
+  const std::string body(native::max_payload / 2, 'x');
+  for (int i = 0; i < many; ++i) replica.write(answer(replica.expect(Type::request).id, body));
+  CHECK(client.is_cut_off());
+}
+
+TEST_CASE("native: as many requests as may be are in progress again as soon as one of them is cancelled") {
+  Stage stage(1, http::Peer::ours, 2048);
+  End client(stage.dial());
+  client.write(Stage::hello());
+  client.expect(Type::welcome);
+  std::string out;
+  for (std::uint64_t id = 1; id <= defaults::native_requests; ++id) out += request(id, "/services/llama/", "");
+  client.write(out + cancel(7) + request(defaults::native_requests + 1, "/services/nobody/", ""));
+  const Got got = client.expect(Type::response);
+  CHECK(got.id == defaults::native_requests + 1);
+}

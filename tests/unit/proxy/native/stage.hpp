@@ -88,6 +88,21 @@ class End {
   /// What came with the welcome.
   int passed() const { return passed_; }
   int descriptor() const { return descriptor_; }
+  /// Nothing has come, and nothing is held.
+  bool silent() const {
+    pollfd wait{descriptor_, POLLIN, 0};
+    return held_.empty() && ::poll(&wait, 1, 0) == 0;
+  }
+  /// Nothing comes for a while.
+  bool quiet() const {
+    pollfd wait{descriptor_, POLLIN, 0};
+    return held_.empty() && ::poll(&wait, 1, 200) == 0;
+  }
+  /// The other side has closed the connection, read or not.
+  bool is_cut_off() const {
+    pollfd wait{descriptor_, POLLRDHUP, 0};
+    return ::poll(&wait, 1, 20'000) == 1;
+  }
   void expect_preface() {
     while (held_.size() < native::preface.size()) REQUIRE(more());
     REQUIRE(held_.starts_with(native::preface));
@@ -161,6 +176,12 @@ inline std::string request(std::uint64_t id, const std::string& target, const st
   return out;
 }
 
+inline std::string cancel(std::uint64_t id) {
+  std::string out;
+  native::append(out, {.type = Type::cancel, .end = true, .id = id, .payload = {}});
+  return out;
+}
+
 inline std::string answer(std::uint64_t id, const std::string& body) {
   http::ResponseHead head;
   head.body = {http::Body::Kind::length, body.size()};
@@ -227,14 +248,15 @@ struct Stage {
     REQUIRE(::poll(waits.data(), waits.size(), 20'000) > 0);
     return waits[1].revents != 0 ? -1 : ::accept(listener, nullptr, nullptr);
   }
-  static void greet(End& proxy) {
+  static void greet(End& proxy, std::uint32_t requests = 1024) {
     proxy.expect_preface();
     proxy.expect(Type::hello);
-    proxy.write(welcome_of(native::first_version));
+    proxy.write(welcome_of(native::first_version, requests));
   }
-  static std::string welcome_of(std::uint16_t version) {
+  static std::string welcome_of(std::uint16_t version, std::uint32_t requests = 1024,
+                                std::uint32_t window = 256 << 10) {
     std::string out;
-    native::append_welcome(out, {.version = version, .window = 256 << 10, .requests = 1024});
+    native::append_welcome(out, {.version = version, .window = window, .requests = requests});
     return out;
   }
   static void greet_with_memory(End& proxy) {
