@@ -69,14 +69,10 @@ Result<simulate::Options> simulation_options(const SimulateOptions& options) {
 }
 
 /// Tasks take as long as they once did, where the file says it and no --duration says otherwise.
-void use_recorded(const std::vector<Duration>& runtimes, const WorkflowDescription& workflow,
-                  const SimulateOptions& options, simulate::Options& out) {
+void use_recorded(std::vector<Duration> runtimes, const SimulateOptions& options, simulate::Options& out) {
   const bool for_all = std::any_of(options.durations.begin(), options.durations.end(),
                                    [](const std::string& text) { return text.find('=') == std::string::npos; });
-  if (for_all) return;
-  for (std::size_t i = 0; i < runtimes.size(); ++i) {
-    out.durations.try_emplace(workflow.tasks[i].shared().name, simulate::Distribution::fixed(runtimes[i]));
-  }
+  if (!for_all) out.recorded = std::move(runtimes);
 }
 
 /// The kind of a made-up task: its name up to the number of its run.
@@ -113,7 +109,7 @@ Result<WorkflowDescription> workload(const SimulateOptions& options, simulate::O
     auto workflow = load(options.workflow, context, &runtimes);
     if (!workflow) return workflow.error();
     if (auto known = use_names(workflow->tasks, false, simulation); !known) return known.error();
-    use_recorded(runtimes, *workflow, options, simulation);
+    use_recorded(std::move(runtimes), options, simulation);
     return workflow;
   }
   std::vector<simulate::Kind> kinds;

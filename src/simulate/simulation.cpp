@@ -217,6 +217,9 @@ class Machine final : public pilot::Output {
 
   Duration duration_of(const TaskDescription& task, AttemptId id) const {
     const auto other = options_.durations.find(task.name);
+    if (other == options_.durations.end() && id.task.value < options_.recorded.size()) {
+      return std::min(options_.recorded[id.task.value], longest_duration);
+    }
     const Distribution& distribution = other == options_.durations.end() ? options_.duration : other->second;
     return distribution.draw(options_.seed, id.task.value, id.attempt);
   }

@@ -23,6 +23,7 @@ struct Options {
   std::vector<Resources> nodes;
   Distribution duration = Distribution::fixed(std::chrono::seconds(60));
   std::map<std::string, Distribution> durations;  ///< by the name of tasks, where it is another one
+  std::vector<Duration> recorded;                 ///< else, where not empty: of each task, in the order of the workflow
   double failures = 0;                            ///< of all attempts, the part that fails
   Duration tick = std::chrono::milliseconds(1);
   std::uint64_t seed = 1;

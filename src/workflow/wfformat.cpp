@@ -9,6 +9,7 @@
 #include <numeric>
 #include <optional>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "core/defaults.hpp"
 #include "workflow/json_places.hpp"
@@ -410,11 +411,14 @@ LoadResult replay_of(const WfInstance& instance, double time_scale, const std::f
   out.workflow.name = name_of(instance.name);
   out.workflow.directory = directory.string();
   out.workflow.tasks.reserve(instance.tasks.size());
+  std::unordered_set<std::string_view> ids;
+  for (const WfTask& task : instance.tasks) ids.insert(task.id);
   for (const std::uint32_t i : by_upward_rank(instance.tasks)) {
     const WfTask& task = instance.tasks[i];
     TaskDescription description;
     description.id = task.id;
-    description.name = task.id;  // ids are what parents name; a name may stand for others here
+    // Ids are what parents name: a name that is another task's id would stand for more than that task.
+    description.name = ids.contains(task.name) ? task.id : task.name;
     const double scaled = task.runtime * time_scale;
     const double runtime = scaled < most_seconds ? scaled : most_seconds;
     std::array<char, 32> seconds{};

@@ -227,6 +227,7 @@ if __name__ == "__main__":
         tasks = {task["id"]: task for task in exported["workflow"]["specification"]["tasks"]}
         self.assertEqual(sorted(tasks["bottom"]["parents"]), ["left", "right"])
         self.assertEqual(sorted(tasks["top"]["children"]), ["left", "right"])
+        self.assertEqual(tasks["left"]["name"], "side")
         runtimes = {task["id"]: task["runtimeInSeconds"] for task in exported["workflow"]["execution"]["tasks"]}
         self.assertTrue(all(runtime >= 0.05 for runtime in runtimes.values()), runtimes)
         again = os.path.join(self.folder, "again.json")

@@ -266,6 +266,17 @@ TEST_CASE("WfFormat: a replay sleeps as long as the tasks ran, times the scale")
   REQUIRE(replay.runtimes.size() == replay.workflow.tasks.size());
   CHECK(replay.runtimes[1] == std::chrono::seconds(1));
   CHECK(replay.workflow.tasks[1].shared().after == std::vector<std::string>{"split_1"});
+  CHECK(replay.workflow.tasks[1].shared().name == "work");
+}
+
+TEST_CASE("WfFormat: a replay's tasks have their names, but none that is another's id") {
+  const std::string text = R"({"schemaVersion": "1.4", "workflow": {"tasks": [
+    {"name": "get"}, {"name": "get"}, {"name": "use", "id": "u", "parents": ["get"]}]}})";
+  std::string names;
+  for (const TaskFamily& task : replay_of(read_wfformat(text, "f.json"), 1, "/dir").workflow.tasks) {
+    names += task.shared().id + "=" + task.shared().name + " ";
+  }
+  CHECK(names == "get=get get_1=get_1 u=use ");
 }
 
 TEST_CASE("WfFormat: a replay starts first what has the longest chain behind it") {
