@@ -56,7 +56,9 @@ constexpr double warm_up = 0.25;  ///< of the time, before anything counts
 class Connection {
  public:
   Connection(const Plan& plan, Counts& counts)
-      : plan_(plan), counts_(counts), socket_(native::connect_to(plan.socket)) {
+      : plan_(plan),
+        counts_(counts),
+        socket_(native::connect_to(plan.socket, Clock::now() + std::chrono::seconds(10))) {
     if (socket_ < 0) give_up("cannot connect to " + plan.socket + ": " + std::strerror(errno));
     const char* const token = std::getenv("TRIREME_TOKEN");
     frames::begin_request(request_, 1, true, plan.body.size(), "POST", "/services/" + plan.service + "/", 0);

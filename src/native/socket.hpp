@@ -69,8 +69,8 @@ class Waiter {
   bool resting_ = false;
 };
 
-/// Waits while more want to be let in than there is room for. -1: errno says why.
-int connect_to(const std::string& path, Clock::time_point until = Clock::time_point::max());
+/// Waits until then while more want to be let in than there is room for. -1: errno says why.
+int connect_to(const std::string& path, Clock::time_point until);
 int listen_at(const std::string& path);
 int make_eventfd();
 /// Makes an eventfd readable, and no longer readable.

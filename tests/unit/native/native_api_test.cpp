@@ -106,7 +106,7 @@ struct Running {
     thread = std::thread([this] { good = service.serve(path); });
     const auto end = std::chrono::steady_clock::now() + 20s;
     int probe = -1;
-    while ((probe = connect_to(path)) < 0 && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    while ((probe = connect_to(path, end)) < 0 && std::chrono::steady_clock::now() < end) std::this_thread::yield();
     REQUIRE(probe >= 0);
     ::close(probe);
   }
@@ -408,7 +408,7 @@ TEST_CASE("native API: who connects waits while more want to be let in than ther
   Folder folder;
   const int listener = listen_at(folder.socket());
   REQUIRE(::listen(listener, 0) == 0);
-  const int first = connect_to(folder.socket());
+  const int first = connect_to(folder.socket(), Clock::now() + 20s);
   CHECK(first >= 0);
   CHECK(connect_to(folder.socket(), Clock::now() + 1ms) == -1);
   CHECK(errno == EAGAIN);
@@ -586,7 +586,7 @@ TEST_CASE("native API: a service without a descriptor left waits for one, does n
     taken.pop_back();
     // The service may hold the one that is free for a moment.
     const auto end = std::chrono::steady_clock::now() + 20s;
-    while ((client = connect_to(folder.socket())) < 0 && std::chrono::steady_clock::now() < end)
+    while ((client = connect_to(folder.socket(), end)) < 0 && std::chrono::steady_clock::now() < end)
       std::this_thread::yield();
     CHECK(client >= 0);
   }
