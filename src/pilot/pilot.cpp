@@ -283,8 +283,8 @@ void Pilot::settle(MonoTime now) {
       case Services::Change::Kind::unready:
         tasks_.on_service_unready(change.service);
         break;
-      case Services::Change::Kind::failed:
-        tasks_.on_service_failed(change.service, change.reason);
+      case Services::Change::Kind::over:
+        tasks_.on_service_over(change.service, change.reason);
         break;
     }
   }

@@ -166,7 +166,8 @@ bool Services::shrink_to_min() {
 
 Status Services::restart(ServiceIndex index) {
   Service& service = at(index);
-  if (!service.description->has_replicas() || service.stopped || frozen_) {
+  // Also where all have failed.
+  if (service.stopped || frozen_ || std::none_of(service.replicas.begin(), service.replicas.end(), goes_on)) {
     return Error{.what = "it has no replicas that could be started anew",
                  .where = "service " + service.description->name,
                  .hint = "",

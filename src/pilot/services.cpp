@@ -167,6 +167,7 @@ void Services::start_waiting(MonoTime now) {
   for (std::uint32_t s = 0; s < size(); ++s) roll({s});
   std::erase_if(waiting_, [&](ReplicaRef ref) {
     Seat& seat = *at(ref).seat;
+    if (!scheduler_.alive(seat.rank)) return false;  // it moves, once its node is given up
     if (!seat.occupied && !scheduler_.occupy(seat, description(ref.first).per_replica)) return false;
     if (!may_start(ref.first)) return false;
     launch(ref, now);
@@ -288,7 +289,11 @@ void Services::on_time(MonoTime now) {
   while (!frozen_ && !restarts_.empty() && restarts_.begin()->first <= now) {
     const ReplicaRef ref = restarts_.extract(restarts_.begin()).value().second;
     at(ref).restart_at.reset();
-    launch(ref, now);
+    if (scheduler_.alive(at(ref).seat->rank)) {
+      launch(ref, now);
+    } else {
+      waiting_.push_back(ref);
+    }
   }
   for (std::uint32_t s = 0; s < size() && !frozen_; ++s) {
     const std::optional<MonoTime> expires = services_[s].expires;
@@ -339,8 +344,7 @@ void Services::fail(ReplicaRef ref, const std::string& reason) {
   end_roll(ref.first);
   const Service& service = at(ref.first);
   const std::string who = "service " + service.description->name;
-  const auto left = std::count_if(service.replicas.begin(), service.replicas.end(),
-                                  [](const Replica& replica) { return !is_over(replica); });
+  const auto left = std::count_if(service.replicas.begin(), service.replicas.end(), goes_on);
   if (left > 0 || !service.description->remote.empty()) {
     output_.record(
         events::Warning{who + ": replica " + std::to_string(ref.second) + " failed and is not started again (" +
@@ -350,7 +354,7 @@ void Services::fail(ReplicaRef ref, const std::string& reason) {
     return;
   }
   if (first_failure_.empty()) first_failure_ = who + " failed: " + reason;
-  changes_.push_back({ref.first, Change::Kind::failed, reason});
+  changes_.push_back({ref.first, Change::Kind::over, "failed: " + reason});
   if (!service.was_ready) fail_followers(ref.first);
 }
 
@@ -369,6 +373,7 @@ void Services::fail_followers(ServiceIndex index) {
 
 void Services::on_node_lost(Rank rank, const std::string& reason) {
   const std::string text = "node " + std::to_string(rank) + " was lost: " + reason;
+  std::vector<std::pair<ReplicaRef, bool>> homeless;  // and whether it lived
   for (std::uint32_t s = 0; s < size(); ++s) {
     Service& service = services_[s];
     if (service.started && service.home == rank) {
@@ -390,19 +395,25 @@ void Services::on_node_lost(Rank rank, const std::string& reason) {
       if (was_live) note(ref, ReplicaState::ended, text);
       replica.state = ReplicaState::waiting;
       replica.seat.reset();
-      if (!take_seat(ref)) {
-        if (seated({s}) >= service.description->replicas) {
-          life_over(ref, ReplicaState::ended, text);
-          continue;
-        }
-        fail(ref, text + "; no other node has room for it");
-        continue;
-      }
-      if (was_live) ++replica.attempt;
-      waiting_.push_back(ref);
-      changed(ref.first);
+      homeless.emplace_back(ref, was_live);
     }
   }
+  for (const auto& [ref, was_live] : homeless) {
+    if (at(ref).state == ReplicaState::waiting) resettle(ref, was_live, text);
+  }
+}
+
+/// Gives a replica that lost its node another place, or gives it up.
+void Services::resettle(ReplicaRef ref, bool was_live, const std::string& why) {
+  bool has_seat = take_seat(ref);
+  if (!has_seat && seated(ref.first) >= description(ref.first).replicas)
+    return life_over(ref, ReplicaState::ended, why);
+  // What only the load had asked for, of whichever service, gives way to the first replicas.
+  if (!has_seat) has_seat = shrink_to_min() && take_seat(ref);
+  if (!has_seat) return fail(ref, why + "; no other node has room for it");
+  if (was_live) ++at(ref).attempt;
+  waiting_.push_back(ref);
+  changed(ref.first);
 }
 
 void Services::stop() {
@@ -415,15 +426,17 @@ void Services::stop(ServiceIndex index, const std::string& reason) {
   at(index).expires.reset();
   stop_replicas(index);
   changed(index);
-  changes_.push_back({index, Change::Kind::failed, reason});
+  changes_.push_back({index, Change::Kind::over, "is over: " + reason});
   if (!at(index).was_ready) fail_followers(index);
 }
 
 bool Services::keeps_up(bool any) const {
   return std::any_of(services_.begin(), services_.end(), [any](const Service& service) {
-    if (service.stopped || (!any && service.description->uptime == Duration::zero())) return false;
-    return !service.description->remote.empty() ||
-           !std::all_of(service.replicas.begin(), service.replicas.end(), is_over);
+    if (service.stopped) return false;
+    const bool lives = !std::all_of(service.replicas.begin(), service.replicas.end(), is_over);
+    // An uptime is that of replicas: remote endpoints have none that could end.
+    if (!any) return lives && service.description->uptime > Duration::zero();
+    return lives || !service.description->remote.empty();
   });
 }
 

@@ -49,11 +49,11 @@ class Services {
     enum class Kind : std::uint8_t {
       ready,    ///< requests are answered: a replica is ready, or it is remote
       unready,  ///< no replica is ready at the moment
-      failed,   ///< and none will be
+      over,     ///< and none will be
     };
     ServiceIndex service;
     Kind kind = Kind::ready;
-    std::string reason;  ///< of a failure
+    std::string reason;  ///< that it is over: "failed: …", say
   };
 
   Services(Scheduler& scheduler, Output& output) : scheduler_(scheduler), output_(output) {}
@@ -150,6 +150,10 @@ class Services {
   static bool is_over(const Replica& replica) {
     return replica.state == ReplicaState::ended || replica.state == ReplicaState::failed;
   }
+  /// It is not about to end for good.
+  static bool goes_on(const Replica& replica) {
+    return !is_over(replica) && (replica.state != ReplicaState::draining || replica.returning);
+  }
   Service& at(ServiceIndex index) { return services_[index.value]; }
   Replica& at(ReplicaRef ref) { return at(ref.first).replicas[ref.second]; }
   std::optional<ReplicaRef> live_replica(Rank rank, ReplicaId id) const;
@@ -159,6 +163,7 @@ class Services {
   void life_over(ReplicaRef ref, ReplicaState state, const std::string& reason);
   void fail(ReplicaRef ref, const std::string& reason);
   void fail_followers(ServiceIndex service);
+  void resettle(ReplicaRef ref, bool was_live, const std::string& why);
   void stop_replicas(ServiceIndex service);
   void drain(ReplicaRef ref);
   bool may_start(ServiceIndex service) const;

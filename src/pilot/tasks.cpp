@@ -127,7 +127,7 @@ Status Tasks::submit(std::vector<TaskFamily> families) {
     if (state(task) == TaskState::waiting) skip(task, broken_text(by, by));
   }
   for (std::uint32_t i = first; i < end; ++i) {
-    if (state({i}) == TaskState::waiting) skip_if_service_failed({i});
+    if (state({i}) == TaskState::waiting) skip_if_service_over({i});
     if (state({i}) == TaskState::waiting && !graph_.waits({i})) make_ready({i});
   }
   return {};
@@ -184,7 +184,7 @@ void Tasks::connect(TaskIndex index) {
                                        .command = command_line(task)});
   for (const std::string& name : task.services) {
     Service& service = services_[service_by_name_.find(name)->second.value];
-    if (service.failed) continue;
+    if (service.over) continue;
     service.users.push_back(index);
     if (service.ready) continue;
     service.waiting.push_back(index);
@@ -192,10 +192,10 @@ void Tasks::connect(TaskIndex index) {
   }
 }
 
-void Tasks::skip_if_service_failed(TaskIndex task) {
+void Tasks::skip_if_service_over(TaskIndex task) {
   for (const std::string& name : shared(task).services) {
     const Service& service = services_[service_by_name_.find(name)->second.value];
-    if (service.failed) return skip(task, failed_text(service));
+    if (service.over) return skip(task, over_text(service));
   }
 }
 
@@ -277,8 +277,8 @@ void Tasks::skip(TaskIndex index, const std::string& reason) {
   end_task(index, TaskState::skipped, reason);
 }
 
-std::string Tasks::failed_text(const Service& service) {
-  return "it needs service " + service.name + ", which failed: " + service.reason;
+std::string Tasks::over_text(const Service& service) {
+  return "it needs service " + service.name + ", which " + service.reason;
 }
 
 std::string Tasks::broken_text(TaskIndex after, TaskIndex root) const {
@@ -325,12 +325,12 @@ void Tasks::on_service_unready(ServiceIndex index) {
   services_[index.value].ready = false;
 }
 
-void Tasks::on_service_failed(ServiceIndex index, const std::string& reason) {
+void Tasks::on_service_over(ServiceIndex index, const std::string& reason) {
   Service& service = services_[index.value];
   service.ready = false;
-  service.failed = true;
+  service.over = true;
   service.reason = reason;
-  const std::string text = failed_text(service);
+  const std::string text = over_text(service);
   for (TaskIndex task : std::exchange(service.users, {})) {
     if (state(task) == TaskState::waiting || state(task) == TaskState::ready) skip(task, text);
   }

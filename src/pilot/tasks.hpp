@@ -98,7 +98,7 @@ class Tasks {
   /// It has no ready replica at the moment: tasks submitted from now on wait.
   void on_service_unready(ServiceIndex service);
   /// It will never be ready again: tasks that name it and do not run yet are skipped.
-  void on_service_failed(ServiceIndex service, const std::string& reason);
+  void on_service_over(ServiceIndex service, const std::string& reason);
 
   /// All that was sent ahead shall come back.
   void call_back_all();
@@ -173,7 +173,7 @@ class Tasks {
   struct Service {
     std::string name;
     bool ready = false;
-    bool failed = false;
+    bool over = false;
     std::string reason;
     std::vector<TaskIndex> waiting;  ///< for it to be ready
     std::vector<TaskIndex> users;
@@ -185,7 +185,7 @@ class Tasks {
   const TaskDescription& shared(TaskIndex task) const { return family(task).tasks.shared(); }
   ShapeIndex shape(TaskIndex task) const { return family(task).shape; }
   std::optional<Graph::Vertex> find_before(std::string_view id_or_name) const;
-  void skip_if_service_failed(TaskIndex task);
+  void skip_if_service_over(TaskIndex task);
   void make_ready(TaskIndex task);
   void start(Placement& placement);
   Attempt& open_attempt(TaskIndex task, std::uint32_t parts);
@@ -205,7 +205,7 @@ class Tasks {
   void ask_to_end(Attempt& attempt, const std::string& reason);
   void end_task(TaskIndex task, TaskState state, const std::string& reason, bool tell_others = true);
   void skip(TaskIndex task, const std::string& reason);
-  static std::string failed_text(const Service& service);
+  static std::string over_text(const Service& service);
   std::string broken_text(TaskIndex after, TaskIndex root) const;
 
   Scheduler& scheduler_;

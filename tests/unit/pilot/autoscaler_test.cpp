@@ -137,6 +137,33 @@ TEST_SUITE("autoscaler") {
     CHECK(lines.front() == "log: s0.1.0 draining on 0");
   }
 
+  TEST_CASE("a service fails with its last replica, though one that is not needed any more still drains") {
+    World w;
+    ServiceDescription s = scaled("s", 1, 2);
+    s.restart_max = 0;
+    w.declare(s);
+    TaskDescription t = task("t", {"first"});
+    t.services = {"s"};
+    w.submit(task("first"));
+    w.submit(t);
+    w.nodes(1, 4);
+    w.start();
+    w.replica_ready(0, replica(0, 0));
+    load(w, 0, 5, {1});
+    wait(w, second);
+    w.replica_ready(0, replica(0, 1));
+    load(w, 0, 0, {1, 0});
+    REQUIRE(wait(w, 10 * second).front() == "log: s0.1.0 draining on 0");
+    w.replica_ended(0, replica(0, 0), "crashed");
+    CHECK(w.state(1) == TaskState::skipped);
+    w.replica_ended(0, replica(0, 1), "", Outcome::cancelled);
+    w.pilot.close(w.now);
+    w.end(0, 0);
+    w.done(0);
+    REQUIRE(w.pilot.finished());
+    CHECK(w.pilot.result().reason == "service s failed: crashed");
+  }
+
   TEST_CASE("what a node says of a replica that it has no more does not count") {
     World w({.expected_nodes = 2});
     w.declare(scaled("s", 1, 2));

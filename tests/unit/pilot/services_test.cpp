@@ -291,6 +291,78 @@ TEST_SUITE("services") {
                                 "to 0: start s0.0.0"});
   }
 
+  TEST_CASE("a replica of the first ones that lost its node takes the place of one that only the load had asked for") {
+    World w({.expected_nodes = 2});
+    w.declare(service("a"));
+    ServiceDescription b = service("b");
+    b.replicas_max = 3;
+    b.concurrency = 1;
+    w.declare(b);
+    w.nodes(2, 2);
+    w.start();
+    w.replica_ready(0, replica(0, 0));
+    w.replica_ready(1, replica(1, 0));
+    ServiceSample busy{.service = {1}, .queued = 5};
+    w.pilot.on_message(0, busy, w.now);
+    for (int i = 1; i < 3; ++i) {
+      w.now += second;
+      w.pilot.on_time(w.now);
+    }
+    w.replica_ready(0, replica(1, 1));
+    w.replica_ready(1, replica(1, 2));
+    w.out.take();
+    w.pilot.on_node_lost(0, "silence", w.now);
+    Lines orders;
+    for (const std::string& line : w.out.take()) {
+      if (line.starts_with("to ")) orders.push_back(line);
+    }
+    CHECK(orders == Lines{"to 1: stop s1.2.0"});
+    w.replica_ended(1, replica(1, 2), "", Outcome::cancelled);
+    CHECK(w.out.take().at(2) == "to 1: start s0.0.1");
+  }
+
+  TEST_CASE("nothing is started on a node that was lost, also while it may still run what it had") {
+    World w({.expected_nodes = 2});
+    w.declare(service("s", 2));
+    w.nodes(2, 2);
+    w.start();
+    w.replica_ready(0, replica(0, 0));
+    w.replica_ended(1, replica(0, 1), "crashed");
+    w.out.take();
+    w.pilot.on_node_lost(1, "silence", w.now, 20 * second);
+    w.now = 10 * second;
+    w.pilot.on_time(w.now);
+    CHECK(w.out.take() == Lines{"log: node 1 lost: silence"});
+    w.now = 20 * second;
+    w.pilot.on_time(w.now);
+    CHECK(w.out.take().at(1) == "to 0: start s0.1.1");
+  }
+
+  TEST_CASE("an uptime is that of replicas: remote endpoints keep no run up") {
+    for (const bool has_replica : {false, true}) {
+      CAPTURE(has_replica);
+      World w;
+      ServiceDescription s;
+      if (has_replica) s = service("s");
+      s.name = "s";
+      s.uptime = std::chrono::hours(1);
+      s.restart_max = 0;
+      s.remote = {{.url = "https://example.org"}};
+      WorkflowDescription flow;
+      flow.services = {s};
+      flow.tasks = {task("t")};
+      REQUIRE(w.pilot.submit_all(flow));
+      w.nodes(1, 2);
+      w.start();
+      w.pilot.close(w.now);
+      if (has_replica) w.replica_ended(0, replica(0, 0), "no such model");
+      w.end(0, 0);
+      w.done(0);
+      CHECK(w.pilot.finished());
+      CHECK(w.pilot.result().code == ExitCode::done);
+    }
+  }
+
   TEST_CASE("wrong services are refused") {
     World w;
     w.declare(service("s"));
@@ -323,7 +395,7 @@ TEST_CASE("a service is stopped while the run goes on: replicas drain, waiting t
   world.out.take();
   REQUIRE(world.pilot.stop_service("llama", world.now));
   CHECK(world.out.take() == Lines{"log: s0.0.0 draining on 0", "to 0: stop s0.0.0",
-                                  "log: task 0 skipped: it needs service llama, which failed: it was stopped",
+                                  "log: task 0 skipped: it needs service llama, which is over: it was stopped",
                                   "publish: s0 home 0 dead [s0.0.0@0 draining]"});
   CHECK_FALSE(world.pilot.stop_service("nobody", world.now).ok());
   REQUIRE(world.pilot.stop_service("llama", world.now));
