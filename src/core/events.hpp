@@ -186,10 +186,10 @@ struct RunEnded {
   }
 };
 
-/// Tasks came in while the run was on: the text of the submission, which --resume reads again.
+/// Tasks or services came in while the run was on: the text of the submission, which --resume reads again.
 struct WorkflowGrew {
   std::uint32_t number = 0;  ///< of the submission, from 0
-  std::string text;          ///< JSON as `POST /runtime/tasks` takes it, with every id
+  std::string text;          ///< JSON as `POST /runtime/tasks` or `/runtime/services` takes it, with every id
   template <typename Archive>
   void serialize(Archive& archive) {
     archive(number, text);
@@ -201,11 +201,11 @@ struct WorkflowGrew {
 namespace trireme {
 
 /// Alternatives are in the order of their kind numbers in docs/spec/events.md, from 1; new ones are appended.
-using EventBody = std::variant<events::RunStarted, events::NodeJoined, events::NodeLost, events::TaskSubmitted,
-                               events::TaskChanged, events::AttemptPlaced, events::AttemptStarted, events::AttemptEnded,
-                               events::ServiceDeclared, events::ReplicaChanged, events::EpochPublished,
-                               events::RequestsCounted, events::Warning, events::RunDraining, events::RunEnded,
-                               events::WorkflowGrew>;
+using EventBody =
+    std::variant<events::RunStarted, events::NodeJoined, events::NodeLost, events::TaskSubmitted, events::TaskChanged,
+                 events::AttemptPlaced, events::AttemptStarted, events::AttemptEnded, events::ServiceDeclared,
+                 events::ReplicaChanged, events::EpochPublished, events::RequestsCounted, events::Warning,
+                 events::RunDraining, events::RunEnded, events::WorkflowGrew>;
 
 struct Event {
   WallTime time = 0;

@@ -70,30 +70,42 @@ Result<TaskIndex> Pilot::submit(std::vector<TaskDescription> tasks, MonoTime now
 }
 
 Result<ServiceIndex> Pilot::declare(ServiceDescription service, MonoTime now) {
-  if (phase_ > Phase::running) return too_late();
   std::vector<ServiceDescription> services;
   services.push_back(std::move(service));
+  return declare(std::move(services), now);
+}
+
+Result<ServiceIndex> Pilot::declare(std::vector<ServiceDescription> services, MonoTime now) {
+  if (phase_ > Phase::running) return too_late();
+  const std::uint32_t first = services_.size();
   if (Status status = services_.declare(std::move(services)); !status) return status.error();
-  const ServiceIndex index{services_.size() - 1};
-  if (phase_ == Phase::running) {
-    std::optional<Error> misfit;
-    Status seated = services_.take_seats(index);
-    if (!seated && services_.shrink_to_min()) seated = services_.take_seats(index);
-    if (!seated) misfit = seated.error();
-    if (!misfit) make_room();
-    for (const TaskNeed& need : tasks_.needs()) {
-      if (misfit) break;
-      if (!scheduler_.possible(scheduler_.shape_index(need.shape))) misfit = task_does_not_fit(need, scheduler_);
-    }
-    if (misfit) {
-      services_.withdraw_last();
-      return *misfit;
+  const bool running = phase_ == Phase::running;
+  if (running) {
+    if (auto misfit = seat_from(first)) {
+      while (services_.size() > first) services_.withdraw_last();
+      return *std::move(misfit);
     }
   }
-  record_declared(index);
-  if (phase_ == Phase::running) services_.start(index, now);
+  for (std::uint32_t i = first; i < services_.size(); ++i) record_declared({i});
+  for (const ServiceIndex index : services_.start_order()) {
+    if (running && index.value >= first) services_.start(index, now);
+  }
   settle(now);
-  return index;
+  return ServiceIndex{first};
+}
+
+/// Gives the services from `first` on their seats; or why they, or the tasks that there are beside them, do not fit.
+std::optional<Error> Pilot::seat_from(std::uint32_t first) {
+  for (std::uint32_t i = first; i < services_.size(); ++i) {
+    Status seated = services_.take_seats({i});
+    if (!seated && services_.shrink_to_min()) seated = services_.take_seats({i});
+    if (!seated) return seated.error();
+  }
+  if (make_room()) return std::nullopt;
+  for (const TaskNeed& need : tasks_.needs()) {
+    if (!scheduler_.possible(scheduler_.shape_index(need.shape))) return task_does_not_fit(need, scheduler_);
+  }
+  return std::nullopt;
 }
 
 Status Pilot::stop_service(std::string_view name, MonoTime now) {

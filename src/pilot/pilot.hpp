@@ -79,6 +79,8 @@ class Pilot {
   /// Several that may name each other in any order: all or none. The index of the first; the others follow it.
   Result<TaskIndex> submit(std::vector<TaskDescription> tasks, MonoTime now);
   Result<ServiceIndex> declare(ServiceDescription service, MonoTime now);
+  /// Several that may name each other in any order: all or none. The index of the first; the others follow it.
+  Result<ServiceIndex> declare(std::vector<ServiceDescription> services, MonoTime now);
   /// Ends a service before the run does: its replicas drain, and tasks that need it and have not started are skipped.
   Status stop_service(std::string_view name, MonoTime now);
   /// Starts the replicas of a service anew, one after the other.
@@ -155,6 +157,7 @@ class Pilot {
   void settle(MonoTime now);
   bool tasks_fit();
   bool make_room();
+  std::optional<Error> seat_from(std::uint32_t first);
   void give_up_lost_nodes(MonoTime now);
   void advance(MonoTime now);
   void record_declared(ServiceIndex service);

@@ -1,6 +1,7 @@
 #include "pilot/services.hpp"
 
 #include <algorithm>
+#include <span>
 #include <unordered_set>
 
 #include "core/defaults.hpp"
@@ -21,6 +22,7 @@ Duration backoff(const ServiceDescription& service, std::uint32_t restarts) {
 }
 
 std::string address(const ReplicaEndpoint& endpoint) {
+  if (endpoint.socket.empty() && endpoint.port == 0) return "";
   return endpoint.socket.empty() ? "127.0.0.1:" + std::to_string(endpoint.port) : endpoint.socket;
 }
 
@@ -48,6 +50,12 @@ ServiceNeed need_of(const ServiceDescription& service) {
   return {service.name, service.per_replica, service.has_replicas() ? service.replicas : 0};
 }
 
+/// Those that clients ask for by name.
+std::span<const Model> models_of(const ServiceDescription& service) {
+  if (service.api != ServiceApi::openai && service.api != ServiceApi::ollama) return {};
+  return service.models;
+}
+
 bool is_live(ReplicaState state) {
   return state == ReplicaState::starting || state == ReplicaState::ready || state == ReplicaState::draining;
 }
@@ -58,6 +66,11 @@ bool is_live(ReplicaState state) {
 
 Status Services::declare(std::vector<ServiceDescription> services) {
   std::unordered_set<std::string_view> names;
+  std::unordered_map<std::string_view, std::string_view> models;  // to the service that has them
+  for (std::uint32_t s = 0; s < size(); ++s) {
+    if (is_dead({s})) continue;
+    for (const Model& model : models_of(description({s}))) models.emplace(model.name, description({s}).name);
+  }
   for (const ServiceDescription& service : services) {
     if (by_name_.contains(service.name) || !names.insert(service.name).second) {
       return service_error("there is already a service with this name", service.name);
@@ -65,6 +78,13 @@ Status Services::declare(std::vector<ServiceDescription> services) {
     const bool has_any = service.has_replicas() && service.replicas > 0;
     if (!has_any && service.remote.empty()) {
       return service_error("it has neither a command with replicas nor remote endpoints", service.name);
+    }
+    for (const Model& model : models_of(service)) {
+      const auto [owner, is_new] = models.emplace(model.name, service.name);
+      if (!is_new) {
+        return service_error("the model " + model.name + " is in service " + std::string(owner->second) + " already",
+                             service.name);
+      }
     }
   }
   for (const ServiceDescription& service : services) {
@@ -76,6 +96,11 @@ Status Services::declare(std::vector<ServiceDescription> services) {
     for (const std::string& first : service.after) {
       if (first == service.name || (!names.contains(first) && !by_name_.contains(first))) {
         return service_error("it starts after service " + first + ", but there is no such other service", service.name);
+      }
+      const auto known = by_name_.find(first);
+      if (known != by_name_.end() && is_dead(known->second) && !at(known->second).was_ready) {
+        return service_error("it starts after service " + first + ", which never got ready and never will",
+                             service.name);
       }
     }
   }
@@ -497,6 +522,13 @@ Rank Services::home_of(ServiceIndex service) const {
   return living.empty() ? pilot_rank : living[service.value % living.size()];
 }
 
+/// Nothing answers for it, and nothing will.
+bool Services::is_dead(ServiceIndex index) const {
+  const Service& service = services_[index.value];
+  return service.stopped || (service.description->remote.empty() && !service.replicas.empty() &&
+                             std::all_of(service.replicas.begin(), service.replicas.end(), is_over));
+}
+
 void Services::changed(ServiceIndex index) {
   Service& service = at(index);
   if (!std::exchange(service.unpublished, true)) unpublished_.push_back(index);
@@ -526,8 +558,7 @@ ServiceEndpoint Services::endpoint_of(ServiceIndex index) const {
     if (is_live(replica.state)) endpoint.replicas.push_back(replica.endpoint);
   }
   if (service.stopped) endpoint.remote.clear();
-  endpoint.dead = service.stopped || (d.remote.empty() && !service.replicas.empty() &&
-                                      std::all_of(service.replicas.begin(), service.replicas.end(), is_over));
+  endpoint.dead = is_dead(index);
   return endpoint;
 }
 

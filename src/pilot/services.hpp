@@ -167,6 +167,7 @@ class Services {
   void stop_replicas(ServiceIndex service);
   void drain(ReplicaRef ref);
   bool may_start(ServiceIndex service) const;
+  bool is_dead(ServiceIndex service) const;
   std::uint32_t seated(ServiceIndex service) const;
   ServiceLoad load_of(ServiceIndex service) const;
   bool grow(ServiceIndex service, const std::function<bool()>& tasks_fit);

@@ -167,6 +167,7 @@ Status Steering::replay(const std::string& text, MonoTime now) {
                  ExitCode::runtime_failed};
   }
   bool grew = false;
+  if (Status taken = take_services(submission, now, grew); !taken) return taken;
   auto tasks = take(submission, now, grew);
   if (!tasks) return tasks.error();
   // Its ids are written out, so it does not say how many of them are numbers: none beyond these.
@@ -369,15 +370,28 @@ void Steering::declare(const Caller& caller, const std::string& body, MonoTime n
     submission.errors.push_back({.file = "submission", .key = "tasks", .message = "tasks go to /runtime/tasks"});
   }
   if (!submission.ok()) return refuse(caller, submission.errors);
+  bool grew = false;
   Json names = Json::array();
-  for (ServiceDescription& service : submission.services) {
-    names.push_back(service.name);
-    const auto known = pilot_.find_service(service.name);
-    if (known && pilot_.service(*known) == service) continue;
-    if (const auto declared = pilot_.declare(std::move(service), now); !declared)
-      return refuse(caller, declared.error());
+  for (const ServiceDescription& service : submission.services) names.push_back(service.name);
+  if (const Status taken = take_services(submission, now, grew); !taken) return refuse(caller, taken.error());
+  if (grew) {
+    const auto number = static_cast<std::uint32_t>(batches_.size());
+    record_(events::WorkflowGrew{.number = number, .text = std::move(submission.text)});
+    add_batch({});  // it has a number, as in the log, and no tasks
   }
   respond(caller, 200, dump({{"services", std::move(names)}}));
+}
+
+Status Steering::take_services(Submission& submission, MonoTime now, bool& grew) {
+  std::vector<ServiceDescription> fresh;
+  for (ServiceDescription& service : submission.services) {
+    const auto known = pilot_.find_service(service.name);
+    if (!known || !(pilot_.service(*known) == service)) fresh.push_back(std::move(service));
+  }
+  grew = !fresh.empty();
+  if (!grew) return {};
+  const auto declared = pilot_.declare(std::move(fresh), now);
+  return declared ? Status{} : Status{declared.error()};
 }
 
 void Steering::list_services(const Caller& caller) {

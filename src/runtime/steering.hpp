@@ -93,6 +93,8 @@ class Steering {
   Submission load(const std::string& body) const;
   /// Gives the submission's tasks to the pilot, but for those that are there already; all, in the submission's order.
   Result<std::vector<TaskIndex>> take(Submission& submission, MonoTime now, bool& grew);
+  /// The same for its services.
+  Status take_services(Submission& submission, MonoTime now, bool& grew);
   void add_batch(std::vector<TaskIndex> tasks);
   void settle(Caller caller, bool timed_out);
   bool is_final(TaskIndex task) const;

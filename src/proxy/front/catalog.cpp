@@ -35,11 +35,16 @@ void Catalog::apply(const EndpointTable& table) {
   for (const auto& [index, service] : table.services()) {
     const ServiceApi api = service.endpoint.api;
     if (!speaks(api, Dialect::openai)) continue;
-    services_.emplace_back(index, api);
+    services_.push_back({index, api, service.dead()});
     const bool running = std::any_of(service.sites.begin(), service.sites.end(), [](auto& s) { return s.ready; });
     for (const Model& model : service.endpoint.models) {
-      if (!by_name_.emplace(model.name, entries_.size()).second) continue;
-      entries_.push_back({.service = index, .api = api, .model = model, .running = running, .dead = service.dead()});
+      const Entry entry{.service = index, .api = api, .model = model, .running = running, .dead = service.dead()};
+      const auto [place, is_new] = by_name_.emplace(model.name, entries_.size());
+      if (is_new) {
+        entries_.push_back(entry);
+      } else if (Entry& other = entries_[place->second]; other.dead) {
+        other = entry;  // whose model it was is over: another may have it
+      }
     }
   }
 }
@@ -62,13 +67,17 @@ const Catalog::Entry* Catalog::find(Dialect dialect, std::string_view model) con
 }
 
 std::optional<ServiceIndex> Catalog::only_service(Dialect dialect) const {
-  std::optional<ServiceIndex> only;
-  for (const auto& [index, api] : services_) {
-    if (!speaks(api, dialect)) continue;
-    if (only) return std::nullopt;
-    only = index;
+  for (const bool dead : {false, true}) {
+    std::optional<ServiceIndex> only;
+    std::size_t count = 0;
+    for (const Speaker& one : services_) {
+      if (one.dead != dead || !speaks(one.api, dialect)) continue;
+      only = one.service;
+      ++count;
+    }
+    if (count > 0) return count == 1 ? only : std::nullopt;
   }
-  return only;
+  return std::nullopt;
 }
 
 std::string Catalog::listed(Dialect dialect) const {

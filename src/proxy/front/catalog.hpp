@@ -30,7 +30,8 @@ class Catalog {
 
   /// Null if nobody answers for that name in this API. For Ollama "name" and "name:latest" are one.
   const Entry* find(Dialect dialect, std::string_view model) const;
-  /// The one service that speaks the API, if there is exactly one: where requests that name no model go.
+  /// The one service that speaks the API, if there is exactly one, of those that live if any does: where requests that name no
+  /// model go.
   std::optional<ServiceIndex> only_service(Dialect dialect) const;
   /// For the client: that there is no such model, and which there are.
   std::string no_such_model(Dialect dialect, std::string_view model) const;
@@ -53,7 +54,12 @@ class Catalog {
 
   std::vector<Entry> entries_;  ///< by service, as the workflow file names them
   std::unordered_map<std::string, std::size_t, Hash, std::equal_to<>> by_name_;
-  std::vector<std::pair<ServiceIndex, ServiceApi>> services_;
+  struct Speaker {
+    ServiceIndex service;
+    ServiceApi api = ServiceApi::openai;
+    bool dead = false;
+  };
+  std::vector<Speaker> services_;
 };
 
 }  // namespace trireme::proxy

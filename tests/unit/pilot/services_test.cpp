@@ -363,6 +363,53 @@ TEST_SUITE("services") {
     }
   }
 
+  TEST_CASE("several services come into a run that is on in any order, all or none") {
+    World w;
+    w.nodes(1, 3);
+    w.start();
+    ServiceDescription front = service("front");
+    front.uses = {"back"};
+    front.after = {"back"};
+    CHECK(w.pilot.declare({front, service("back", 3)}, w.now).error().code == ExitCode::does_not_fit);
+    CHECK(!w.pilot.find_service("front"));
+    w.out.take();
+    REQUIRE(w.pilot.declare({front, service("back", 2)}, w.now).ok());
+    const Lines said = w.out.take();
+    CHECK(std::count_if(said.begin(), said.end(), [](const auto& line) { return line.starts_with("to 0: start"); }) ==
+          2);
+    w.replica_ready(0, replica(1, 0));
+    CHECK(w.out.take().at(2) == "to 0: start s0.0.0");
+  }
+
+  TEST_CASE("a service is refused that would come after one which never got ready and never will") {
+    World w;
+    ServiceDescription a = service("a");
+    a.restart_max = 0;
+    w.declare(a);
+    w.nodes(1, 4);
+    w.start();
+    ServiceDescription b = service("b");
+    b.after = {"a"};
+    w.replica_ended(0, replica(0, 0), "no such model");
+    CHECK(!w.pilot.declare(b, w.now).ok());
+    CHECK(!w.pilot.restart_service("a", w.now).ok());
+  }
+
+  TEST_CASE("a model is in one service at a time") {
+    World w;
+    ServiceDescription a = service("a");
+    a.api = ServiceApi::openai;
+    a.models = {{.name = "m"}};
+    w.declare(a);
+    w.nodes(1, 4);
+    w.start();
+    ServiceDescription b = a;
+    b.name = "b";
+    CHECK(w.pilot.declare(b, w.now).error().what == "the model m is in service a already");
+    REQUIRE(w.pilot.stop_service("a", w.now));
+    CHECK(w.pilot.declare(b, w.now).ok());
+  }
+
   TEST_CASE("wrong services are refused") {
     World w;
     w.declare(service("s"));

@@ -198,6 +198,20 @@ TEST_CASE("front door: a client that leaves, or is slow beyond its deadline, hol
   CHECK(post(cluster.url(0, "/v1/echo"), R"({"model":"m"})").status == 200);
 }
 
+TEST_CASE("catalog: a model whose service is over may be another's") {
+  ServiceEndpoint gone = service_with(0, "gone", ServiceApi::openai, {{"m", ""}}, 1);
+  gone.dead = true;
+  gone.replicas.clear();
+  Catalog catalog;
+  catalog.apply(table_of({gone}));
+  CHECK(catalog.find(Dialect::openai, "m")->dead);
+  CHECK(catalog.only_service(Dialect::openai) == ServiceIndex{0});
+  catalog.apply(table_of({gone, service_with(1, "next", ServiceApi::openai, {{"m", ""}}, 2)}));
+  REQUIRE(catalog.find(Dialect::openai, "m") != nullptr);
+  CHECK(catalog.find(Dialect::openai, "m")->service == ServiceIndex{1});
+  CHECK(catalog.only_service(Dialect::openai) == ServiceIndex{1});
+}
+
 TEST_CASE("catalog: Ollama's default tag, first come first served, and no model of what is no model server") {
   Catalog catalog;
   catalog.apply(table_of({service_with(0, "a", ServiceApi::ollama, {{"llama3", ""}, {"phi:latest", ""}}, 1),

@@ -176,7 +176,8 @@ TEST_CASE("steering: tasks are cancelled and listed") {
 
 TEST_CASE("steering: mistakes are refused with the loader's words, and what does not fit as such") {
   World world(2);
-  const Json error = world.ask_now("POST", "/runtime/tasks", R"({"tasks": {"a": {"command": "x", "comand": "x"}}})", 400);
+  const Json error =
+      world.ask_now("POST", "/runtime/tasks", R"({"tasks": {"a": {"command": "x", "comand": "x"}}})", 400);
   CHECK(error["errors"][0]["key"] == "tasks.a.comand");
   world.ask_now("POST", "/runtime/tasks", R"({"tasks": {"a": {"command": "x", "environment": "none"}}})", 400);
   world.ask_now("POST", "/runtime/tasks", R"({"tasks": {"a": {"command": "x", "environment": "ml"}}})");
@@ -197,6 +198,22 @@ TEST_CASE("steering: services are declared, shown and stopped") {
   CHECK(world.ask_now("GET", "/runtime/services/s")["replicas"][0]["state"] == "starting");
   CHECK(world.ask_now("DELETE", "/runtime/services/s")["replicas"][0]["state"] == "draining");
   world.ask_now("GET", "/runtime/services/none", "", 404);
+}
+
+TEST_CASE("steering: services that came in are in the log, and a resumed run has them for the tasks that need them") {
+  World world;
+  world.ask_now("POST", "/runtime/services", R"({"services": {
+      "front": {"command": ["serve", "{port}"], "uses": ["back"]}, "back": {"command": ["serve", "{port}"]}}})");
+  world.ask_now("POST", "/runtime/services", R"({"services": {"back": {"command": ["serve", "{port}"]}}})");
+  const Json tasks =
+      world.ask_now("POST", "/runtime/tasks", R"({"tasks": {"t": {"command": "true", "services": ["back"]}}})");
+  REQUIRE(world.texts.size() == 2);
+  World resumed;
+  for (const std::string& text : world.texts) REQUIRE(resumed.steering.replay(text, resumed.now));
+  CHECK(resumed.core.find_service("front"));
+  CHECK(resumed.core.find_task("t"));
+  const Json more = resumed.ask_now("POST", "/runtime/tasks", R"({"tasks": {"more": {"command": "true"}}})");
+  CHECK(more["submission"] == tasks["submission"].get<int>() + 1);
 }
 
 TEST_CASE("steering: at the end of the run everyone who waits is told") {
