@@ -313,6 +313,7 @@ Json Dashboard::service_json(const ServiceRecord& service, const Watched* watche
   return {{"name", service.name},
           {"models", service.models},
           {"replicas", service.replicas},
+          {"wanted", service.wanted()},
           {"ready", service.ready()},
           {"remotes", service.remotes},
           {"restarts", service.restarts()},

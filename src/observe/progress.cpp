@@ -149,7 +149,7 @@ Progress::Line Progress::line(const RunView& run, MonoTime now) {
     std::uint32_t replicas = 0;
     for (const ServiceRecord& service : run.services()) {
       ready += service.ready();
-      replicas += service.replicas;
+      replicas += service.wanted();
     }
     // With its tasks a run's services end: that none is ready any more is no news then.
     const bool is_over = run.ended() || (total > 0 && over == total);

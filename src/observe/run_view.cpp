@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <unordered_set>
 #include <utility>
 
 #include "core/defaults.hpp"
@@ -51,6 +52,16 @@ const AttemptPart* TaskRecord::verdict() const {
 std::uint32_t ServiceRecord::ready() const {
   return static_cast<std::uint32_t>(
       std::count_if(lives.begin(), lives.end(), [](const auto& life) { return life.state == ReplicaState::ready; }));
+}
+
+std::uint32_t ServiceRecord::wanted() const {
+  std::uint32_t out = replicas;
+  std::unordered_set<std::uint32_t> seen;
+  for (auto life = lives.rbegin(); life != lives.rend(); ++life) {
+    if (!seen.insert(life->replica).second) continue;  // it has a newer life
+    if (life->replica < replicas && life->ended != 0 && life->drained) --out;
+  }
+  return out;
 }
 
 std::uint32_t ServiceRecord::restarts() const {
@@ -133,6 +144,12 @@ void RunView::on(const events::NodeLost& event, WallTime time) {
   node.left = time;
   node.reason = event.reason;
   available_.add(node.resources, node.joined, node.left);
+  for (auto& [key, sample] : samples_) {
+    if (key.second != event.rank) continue;
+    // What it had counted stays counted, but nothing waits or is worked on there any more.
+    sample.queued = 0;
+    for (ServiceSample::Load& load : sample.loads) load.active = 0;
+  }
   note({.kind = Failure::Kind::node, .time = time, .subject = node.host, .rank = event.rank, .reason = event.reason});
 }
 
@@ -250,6 +267,7 @@ void RunView::on(const events::ReplicaChanged& event, WallTime time) {
   const bool was_wanted = found->state != ReplicaState::draining && found->ended == 0;
   if (found->holds()) give_back(found->rank, owner->per_replica);
   found->state = event.state;
+  found->drained = found->drained || event.state == ReplicaState::draining;
   if (event.rank >= 0) found->rank = event.rank;
   if (event.pid != 0) found->pid = event.pid;
   if (!event.reason.empty()) found->reason = event.reason;

@@ -100,6 +100,7 @@ struct ReplicaRecord {
   WallTime starting = 0;
   WallTime ready = 0;
   WallTime ended = 0;
+  bool drained = false;  ///< it ended, or is about to, because it was asked to
   std::optional<Duration> launch;
   std::optional<Duration> init;
   std::optional<Duration> publish;
@@ -116,7 +117,7 @@ struct RequestCounts {
 
 struct ServiceRecord {
   std::string name;
-  std::uint32_t replicas = 0;
+  std::uint32_t replicas = 0;  ///< the most that there were at a time
   std::uint32_t remotes = 0;
   Resources per_replica;
   std::vector<std::string> models;
@@ -124,6 +125,8 @@ struct ServiceRecord {
 
   /// How many replicas are ready now.
   std::uint32_t ready() const;
+  /// How many there are to be now: `replicas` without those that the load does not ask for any more.
+  std::uint32_t wanted() const;
   /// Lives beyond the first of each replica.
   std::uint32_t restarts() const;
   /// The newest life of a replica; null before its first.

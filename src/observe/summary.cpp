@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/defaults.hpp"
+#include "core/replica_number.hpp"
 #include "core/words.hpp"
 #include "observe/task_output.hpp"
 
@@ -32,7 +33,7 @@ Json service_json(const RunView& run, const ServiceRecord& service) {
   const RequestCounts requests = run.requests(service);
   Json per_replica = Json::object();
   for (const auto& [replica, counts] : run.replica_requests(service)) {
-    per_replica[std::to_string(replica)] = counts.requests;
+    per_replica[replica_name(replica)] = counts.requests;
   }
   return {{"replicas", service.replicas},
           {"requests", requests.requests},

@@ -1,6 +1,7 @@
 // trireme services RUN: the services of a run and their replicas.
 #include <array>
 #include <cstdio>
+#include <map>
 #include <ostream>
 
 #include "cli/read/show.hpp"
@@ -27,6 +28,11 @@ std::string short_seconds(const std::optional<Duration>& duration) {
   std::array<char, 32> out{};
   std::snprintf(out.data(), out.size(), "%.3f s", seconds(*duration));
   return out.data();
+}
+
+/// "2" in its first life, "2.1" in the next.
+std::string life_name(const observe::ReplicaRecord& life) {
+  return std::to_string(life.replica) + (life.attempt > 0 ? "." + std::to_string(life.attempt) : "");
 }
 
 Json replica_json(const observe::ReplicaRecord& life) {
@@ -90,12 +96,11 @@ void print_services(const LoadedRun& run, std::ostream& out) {
                    milliseconds(loads[replica].latency, 0.5), milliseconds(loads[replica].latency, 0.99), "-"});
         continue;
       }
-      table.add({service.name, std::to_string(replica) + (life->attempt > 0 ? "." + std::to_string(life->attempt) : ""),
-                 std::string(to_string(life->state)), life->rank >= 0 ? std::to_string(life->rank) : "-",
-                 short_seconds(life->launch), short_seconds(life->init), short_seconds(life->publish),
-                 std::to_string(loads[replica].active), std::to_string(count.requests),
-                 milliseconds(loads[replica].latency, 0.5), milliseconds(loads[replica].latency, 0.99),
-                 life->endpoint.empty() ? "-" : life->endpoint});
+      table.add({service.name, life_name(*life), std::string(to_string(life->state)),
+                 life->rank >= 0 ? std::to_string(life->rank) : "-", short_seconds(life->launch),
+                 short_seconds(life->init), short_seconds(life->publish), std::to_string(loads[replica].active),
+                 std::to_string(count.requests), milliseconds(loads[replica].latency, 0.5),
+                 milliseconds(loads[replica].latency, 0.99), life->endpoint.empty() ? "-" : life->endpoint});
     }
     if (service.remotes > 0 && counts.lower_bound(first_remote) == counts.end()) {
       table.add({service.name, "remote", std::to_string(service.remotes) + " endpoints", "-", "-", "-", "-", "-", "-",
@@ -107,12 +112,14 @@ void print_services(const LoadedRun& run, std::ostream& out) {
     }
   }
   table.print(out);
+  // Why a replica is not, or was not always, there: of each the last reason, also where a newer life goes on.
   for (const observe::ServiceRecord& service : run.view.services()) {
-    for (const auto& [replica, count] : run.view.replica_requests(service)) {
-      const observe::ReplicaRecord* life = service.newest(replica);
-      if (life != nullptr && !life->reason.empty()) {
-        out << service.name << " replica " << replica << ": " << life->reason << '\n';
-      }
+    std::map<std::uint32_t, const observe::ReplicaRecord*> ended;
+    for (const observe::ReplicaRecord& life : service.lives) {
+      if (!life.reason.empty()) ended[life.replica] = &life;
+    }
+    for (const auto& [replica, life] : ended) {
+      out << service.name << " replica " << life_name(*life) << ": " << life->reason << '\n';
     }
   }
 }

@@ -282,6 +282,17 @@ TEST_CASE("services shows each replica with its times") {
   CHECK(contains(type({"services", runs.write("n", none)}).out, "no services"));
 }
 
+TEST_CASE("services tells why a replica was started again, also when it is ready again") {
+  const Runs runs;
+  Story story;
+  story.start().node(0, "n0", {4, 0, 0}).declare(0, "llama", 1);
+  story.replica({ServiceIndex{0}, 0, 0}, ReplicaState::ended, Duration(0), 0, "exit code 3 while it served");
+  story.replica({ServiceIndex{0}, 0, 1}, ReplicaState::ready);
+  const Output text = type({"services", runs.write("r", story)});
+  CHECK(contains(text.out, "llama replica 0: exit code 3 while it served"));
+  CHECK(contains(text.out, "0.1"));
+}
+
 TEST_CASE("a tail is the last whole lines") {
   CHECK(last_lines("a\nb\nc", 100, 2) == std::vector<std::string>{"b", "c"});
   CHECK(last_lines("a\nb\nc", 100, 9).size() == 3);

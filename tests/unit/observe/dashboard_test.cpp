@@ -123,6 +123,27 @@ TEST_CASE("dashboard: a replica that was drained on purpose is no failure") {
   CHECK(run.snapshot()["resources"]["cores"] == Json{0, 4});
 }
 
+TEST_CASE(
+    "dashboard: replicas that the load does not ask for any more are not wanted, those that ended otherwise are") {
+  Watched run;
+  run.story.start().node(0, "n0", {4, 0, 0}).declare(0, "llama", 1);
+  for (const std::uint32_t i : {0, 1, 2}) {
+    run.story.replica({ServiceIndex{0}, i, 0}, ReplicaState::starting)
+        .replica({ServiceIndex{0}, i, 0}, ReplicaState::ready);
+  }
+  Json service = run.look().snapshot()["services"]["rows"][0];
+  CHECK(service["wanted"] == 3);
+  run.story.replica({ServiceIndex{0}, 2, 0}, ReplicaState::draining);
+  run.story.replica({ServiceIndex{0}, 2, 0}, ReplicaState::ended);
+  run.story.replica({ServiceIndex{0}, 1, 0}, ReplicaState::ended, Duration(0), 0, "crashed");
+  service = run.look().snapshot()["services"]["rows"][0];
+  CHECK(service["wanted"] == 2);
+  CHECK(service["ready"] == 1);
+  CHECK(service["replicas"] == 3);
+  run.story.replica({ServiceIndex{0}, 2, 1}, ReplicaState::starting);
+  CHECK(run.look().snapshot()["services"]["rows"][0]["wanted"] == 3);
+}
+
 TEST_CASE("dashboard: a snapshot is bounded, whatever the run is, and says what it leaves out") {
   Watched run;
   run.story.start(5000);

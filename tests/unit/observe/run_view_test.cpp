@@ -83,6 +83,20 @@ TEST_CASE("services keep launch, init and publish of each life, and count restar
   CHECK(story.view().replica_requests(service).at(1).failed == 1);
 }
 
+TEST_CASE("nothing waits or is worked on at a node that was lost, and what it had counted stays counted") {
+  Story story;
+  story.start(2).node(0, "n0", {4, 0, 0}).node(1, "n1", {4, 0, 0}).declare(0, "llama", 1);
+  ServiceSample sample{.service = ServiceIndex{0}, .requests = 5, .queued = 4};
+  sample.loads = {{.replica = 0, .active = 3}};
+  story.add(events::RequestsCounted{1, sample});
+  const ServiceRecord& service = *story.view().find_service("llama");
+  CHECK(story.view().replica_loads(service).at(0).active == 3);
+  story.add(events::NodeLost{1, "silence"});
+  CHECK(story.view().replica_loads(service).at(0).active == 0);
+  CHECK(story.view().queued(service) == 0);
+  CHECK(story.view().requests(service).requests == 5);
+}
+
 TEST_CASE("utilisation is what was handed out of what there was") {
   Story story;
   story.start().node(0, "n0", {4, 2000, 0}).declare(0, "s", 1, 1).submit(0, "a", {}, {}, 2);

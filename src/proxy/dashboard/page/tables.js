@@ -11,7 +11,7 @@ const state = (word, title = "") => ({ text: word, className: `state ${word}`, t
 
 function serviceState(service) {
   if (service.rows.length > 0 && service.rows.every((row) => row.state === "ended")) return state("ended");
-  const wanted = service.replicas + service.remotes;
+  const wanted = service.wanted + service.remotes;
   const there = service.ready + service.remotes;
   const word = there === wanted ? "ready" : there > 0 ? "partly" : "starting";
   const failed = there === 0 && service.rows.length > 0 && service.rows.every((row) => row.state === "failed");
