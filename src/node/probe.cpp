@@ -13,6 +13,8 @@
 #include <fstream>
 #include <utility>
 
+#include "core/pattern.hpp"
+
 namespace trireme {
 namespace {
 
@@ -21,13 +23,6 @@ using boost::system::error_code;
 
 constexpr std::size_t longest_line = 1u << 10;
 constexpr std::size_t longest_read = 1u << 20;  // of a growing file, at one look
-
-// Searched breadth first where the library can, so that no pattern takes exponential time on any line.
-#ifdef __GLIBCXX__
-constexpr auto regex_kind = std::regex::ECMAScript | std::regex_constants::__polynomial;
-#else
-constexpr auto regex_kind = std::regex::ECMAScript;
-#endif
 
 std::string name_of(const ListenAddress& address) {
   return address.socket.empty() ? "port " + std::to_string(address.port) : "socket " + address.socket;
@@ -183,7 +178,7 @@ std::unique_ptr<Look> look_for_file(FileWorker& files, std::filesystem::path pat
 
 Result<std::shared_ptr<GrowingFile>> GrowingFile::watch(std::filesystem::path path, const std::string& pattern) {
   try {
-    std::regex regex(pattern, regex_kind);
+    std::regex regex(pattern, pattern_kind);
     return std::shared_ptr<GrowingFile>(new GrowingFile(std::move(path), std::move(regex)));
   } catch (const std::regex_error& error) {
     return Error{"'" + pattern + "' is no regular expression: " + error.what(), "", "", ExitCode::usage};

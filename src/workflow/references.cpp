@@ -196,6 +196,39 @@ class Order {
   std::vector<std::vector<Edge>> edges_;                ///< of each family
 };
 
+/// Services that start after each other: says "a -> b -> a" where the first of them names the next.
+void check_order(const Services& services, Diagnostics& diagnostics) {
+  std::unordered_map<std::string_view, Index> open;
+  for (Index i = 0; i < services.all.size(); ++i) open.emplace(services.all[i].name, i);
+  const auto next = [&](Index i) -> std::optional<std::size_t> {
+    const auto& after = services.all[i].after;
+    const auto found = std::find_if(after.begin(), after.end(), [&](const auto& name) {
+      return name != services.all[i].name && open.contains(name);
+    });
+    if (found == after.end()) return std::nullopt;
+    return static_cast<std::size_t>(found - after.begin());
+  };
+  while (std::erase_if(open, [&](const auto& entry) { return !next(entry.second); }) > 0) {
+  }
+  // Each of those that are left comes after another of them: following that leads round.
+  const auto first = std::find_if(services.all.begin(), services.all.end(),
+                                  [&](const ServiceDescription& service) { return open.contains(service.name); });
+  if (first == services.all.end()) return;
+  auto at = static_cast<Index>(first - services.all.begin());
+  std::vector<Index> way;
+  while (std::find(way.begin(), way.end(), at) == way.end()) {
+    way.push_back(at);
+    at = open.at(services.all[at].after[*next(at)]);
+  }
+  way.erase(way.begin(), std::find(way.begin(), way.end(), at));
+  std::string text;
+  for (const Index one : way) text += services.all[one].name + " -> ";
+  const Node& after = *services.origins[at].after;
+  const std::size_t item = *next(at);
+  diagnostics.error(item_at(after, item), item_path("services", services.all[at].name, "after", after, item),
+                    "services start after each other: " + text + services.all[at].name);
+}
+
 }  // namespace
 
 void check_references(const Names& names, const Tasks& tasks, const Services& services, Diagnostics& diagnostics) {
@@ -227,6 +260,7 @@ void check_references(const Names& names, const Tasks& tasks, const Services& se
                                diagnostics);
     }
   }
+  check_order(services, diagnostics);
   for (std::size_t i = 0; i < tasks.all.size(); ++i) {
     const TaskDescription& task = tasks.all[i].shared();
     const TaskOrigin& origin = tasks.origins[i];

@@ -4,6 +4,7 @@
 #include <regex>
 #include <unordered_map>
 
+#include "core/pattern.hpp"
 #include "workflow/presets.hpp"
 #include "workflow/program.hpp"
 
@@ -15,7 +16,7 @@ bool is_pattern(const std::string& text) {
   constexpr std::size_t longest = 1000;
   if (text.empty() || text.size() > longest) return false;
   try {
-    const std::regex pattern(text);
+    const std::regex pattern(text, pattern_kind);
     return true;
   } catch (const std::regex_error&) {
     return false;
@@ -158,7 +159,8 @@ class ServiceReader {
       } else if (name == "stdout") {
         kind = Probe::Kind::stdout_regex;
         if (!is_pattern(source)) {
-          reader_.error(*probe, in_quotes(source) + " is no regular expression", "one in the grammar of ECMAScript");
+          reader_.error(*probe, in_quotes(source) + " is no regular expression",
+                        "one in the grammar of ECMAScript, without back-references");
         }
       } else {
         kind = Probe::Kind::file;
