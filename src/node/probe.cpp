@@ -193,6 +193,7 @@ bool GrowingFile::look() {
   file.read(fresh.data(), static_cast<std::streamsize>(fresh.size()));
   fresh.resize(static_cast<std::size_t>(std::max<std::streamsize>(0, file.gcount())));
   offset_ += fresh.size();
+  behind_ = fresh.size() == longest_read;
   std::size_t at = 0;
   while (at < fresh.size() && !found_) {
     const std::size_t end = fresh.find('\n', at);

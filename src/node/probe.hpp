@@ -51,6 +51,8 @@ class GrowingFile {
   static Result<std::shared_ptr<GrowingFile>> watch(std::filesystem::path path, const std::string& pattern);
   /// Whether the pattern has been found so far. Called by one thread at a time.
   bool look();
+  /// The last look did not come to the end of what is there: the next need not wait.
+  bool behind() const { return behind_; }
 
  private:
   GrowingFile(std::filesystem::path path, std::regex pattern) : path_(std::move(path)), pattern_(std::move(pattern)) {}
@@ -59,6 +61,7 @@ class GrowingFile {
   std::uint64_t offset_ = 0;
   std::string line_;  ///< what has been read of the last line
   bool found_ = false;
+  bool behind_ = false;
 };
 
 /// Good when the pattern was found.

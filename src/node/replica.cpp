@@ -230,7 +230,8 @@ void Replica::on_probed(const std::optional<std::string>& why_not) {
     if (listener != Listener::none || connected) return become_ready();
     last_answer_ = "nothing listens on port " + std::to_string(address_.port) + " yet";
   }
-  timers_->probe.expires_after(next_probe(Duration(mono_now() - started_at_)));
+  const bool behind = output_ && output_->behind();
+  timers_->probe.expires_after(behind ? Duration::zero() : next_probe(Duration(mono_now() - started_at_)));
   timers_->probe.async_wait([weak = weak_from_this()](error_code cancelled) {
     const auto self = weak.lock();
     if (!cancelled && self && self->phase_ == Phase::starting) self->probe();
@@ -380,6 +381,8 @@ void Replica::on_process_ended(ProcessId, const spawner::Ended& report) {
   end_.outcome = report.stopped && !why_ ? Outcome::lost : Outcome::failed;
   end_.reason =
       why_.value_or(words_for_end(report, Duration{0}) + (was_ready_ ? " while it served" : " before it was ready"));
+  // What ends well has mostly left the work to a process that it put into the background, and that ends with it.
+  if (!why_ && end_.exit_code == 0) end_.reason += " (a service has to stay in the foreground)";
   fail_with_log(end_);
 }
 

@@ -21,6 +21,7 @@ Duration backoff(const ServiceDescription& service, std::uint32_t restarts) {
   return std::min(wait, longest);
 }
 
+/// Empty where it listens nowhere that is known.
 std::string address(const ReplicaEndpoint& endpoint) {
   if (endpoint.socket.empty() && endpoint.port == 0) return "";
   return endpoint.socket.empty() ? "127.0.0.1:" + std::to_string(endpoint.port) : endpoint.socket;

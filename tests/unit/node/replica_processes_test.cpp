@@ -98,7 +98,8 @@ TEST_CASE("a replica that ends while it serves was ready, whatever its exit code
   const auto end = bench.sent<ReplicaEnded>()[0];
   CHECK(end.was_ready);
   CHECK(end.end.outcome == Outcome::failed);
-  CHECK(end.end.reason == "exit code 0 while it served; the end of its stdout:\nbye");
+  CHECK(end.end.reason ==
+        "exit code 0 while it served (a service has to stay in the foreground); the end of its stdout:\nbye");
 }
 
 TEST_CASE("one that is never ready is given up with the last answer of its probe") {
