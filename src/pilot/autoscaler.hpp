@@ -10,6 +10,10 @@
 // So a burst shorter than the first costs nothing, and a pause shorter than the second keeps what was started; where the load
 // falls in steps, the replicas follow each step one cool-down later. Of the past only maxima are kept: each need that no later
 // one has reached, with the time until which it lasted, so at most `max` of them.
+//
+// A load at the edge of what some replicas can do goes over it now and then. Where more were needed again soon after there were
+// made so few, that was too soon: until so many, or more, are enough again it takes twice as many cool-downs, up to
+// eight. A load that falls further than that is another matter, and followed after one.
 #pragma once
 
 #include <cstdint>
@@ -41,8 +45,11 @@ struct ScalingHistory {
     std::uint32_t replicas = 0;
     MonoTime until = 0;  ///< the last look at which so many were needed
   };
-  std::deque<Need>
-      needs;  ///< of the last cool-down, each smaller and later than the one before; the last is that of now
+  /// Of the last cool-downs, as many as `patience`; each smaller and later than the one before; the last is that of now.
+  std::deque<Need> needs;
+  std::optional<Need> reduced;  ///< to how many, and when, if no more were needed since
+  std::uint32_t too_few = 0;    ///< to how many it was reduced too soon
+  std::uint32_t patience = 1;   ///< cool-downs before it is reduced to so many or more
 };
 
 struct ScalingDecision {

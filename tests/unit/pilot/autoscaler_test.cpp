@@ -1,6 +1,8 @@
 #include "pilot/autoscaler.hpp"
 
 #include <algorithm>
+#include <deque>
+#include <random>
 #include <vector>
 
 #include "harness.hpp"
@@ -117,6 +119,64 @@ TEST_SUITE("autoscaler") {
     CHECK(first.replicas == 3);
     CHECK(first.again == 30 * second);
     CHECK(decide_scale(limits, {.active = 1, .ready = 3, .replicas = 3}, history, 30 * second).replicas == 1);
+  }
+
+  TEST_CASE("a load that goes over the edge of some replicas now and then soon keeps the one more that it needs") {
+    ScalingHistory history;
+    ServiceLoad load{.ready = 3, .replicas = 3};
+    int added = 0;
+    const auto at = [&](MonoTime time, std::uint64_t demand) {
+      const std::uint64_t room = std::uint64_t{load.replicas} * limits.concurrency;
+      load.active = std::min(demand, room);
+      load.queued = demand - load.active;
+      const std::uint32_t now = decide_scale(limits, load, history, time).replicas;
+      if (now > load.replicas) ++added;
+      load.replicas = load.ready = now;
+    };
+    // Three are enough for 13 seconds, then four are needed for two; the cool-down is 10 seconds.
+    MonoTime time = 0;
+    for (; time < 15 * 40; ++time) at(time * second, time % 15 >= 13 ? 14 : 10);
+    CHECK(added == 2);
+    CHECK(load.replicas == 4);
+    // It falls for good: one cool-down later as many are ended as ever.
+    for (const MonoTime fall = time; time < fall + 10; ++time) at(time * second, 1);
+    CHECK(load.replicas == 4);
+    at(time * second, 1);
+    CHECK(load.replicas == 1);
+  }
+
+  TEST_CASE(
+      "whatever the load does, no replica is ended that was needed within the cool-down, and a fall is followed") {
+    std::mt19937 random(7);
+    for (int run = 0; run < 300; ++run) {
+      const ScalingLimits some{.min = 1 + random() % 3,
+                               .max = 3 + random() % 8,
+                               .concurrency = 1 + random() % 8,
+                               .cooldown = std::chrono::seconds(random() % 12)};
+      ScalingHistory history;
+      ServiceLoad load{.ready = some.min, .replicas = some.min};
+      std::deque<std::uint32_t> needs;  // one a second, of the last cool-down
+      MonoTime time = 0;
+      std::uint64_t demand = 0;
+      for (; time < 400; ++time) {
+        if (random() % 4 == 0) demand = random() % (std::uint64_t{some.max} * some.concurrency + 5);
+        if (time > 350) demand = 0;
+        load.active = std::min(demand, std::uint64_t{load.replicas} * some.concurrency);
+        load.queued = demand - load.active;
+        const std::uint64_t need = (demand + some.concurrency - 1) / some.concurrency;
+        needs.push_back(static_cast<std::uint32_t>(std::clamp<std::uint64_t>(need, some.min, some.max)));
+        const auto window = static_cast<std::size_t>(some.cooldown / std::chrono::seconds(1));
+        while (needs.size() > std::max<std::size_t>(window, 1)) needs.pop_front();
+        const std::uint32_t now = decide_scale(some, load, history, time * second).replicas;
+        REQUIRE(now >= some.min);
+        REQUIRE(now <= some.max);
+        REQUIRE(history.needs.size() <= some.max + 1);
+        if (now < load.replicas) REQUIRE(now >= *std::max_element(needs.begin(), needs.end()));
+        load.replicas = load.ready = now;
+      }
+      // Nothing was asked of it for 49 seconds.
+      REQUIRE(load.replicas == some.min);
+    }
   }
 
   TEST_CASE("the replica that is least busy is drained") {
