@@ -3,6 +3,10 @@
 //
 // A frame is {u32 length of what follows, u8 kind, u64 id} and a body, integers as they lie in memory: both ends are on one
 // machine. Shared by both ends; the standard library alone.
+//
+// Ends that have gathered and are not sent yet lie in a file that the agent makes and the executor maps, SOCKET.NUMBER: u64 length,
+// and as many bytes of frames. When the executor dies, of whatever, the agent reads them there: which calls were over, with their
+// results, and so which one ran. What was sent as well is there twice at most, and the agent goes by the ids.
 #pragma once
 
 #include <cstdint>
@@ -27,6 +31,10 @@ enum class Kind : std::uint8_t {
 
 constexpr std::size_t header_bytes = 13;
 constexpr std::size_t max_frame = 8u << 20;
+constexpr std::size_t unsent_bytes = 64u << 10;  ///< of frames, in that file
+constexpr std::size_t max_result = 1u << 20;     ///< of a call: a longer one is a failure
+constexpr std::size_t max_words = 64u << 10;     ///< about a failure
+constexpr std::size_t max_depth = 512;           ///< of lists and maps inside each other, in a result
 
 struct Frame {
   Kind kind{};
@@ -56,6 +64,11 @@ inline void append_frame(std::string& out, Kind kind, std::uint64_t id, std::str
   append_integer(out, static_cast<std::uint8_t>(kind));
   append_integer(out, id);
   out.append(body).append(more);
+}
+
+/// The file of an executor's unsent ends.
+inline std::string unsent_path(const std::string& socket, std::uint64_t number) {
+  return socket + "." + std::to_string(number);
 }
 
 /// Cuts a stream of bytes into frames.

@@ -9,6 +9,7 @@
 
 #include "cli/command.hpp"
 #include "cli/read/rundir.hpp"
+#include "core/defaults.hpp"
 #include "runtime/request_folder.hpp"
 #include "runtime/socket_client.hpp"
 
@@ -90,17 +91,28 @@ Result<Json> RuntimeAccess::call(const std::string& method, const std::string& t
 Result<std::vector<Json>> RuntimeAccess::wait(const std::vector<std::string>& ids, bool any,
                                               std::chrono::milliseconds timeout) const {
   const auto end = std::chrono::steady_clock::now() + timeout;
+  // An answer tells of so many ends at most: more ids are asked for piece by piece.
+  const std::size_t most = any ? defaults::runtime_wait_tasks : defaults::runtime_page;
+  std::vector<Json> ended;
+  std::vector<std::string> open = ids;
   while (true) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
     const auto slice = std::min<std::chrono::milliseconds>(std::max(left, std::chrono::milliseconds(0)), wait_slice);
-    const Json body{
-        {"ids", ids}, {"for", any ? "any" : "all"}, {"timeout", static_cast<double>(slice.count()) / 1000.0}};
+    const std::size_t asked = std::min(most, open.size());
+    const Json body{{"ids", std::vector<std::string>(open.begin(), open.begin() + static_cast<std::ptrdiff_t>(asked))},
+                    {"for", any ? "any" : "all"},
+                    {"timeout", static_cast<double>(slice.count()) / 1000.0}};
     auto answer =
         call("POST", "/runtime/wait", body.dump(-1, ' ', false, Json::error_handler_t::replace), slice + answer_slack);
     if (!answer) return answer.error();
-    if (answer->value("complete", false) || left <= slice) {
-      return answer->value("tasks", std::vector<Json>{});
+    std::set<std::string> told;
+    for (Json& task : (*answer)["tasks"]) {
+      told.insert(task.value("id", ""));
+      ended.push_back(std::move(task));
     }
+    std::erase_if(open, [&](const std::string& id) { return told.contains(id); });
+    const bool over = any ? !ended.empty() : open.empty();
+    if (over || (left <= slice && !answer->value("complete", false))) return ended;
   }
 }
 

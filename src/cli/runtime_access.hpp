@@ -21,9 +21,10 @@ class RuntimeAccess {
   static Result<RuntimeAccess> find(const std::string& run);
 
   /// What `/runtime` answers; an answer with an error status is an Error with its words.
-  Result<nlohmann::ordered_json> call(const std::string& method, const std::string& target, const std::string& body = "",
+  Result<nlohmann::ordered_json> call(const std::string& method, const std::string& target,
+                                      const std::string& body = "",
                                       std::chrono::milliseconds deadline = std::chrono::minutes(1)) const;
-  /// Waits until all (or any) of the tasks have ended, or the time is over: the tasks that have.
+  /// Waits until all (or any) of the tasks have ended, or the time is over: the tasks that have. Each is named once.
   Result<std::vector<nlohmann::ordered_json>> wait(const std::vector<std::string>& ids, bool any,
                                                    std::chrono::milliseconds timeout) const;
 

@@ -3,6 +3,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <ostream>
+#include <set>
 
 #include "cli/command.hpp"
 #include "cli/runtime_access.hpp"
@@ -31,6 +32,8 @@ void add_wait(CLI::App& app, Context& context) {
     if (!timeout) return context.fail(timeout.error());
     auto access = RuntimeAccess::find(options->run);
     if (!access) return context.fail(access.error());
+    std::set<std::string> named;
+    std::erase_if(options->ids, [&](const std::string& id) { return !named.insert(id).second; });
     auto tasks = access->wait(options->ids, options->any, std::chrono::ceil<std::chrono::milliseconds>(*timeout));
     if (!tasks) return context.fail(tasks.error());
     print_ends(*tasks, options->any ? 1 : options->ids.size(), options->json, context);

@@ -8,6 +8,7 @@
 
 #include "core/defaults.hpp"
 #include "node/end_words.hpp"
+#include "node/result_json.hpp"
 
 namespace trireme {
 namespace {
@@ -25,10 +26,17 @@ AttemptEnd ended_with(Outcome outcome, std::string reason) {
 
 }  // namespace
 
-Executor::Executor(NodeContext& node, std::uint64_t number, Resources each, Hooks hooks)
-    : node_(node), number_(number), each_(each), hooks_(std::move(hooks)), arrived_(64u << 10), deadline_(node.loop) {}
+Executor::Executor(NodeContext& node, std::uint64_t number, Resources each, std::string log, Hooks hooks)
+    : node_(node),
+      number_(number),
+      each_(each),
+      log_(std::move(log)),
+      hooks_(std::move(hooks)),
+      arrived_(64u << 10),
+      deadline_(node.loop) {}
 
-void Executor::start(spawner::Spawn spawn) {
+void Executor::start(spawner::Spawn spawn, std::unique_ptr<UnsentEnds> unsent) {
+  unsent_ = std::move(unsent);
   process_ = node_.processes.start(std::move(spawn), *this);
   deadline_.expires_after(defaults::executor_start);
   deadline_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
@@ -51,22 +59,22 @@ void Executor::connected(boost::asio::local::stream_protocol::socket socket, exe
 
 // --- calls -----------------------------------------------------------------------------------------------------------
 
-std::size_t Executor::room() const {
-  if (over_ || verdict_) return 0;
-  const auto ahead = static_cast<std::size_t>(
-      std::clamp(worth_of_calls / call_seconds_, 1.0, static_cast<double>(defaults::function_queue)));
-  return ahead > calls_.size() ? ahead - calls_.size() : 0;
+bool Executor::has_room_for(const FunctionTask& task) const {
+  if (over_ || verdict_) return false;
+  if (calls_.empty()) return true;
+  return calls_.size() < defaults::function_queue && expected_ + task.known->seconds <= worth_of_calls;
 }
 
 void Executor::send(FunctionTask task) {
-  const std::string key = task.function.library + '\0' + task.function.name;
-  const auto [known, fresh] = functions_.try_emplace(key, static_cast<std::uint32_t>(functions_.size()));
+  const auto [known, fresh] = functions_.try_emplace(task.known, static_cast<std::uint32_t>(functions_.size()));
   if (fresh) {
     std::string body;
     executor::append_integer(body, static_cast<std::uint32_t>(task.function.library.size()));
     body += task.function.library;
     executor::append_frame(out_, executor::Kind::define, known->second, body, task.function.name);
   }
+  task.expected = task.known->seconds;
+  expected_ += task.expected;
   std::string number;
   executor::append_integer(number, known->second);
   executor::append_frame(out_, executor::Kind::call, first_ + calls_.size(), number, task.function.args);
@@ -85,6 +93,7 @@ void Executor::hold() {
     const auto self = weak.lock();  // it is withdrawn before the executor goes, so there is one
     self->held_ = std::move(held);
     self->asked_.reset();
+    self->watch_front();
     self->flush_later();
   });
   if (held_.empty()) asked_ = ticket;
@@ -110,9 +119,9 @@ bool Executor::cancel(AttemptId id, const std::string& reason) {
   return true;
 }
 
-/// The deadline of the call that runs.
+/// The deadline of the call that runs, from when it can.
 void Executor::watch_front() {
-  if (!socket_) return;
+  if (!socket_ || !may_run()) return;
   deadline_.cancel();
   if (calls_.empty() || calls_.front().timeout == Duration(0)) return;
   deadline_.expires_after(calls_.front().timeout);
@@ -141,6 +150,7 @@ void Executor::end_front(AttemptEnd end) {
   FunctionTask call = std::move(calls_.front());
   calls_.pop_front();
   ++first_;
+  expected_ = calls_.empty() ? 0 : expected_ - call.expected;
   if (end.started == 0) end.started = end.ended;
   call.over(std::move(end));
 }
@@ -157,8 +167,7 @@ void Executor::flush_later() {
 }
 
 void Executor::flush() {
-  const bool may_run = each_.cores == 0 || !held_.empty();
-  if (over_ || !socket_ || !writing_.empty() || out_.empty() || !may_run) return;
+  if (over_ || !socket_ || !writing_.empty() || out_.empty() || !may_run()) return;
   std::swap(out_, writing_);
   boost::asio::async_write(*socket_, boost::asio::buffer(writing_),
                            [self = shared_from_this()](const boost::system::error_code& error, std::size_t) {
@@ -173,7 +182,7 @@ void Executor::read() {
                              if (error || self->over_) return;  // the end of its process tells
                              self->reader_.feed({self->arrived_.data(), size});
                              const std::uint64_t before = self->first_;
-                             while (const auto frame = self->reader_.next()) self->take(*frame);
+                             self->take_all(self->reader_);
                              if (self->first_ != before) {
                                self->watch_front();
                                if (self->calls_.empty()) self->release();
@@ -185,6 +194,10 @@ void Executor::read() {
                              }
                              self->read();
                            });
+}
+
+void Executor::take_all(executor::Reader& frames) {
+  while (const auto frame = frames.next()) take(*frame);
 }
 
 void Executor::take(const executor::Frame& frame) {
@@ -205,11 +218,16 @@ void Executor::take(const executor::Frame& frame) {
     end.outcome = Outcome::failed;
     end.reason =
         "the result is longer than " + format_size(defaults::function_result) + ": return the name of a file instead";
+  } else if (auto trouble = why_no_result(body)) {
+    end.outcome = Outcome::failed;
+    end.exit_code = 1;
+    end.reason = std::move(*trouble);
   } else {
     end.result = std::string(body);
   }
   const double took = std::max(1e-7, static_cast<double>(end.ended - end.started) * 1e-9);
-  call_seconds_ += smoothing * (took - call_seconds_);
+  double& seconds = calls_.front().known->seconds;
+  seconds += smoothing * (took - seconds);
   end_front(std::move(end));
 }
 
@@ -228,18 +246,21 @@ void Executor::on_process_failed(ProcessId, const spawner::Failed& report) {
 
 void Executor::on_process_ended(ProcessId, const spawner::Ended& report) {
   if (!socket_) {
-    return end(ended_with(Outcome::failed, ""), "its executor ended before it was ready (" +
-                                                    words_for_end(report, Duration(0)) +
-                                                    "): see executors/ in the node's folder");
+    return end(ended_with(Outcome::failed, ""),
+               "its executor ended before it was ready (" + words_for_end(report, Duration(0)) + "): see " + log_);
   }
-  // What it sent before it died may still be unread; the socket holds it.
+  // What it sent before it died may still be unread: the socket holds it. What it had not sent is in its memory.
   boost::system::error_code error;
   socket_->non_blocking(true, error);
   while (const std::size_t size = socket_->read_some(boost::asio::buffer(arrived_), error)) {
     reader_.feed({arrived_.data(), size});
-    while (const auto frame = reader_.next()) take(*frame);
+    take_all(reader_);
   }
-  AttemptEnd verdict = ended_with(Outcome::failed, "its executor ended: " + words_for_end(report, Duration(0)));
+  executor::Reader unsent;
+  unsent.feed(unsent_->read());
+  take_all(unsent);
+  AttemptEnd verdict =
+      ended_with(Outcome::failed, "its executor ended: " + words_for_end(report, Duration(0)) + " (see " + log_ + ")");
   verdict.signal = report.signo;
   verdict.exit_code = report.signo != 0 ? 128 + report.signo : report.exit_code;
   end(verdict, std::nullopt);

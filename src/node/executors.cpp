@@ -46,7 +46,11 @@ void Executors::later(std::function<void()> work) {
 // --- calls -----------------------------------------------------------------------------------------------------------
 
 Executors::Pool& Executors::pool_of(const StartTask& order) {
-  const Key key{order.task.function.kind, order.task.environment, order.task.per_rank};
+  const FunctionCall& function = order.task.function;
+  const Key key{.kind = function.kind,
+                .folder = function.kind == FunctionCall::Kind::python ? function.library : "",
+                .environment = order.task.environment,
+                .each = order.task.per_rank};
   const auto [found, fresh] = pools_.try_emplace(key);
   Pool& pool = found->second;
   if (!fresh) return pool;
@@ -72,12 +76,16 @@ void Executors::start(StartTask order, std::function<void(AttemptEnd)> over) {
   Pool& pool = pool_of(order);
   calls_.emplace(id, &pool);
   const bool idle = pool.queue.empty();
-  pool.queue.push_back({id, std::move(order.task.function), order.task.timeout,
-                        [this, id, over = std::move(over)](AttemptEnd end) {
-                          calls_.erase(id);
-                          over(std::move(end));
-                        },
-                        std::nullopt});
+  FunctionTask call;
+  call.id = id;
+  call.function = std::move(order.task.function);
+  call.known = &pool.functions[call.function.library + '\0' + call.function.name];
+  call.timeout = order.task.timeout;
+  call.over = [this, id, over = std::move(over)](AttemptEnd end) {
+    calls_.erase(id);
+    over(std::move(end));
+  };
+  pool.queue.push_back(std::move(call));
   // At the end of the loop's turn: the other orders of this turn go with it.
   if (idle) later([this, &pool] { feed(pool); });
 }
@@ -94,7 +102,7 @@ void Executors::feed(Pool& pool) {
     sent = false;
     for (const auto& executor : pool.executors) {
       if (pool.queue.empty()) break;
-      if (executor->room() == 0) continue;
+      if (!executor->has_room_for(pool.queue.front())) continue;
       executor->send(std::move(pool.queue.front()));
       pool.queue.pop_front();
       sent = true;
@@ -175,6 +183,12 @@ void Executors::add_executor(Pool& pool) {
     pool.broken = spawn.error().text();
     return fail_queue(pool, *pool.broken);
   }
+  auto unsent = UnsentEnds::make(executor::unsent_path(socket_path_.string(), number));
+  if (!unsent) {
+    if (pool.executors.empty()) return fail_queue(pool, unsent.error().text());
+    pool.most = pool.executors.size();  // those that there are make the calls
+    return;
+  }
   Executor::Hooks hooks;
   hooks.room = [this, &pool] {
     pool.broken_starts = 0;
@@ -183,10 +197,10 @@ void Executors::add_executor(Pool& pool) {
   hooks.over = [this, &pool](Executor& executor, std::deque<FunctionTask> left, std::optional<std::string> broken) {
     on_over(pool, executor, std::move(left), std::move(broken));
   };
-  auto executor = std::make_shared<Executor>(node_, number, pool.key.each, std::move(hooks));
+  auto executor = std::make_shared<Executor>(node_, number, pool.key.each, spawn->stdout_path, std::move(hooks));
   pool.executors.push_back(executor);
   starting_.emplace(number, executor);
-  executor->start(std::move(*spawn));
+  executor->start(std::move(*spawn), std::move(*unsent));
 }
 
 void Executors::on_over(Pool& pool, Executor& executor, std::deque<FunctionTask> left,

@@ -1,4 +1,5 @@
-// Function tasks on this node: a pool of warm executors for each kind, environment and size of calls.
+// Function tasks on this node: a pool of warm executors for each kind, environment and size of calls, and for Python for each folder
+// that modules are found in: two modules of one name are not one.
 //
 // A pool's calls wait in one queue, from which each executor takes as many as it makes in about a millisecond, so that short
 // calls travel in batches and long ones do not wait behind each other. A pool grows by one executor whenever a call finds all of
@@ -38,13 +39,15 @@ class Executors {
  private:
   struct Key {
     FunctionCall::Kind kind{};
+    std::string folder;
     std::string environment;
     Resources each;
     auto operator<=>(const Key&) const = default;
   };
   struct Pool {
     Key key;
-    std::size_t most = 1;  ///< executors
+    std::size_t most = 1;                                      ///< executors
+    std::unordered_map<std::string, KnownFunction> functions;  ///< by library and name
     std::deque<FunctionTask> queue;
     std::vector<std::shared_ptr<Executor>> executors;
     Environments::Made changes;

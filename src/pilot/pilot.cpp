@@ -10,7 +10,7 @@ namespace {
 
 Error too_late() {
   return {
-      .what = "the run is coming to its end and takes nothing more", .where = "", .hint = "", .code = ExitCode::usage};
+      .what = "the run is coming to its end and takes nothing more", .where = "", .hint = "", .code = ExitCode::failed};
 }
 
 std::string join(const std::set<Rank>& ranks) {

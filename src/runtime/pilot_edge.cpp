@@ -64,6 +64,11 @@ PilotEdge::PilotEdge(const RunConfig& config, const RunInfo& info, Rank ranks, s
       if (config_.say) config_.say(text);
     });
   }
+  if (config_.resume) {
+    // What was asked of the run's earlier part, too late for it, is not meant for this one.
+    std::vector<std::string> rejected;
+    static_cast<void>(take_requests(info_.run_dir, rejected));
+  }
   record(events::RunStarted{info_.run_id, info_.name, TRIREME_VERSION, config_.workflow_file,
                             static_cast<std::uint32_t>(ranks_), config_.settings});
   // Whatever becomes of this process, the log says whose run it is; a failure shows in the journal's status.

@@ -65,18 +65,19 @@ Status write_whole(const fs::path& folder, const std::string& name, const Json& 
   std::error_code error;
   fs::create_directories(folder, error);
   const fs::path temporary = folder / ("." + name);
+  const auto failed = [&](const std::string& why) {
+    std::error_code ignored;
+    fs::remove(temporary, ignored);
+    return Error{std::string("cannot leave ") + what + ": " + why, folder.string(),
+                 "is the run directory writable from here, and is there room on its disk?", ExitCode::runtime_failed};
+  };
+  errno = 0;
   std::ofstream file(temporary);
   file << json.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
   file.close();
-  if (file.fail()) {
-    return Error{std::string("cannot leave ") + what + ": " + std::string(std::strerror(errno)), folder.string(),
-                 "is the run directory writable from here?", ExitCode::runtime_failed};
-  }
+  if (file.fail()) return failed(errno != 0 ? std::strerror(errno) : "it could not be written");
   fs::rename(temporary, folder / (name + ".json"), error);
-  if (error) {
-    return Error{std::string("cannot leave ") + what + ": " + error.message(), folder.string(), "",
-                 ExitCode::runtime_failed};
-  }
+  if (error) return failed(error.message());
   return {};
 }
 
@@ -95,9 +96,7 @@ fs::path answers_of(const std::string& run_dir) {
   return RunPaths(run_dir).requests() / "answers";
 }
 
-}  // namespace
-
-Status leave_request(const std::string& run_dir, const RunRequest& request) {
+Json json_of(const RunRequest& request) {
   Json json{{"reason", request.reason}};
   if (request.kind == RunRequest::Kind::call) {
     json = {{"request", "call"},    {"method", request.method}, {"target", request.target},
@@ -105,7 +104,13 @@ Status leave_request(const std::string& run_dir, const RunRequest& request) {
   } else {
     json["request"] = request.kind == RunRequest::Kind::drain ? "drain" : "kill";
   }
-  return write_whole(RunPaths(run_dir).requests(), new_name(), json, "a request");
+  return json;
+}
+
+}  // namespace
+
+Status leave_request(const std::string& run_dir, const RunRequest& request) {
+  return write_whole(RunPaths(run_dir).requests(), new_name(), json_of(request), "a request");
 }
 
 Result<FolderAnswer> call_through_folder(const std::string& run_dir, std::string method, std::string target,
@@ -117,15 +122,19 @@ Result<FolderAnswer> call_through_folder(const std::string& run_dir, std::string
                      .body = std::move(body),
                      .answer = new_name(),
                      .expires = wall_now() + deadline.count()};
-  if (auto left = leave_request(run_dir, request); !left) return left.error();
+  const fs::path folder = RunPaths(run_dir).requests();
+  if (auto left = write_whole(folder, request.answer, json_of(request), "a request"); !left) return left.error();
   const fs::path file = answers_of(run_dir) / (request.answer + ".json");
   const auto end = std::chrono::steady_clock::now() + deadline;
   std::error_code error;
   // A parallel file system tells nobody of a new file.
   while (!fs::exists(file, error)) {
     if (std::chrono::steady_clock::now() >= end) {
-      return Error{"the run has not answered in time", run_dir, "is it still on? see: trireme status " + run_dir,
-                   ExitCode::failed};
+      // A request that is taken back is not carried out later, when nobody expects it.
+      const bool taken = !fs::remove(folder / (request.answer + ".json"), error);
+      return Error{taken ? "the run took the request and has not answered in time"
+                         : "the run has not taken the request in time, and nothing was done",
+                   run_dir, "is it still on? see: trireme status " + run_dir, ExitCode::failed};
     }
     std::this_thread::sleep_for(defaults::request_folder_poll);
   }
@@ -139,18 +148,21 @@ Result<FolderAnswer> call_through_folder(const std::string& run_dir, std::string
 std::vector<RunRequest> take_requests(const std::string& run_dir, std::vector<std::string>& rejected) {
   std::vector<fs::path> files;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(RunPaths(run_dir).requests(), error)) {
-    if (entry.path().extension() == ".json") files.push_back(entry.path());
+  fs::directory_iterator entry(RunPaths(run_dir).requests(), error);
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    std::error_code unknown;
+    if (entry->path().extension() == ".json" && entry->is_regular_file(unknown)) files.push_back(entry->path());
   }
   std::sort(files.begin(), files.end());
   std::vector<RunRequest> out;
   for (const fs::path& file : files) {
-    if (auto request = parse(file)) {
+    auto request = parse(file);
+    if (!fs::remove(file, error)) continue;  // it would be taken again and again
+    if (request) {
       out.push_back(std::move(*request));
     } else {
       rejected.push_back(file.filename().string());
     }
-    fs::remove(file, error);
   }
   return out;
 }

@@ -2,8 +2,9 @@
 //
 // A command writes RUN/requests/NAME.json whole (a temporary file, then a rename); rank 0 looks for them about twice a second,
 // takes them in the order of their names and removes each. A request that wants an answer names the file for it, which is
-// written the same way under RUN/requests/answers/ and removed by the one who asked. There are no locks, so it works on
-// parallel file systems. Who can write to the run directory may ask anything of the run.
+// written the same way under RUN/requests/answers/ and removed by the one who asked, who also takes a request back that was not taken
+// in time. services/python/trireme/_folder.py asks in the same way. There are no locks, so it works on parallel file systems. Who
+// can write to the run directory may ask anything of the run.
 #pragma once
 
 #include <chrono>

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
+#include <unordered_set>
 
 #include "core/defaults.hpp"
 #include "runtime/task_json.hpp"
@@ -248,9 +249,11 @@ void Steering::wait(const Caller& caller, const std::string& body, MonoTime now)
     return refuse(caller,
                   usage("ids: a list of at most " + std::to_string(defaults::runtime_wait_tasks) + " ids is expected"));
   }
+  std::unordered_set<TaskIndex> named;
   for (const Json& id : json["ids"]) {
     const auto task = id.is_string() ? pilot_.find_task(id.get<std::string>()) : std::nullopt;
     if (!task) return refuse(caller, usage("ids: there is no task " + id.dump()), 404);
+    if (!named.insert(*task).second) continue;
     wait.tasks.push_back(*task);
     if (!is_final(*task)) ++wait.open;
   }

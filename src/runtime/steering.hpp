@@ -66,8 +66,8 @@ class Steering {
   struct Wait {
     MonoTime deadline = 0;
     bool any = false;
-    std::vector<TaskIndex> tasks;
-    std::size_t open = 0;  ///< of them not final
+    std::vector<TaskIndex> tasks;  ///< each once
+    std::size_t open = 0;          ///< of them not final
     std::optional<std::uint32_t> submission;
     std::size_t from = 0;  ///< of the submission's ends, already told
   };

@@ -30,6 +30,66 @@ class Functions(harness.TestCase):
     def ends(self, run):
         return {event["task"]: event for event in run.events() if event["event"] == "attempt_ended"}
 
+    def test_whatever_a_function_does_to_its_process_fails_its_own_call_alone(self):
+        self.file(
+            "mine.py",
+            """
+import os, signal, sys
+
+def quick(i):
+    with open(os.environ["TRIREME_RUN_DIR"] + "/made", "a") as file:
+        file.write("x")
+    return i
+
+def segfault():
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+def leave():
+    os._exit(0)
+
+def leave_politely():
+    sys.exit(3)
+
+def fork_back():
+    child = os.fork()
+    if child == 0:
+        sys.exit(7)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+def processes():
+    import multiprocessing
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        return pool.map(abs, [-1, -2])
+
+def threads():
+    import threading
+    found = []
+    workers = [threading.Thread(target=found.append, args=(i,)) for i in range(8)]
+    [worker.start() for worker in workers]
+    [worker.join() for worker in workers]
+    return len(found)
+""",
+        )
+        odd = {name: {"function": {"python": f"mine:{name}"}, "cores": 0} for name in ("segfault", "leave", "leave_politely", "fork_back", "processes", "threads")}
+        tasks = {}
+        for i, (name, task) in enumerate(odd.items()):
+            tasks[f"quick{i}"] = {"function": {"python": "mine:quick"}, "args": ["{i}"], "foreach": {"i": "1-300"}, "cores": 0}
+            tasks[name] = task
+        run = self.run_workflow(json.dumps({"name": "odd", "tasks": tasks}, indent=1), "--worker-cores", "1", code=1)
+        ends = self.ends(run)
+        wrong = {name: end["reason"] for name, end in ends.items() if end["outcome"] != "done"}
+        self.assertEqual(set(wrong), {"segfault", "leave", "leave_politely"}, wrong)
+        self.assertIn("SIGSEGV", wrong["segfault"])
+        log = wrong["segfault"].split("(see ")[1].rstrip(")")
+        with open(log) as file:
+            self.assertIn("in segfault", file.read(), "the log says where")
+        self.assertIn("exit code 0", wrong["leave"])
+        self.assertIn("SystemExit: 3 (mine.py, line 16, in leave_politely)", wrong["leave_politely"])
+        self.assertEqual([ends[name]["result"] for name in ("fork_back", "processes", "threads")], [7, [1, 2], 8])
+        with open(os.path.join(run.run_dir, "made")) as file:
+            self.assertEqual(len(file.read()), 6 * 300, "each call is made once")
+        self.assert_nothing_left()
+
     def test_results_and_reasons_are_what_a_reader_can_use(self):
         self.file(
             "mine.py",
@@ -65,7 +125,10 @@ def small():
         self.assertIn("longer than 1 MiB: return the name of a file", reasons["large"])
         self.assertIn("no attribute 'absent'", reasons["absent"])
         self.assertIn("nowhere_at_all", reasons["unimportable"])
+        self.assertIn('result: {"oars":', self.trireme("explain", run.run_dir, "small").stdout)
+        self.assertEqual(json.loads(self.trireme("explain", run.run_dir, "small", "--json").stdout)["result"], {"oars": ["ναῦς", 170]})
         executors = os.path.join(run.run_dir, "nodes", "0", "executors")
+        self.assertIn(executors, self.trireme("logs", run.run_dir, "small", code=2).stderr)
         logs = ""
         for name in os.listdir(executors):
             with open(os.path.join(executors, name)) as file:
@@ -97,6 +160,14 @@ def processes():
         self.assertEqual([ends[f"fork_back[i={i}]"]["result"] for i in range(50)], list(range(50)))
         self.assertEqual(ends["processes"]["result"], [1, 2])
         self.assert_nothing_left()
+
+    def test_modules_of_one_name_in_two_folders_are_two(self):
+        for side in ("port", "starboard"):
+            self.file(f"{side}/bank.py", f"def name():\n    return {side!r}\n")
+        tasks = {side: {"function": {"python": "bank:name", "path": f"{self.folder}/{side}"}, "foreach": {"i": "1-20"}} for side in ("port", "starboard")}
+        run = self.run_workflow(json.dumps({"name": "folders", "tasks": tasks}, indent=1))
+        for task, end in self.ends(run).items():
+            self.assertEqual(end["result"], task.split("[")[0])
 
     def test_a_program_without_a_main_guard_is_told_of_it(self):
         run = self.steer(

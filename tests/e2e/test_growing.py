@@ -30,7 +30,7 @@ tasks:
       set -e
       first=$({harness.TRIREME} submit --name first --env WHAT=oars -- sh -c 'echo $WHAT "{{braces}}"')
       second=$({harness.TRIREME} submit --after "$first" --cores 1 -- true)
-      {harness.TRIREME} wait "$first" "$second"
+      {harness.TRIREME} wait "$first" "$second" "$first"
       slow=$({harness.TRIREME} submit --name slow -- sleep 600)
       {harness.TRIREME} cancel "$slow"
       if {harness.TRIREME} wait "$slow"; then exit 9; fi
@@ -94,6 +94,9 @@ tasks:
         path = self.file("more.yaml", "tasks:\n  more:\n    foreach: {i: [1, 2]}\n    cores: 0\n    command: [echo, \"{i}\"]\n")
         self.assertEqual(self.trireme("submit", "--run", run.run_dir, "--file", path, "--wait").stdout, "more[i=1] done\nmore[i=2] done\n")
         self.assertIn("cannot be read", self.trireme("submit", "--run", run.run_dir, "--file", path + "x", code=2).stderr)
+        # More than one answer tells of.
+        path = self.file("many.yaml", "tasks:\n  many:\n    foreach: {i: 1-10100}\n    cores: 0\n    function: {python: \"math:floor\"}\n    args: [1.5]\n")
+        self.assertEqual(len(self.trireme("submit", "--run", run.run_dir, "--file", path, "--wait").stdout.splitlines()), 10100)
         self.trireme("wait", "--run", run.run_dir, "nobody", code=2)
         open(os.path.join(run.run_dir, "go"), "w").close()
         self.assertEqual(run.finish().code, 0, run.stderr)

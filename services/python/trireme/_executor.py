@@ -2,12 +2,14 @@
 
 The frames are those of services/executor/frames.hpp: {u32 length, u8 kind, u64 id} and a body. Calls are made one after the
 other; their ends are written in one go when nothing more is there to do, when 64 KiB have gathered, or after a millisecond.
-What a function prints goes to the executor's log.
+Until then they lie in memory that the agent sees too: whatever this process dies of, the agent knows which call it was. What a
+function prints goes to the executor's log.
 """
 
 import faulthandler
 import importlib
 import json
+import mmap
 import os
 import socket
 import struct
@@ -23,9 +25,9 @@ DEFINE, CALL, SKIP = 1, 2, 3
 HELLO, DONE, FAILED, SKIPPED = 16, 17, 18, 19
 HEADER = struct.Struct("=IBQ")
 END = struct.Struct("=IBQqq")
+UNSENT = struct.Struct("=Q")
 HEADER_REST = HEADER.size - 4
 END_REST = END.size - 4
-FLUSH_BYTES = 64 << 10
 FLUSH_EVERY = 1_000_000  # ns
 MOST_RESULT = 1 << 20
 MOST_WORDS = 64 << 10
@@ -60,11 +62,40 @@ def words(error, folder):
     return text.encode(errors="replace")[:MOST_WORDS]
 
 
-class Executor:
-    def __init__(self, connection, number):
+class Ends:
+    """Ends of calls that wait to be sent: {u64 length} and frames, in a file that the agent reads should this process die."""
+
+    def __init__(self, connection, path):
         self.connection = connection
-        self.out = [HEADER.pack(HEADER_REST, HELLO, number)]
-        self.out_bytes = 0
+        with open(path, "r+b") as file:
+            self.memory = mmap.mmap(file.fileno(), 0)
+        self.used = UNSENT.size
+
+    def add(self, frame):
+        end = self.used + len(frame)
+        if end > len(self.memory):
+            self.flush()
+            end = self.used + len(frame)
+            if end > len(self.memory):
+                self.connection.sendall(frame)
+                return
+        self.memory[self.used : end] = frame
+        self.used = end
+        UNSENT.pack_into(self.memory, 0, end - UNSENT.size)
+
+    def flush(self):
+        if self.used == UNSENT.size:
+            return
+        self.connection.sendall(self.memory[UNSENT.size : self.used])
+        self.used = UNSENT.size
+        UNSENT.pack_into(self.memory, 0, 0)
+
+
+class Executor:
+    def __init__(self, connection, number, unsent):
+        self.connection = connection
+        connection.sendall(HEADER.pack(HEADER_REST, HELLO, number))
+        self.ends = Ends(connection, unsent)
         self.process = os.getpid()
         self.buffer = bytearray()
         self.defined = {}
@@ -76,24 +107,18 @@ class Executor:
         flushed = time.monotonic_ns()
         while True:
             if not self.calls:
-                self.flush()
+                self.ends.flush()
                 if not self.read(0):
                     return
                 continue
             self.make(*self.calls.popleft())
             now = time.monotonic_ns()
-            if self.out_bytes < FLUSH_BYTES and now - flushed < FLUSH_EVERY:
+            if now - flushed < FLUSH_EVERY:
                 continue
             flushed = now
-            self.flush()
+            self.ends.flush()
             if not self.read(socket.MSG_DONTWAIT):
                 return
-
-    def flush(self):
-        if self.out:
-            self.connection.sendall(b"".join(self.out))
-            self.out = []
-            self.out_bytes = 0
 
     def read(self, flags):
         try:
@@ -130,7 +155,7 @@ class Executor:
     def make(self, id, function, args):
         if id in self.skipped:
             self.skipped.discard(id)
-            self.out.append(HEADER.pack(HEADER_REST, SKIPPED, id))
+            self.ends.add(HEADER.pack(HEADER_REST, SKIPPED, id))
             return
         begun = time.time_ns()
         try:
@@ -155,9 +180,7 @@ class Executor:
                 self.leave(error)
             traceback.print_exc()
             kind, result = FAILED, words(error, self.defined[function][0])
-        self.out.append(END.pack(END_REST + len(result), kind, id, begun, time.time_ns()))
-        self.out.append(result)
-        self.out_bytes += END.size + len(result)
+        self.ends.add(END.pack(END_REST + len(result), kind, id, begun, time.time_ns()) + result)
 
     @staticmethod
     def say(value):
@@ -187,12 +210,13 @@ class Executor:
 def main():
     if len(sys.argv) != 3:
         sys.exit("usage: python3 -m trireme._executor SOCKET NUMBER\nIt is started by Trireme, for function tasks.")
+    path, number = sys.argv[1], int(sys.argv[2])
     faulthandler.enable()
     sys.stdout.reconfigure(line_buffering=True)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.connect(sys.argv[1])
+    connection.connect(path)
     try:
-        Executor(connection, int(sys.argv[2])).run()
+        Executor(connection, number, f"{path}.{number}").run()
     except (BrokenPipeError, ConnectionResetError):
         pass  # the agent is gone, and what this did with it
     sys.stdout.flush()

@@ -1,8 +1,10 @@
-// trireme explain RUN TASK: why a task waits, failed or was skipped.
+// trireme explain RUN TASK: why a task waits, failed or was skipped; what a function returned.
 #include "observe/explain.hpp"
 
 #include <CLI/CLI.hpp>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <ostream>
 
 #include "cli/command.hpp"
@@ -39,8 +41,39 @@ Json part_json(const observe::AttemptPart& part) {
           {"gpus", part.gpus}};
 }
 
+/// Finds in a run's events what its task returned, if it is a function: views do not keep results, which may be many and large.
+class ResultSearch {
+ public:
+  explicit ResultSearch(std::string task) : task_(std::move(task)) {}
+  void operator()(const Event& event) {
+    if (std::holds_alternative<events::RunStarted>(event.body)) index_.reset();  // tasks are numbered anew
+    if (const auto* submitted = std::get_if<events::TaskSubmitted>(&event.body); submitted && submitted->id == task_) {
+      index_ = submitted->task;
+    }
+    const auto* ended = std::get_if<events::AttemptEnded>(&event.body);
+    if (ended && index_ == ended->attempt.task) result_ = ended->end.result;
+  }
+  /// As JSON; empty where it returned nothing.
+  const std::string& result() const { return result_; }
+
+ private:
+  std::string task_;
+  std::optional<TaskIndex> index_;
+  std::string result_;
+};
+
+/// As much of it as a terminal is for.
+std::string shown(const std::string& result) {
+  constexpr std::size_t longest = 1000;
+  if (result.size() <= longest) return result;
+  std::size_t end = longest;
+  while (end > 0 && (static_cast<unsigned char>(result[end]) & 0xC0) == 0x80) --end;  // not inside of a character
+  return result.substr(0, end) + "… (" + std::to_string(result.size()) + " bytes: --json shows all of it)";
+}
+
 void show(const ExplainOptions& options, Context& context) {
-  const auto run = load_run(options.run, context);
+  ResultSearch search(options.task);
+  const auto run = load_run(options.run, context, std::ref(search));
   if (!run.ok()) return context.fail(run.error());
   const auto found = find_task(*run, options.task);
   if (!found.ok()) return context.fail(found.error());
@@ -66,6 +99,7 @@ void show(const ExplainOptions& options, Context& context) {
     for (const observe::AttemptPart& one : task.parts) json["attempts"].push_back(part_json(one));
     json["stderr"] = part != nullptr ? Json(log) : Json();
     json["stderr_tail"] = tail;
+    if (!search.result().empty()) json["result"] = Json::parse(search.result(), nullptr, false);
     print(context.out, json);
     return;
   }
@@ -75,6 +109,7 @@ void show(const ExplainOptions& options, Context& context) {
     context.out << "  " << (cause.name.empty() ? "" : cause.name + " ") << cause.detail << '\n';
   }
   for (const std::string& attempt : why.attempts) context.out << "  " << attempt << '\n';
+  if (!search.result().empty()) context.out << "  result: " << shown(search.result()) << '\n';
   if (!log.empty()) context.out << "  stderr: " << log << '\n';
   for (const std::string& line : tail) context.out << "    | " << line << '\n';
   if (run->is_lost()) context.out << "  the run itself ended without a word (killed?)\n";

@@ -156,6 +156,19 @@ bool has_output(const LoadedRun& run, const LogsOptions& options, const Source& 
          });
 }
 
+/// Where else it may be.
+std::string elsewhere(const LoadedRun& run, const LogsOptions& options, const Source& source) {
+  std::error_code error;
+  const auto* task = run.view.find_task(options.name);
+  for (const auto& part : task != nullptr ? task->parts : std::vector<observe::AttemptPart>{}) {
+    const fs::path executors = run.paths.node(part.rank) / "executors";
+    if (part.attempt == source.attempt && part.pid == 0 && fs::exists(executors, error)) {
+      return "what functions print is in the logs of their executors, in " + executors.string();
+    }
+  }
+  return "it may have been sent elsewhere, not kept (`output: none`), or removed";
+}
+
 void show(const LogsOptions& options, Context& context) {
   const auto run = load_run(options.run, context);
   if (!run.ok()) return context.fail(run.error());
@@ -175,8 +188,8 @@ void show(const LogsOptions& options, Context& context) {
   Shown shown(*run, options, *source);
   shown.copy_new(context.out);
   if (!shown.any() && !options.follow && !has_output(*run, options, *source, shown.file())) {
-    return context.fail({"there is no such output", shown.file().string(),
-                         "it may have been sent elsewhere, not kept (`output: none`), or removed", ExitCode::usage});
+    return context.fail(
+        {"there is no such output", shown.file().string(), elsewhere(*run, options, *source), ExitCode::usage});
   }
   // How a live run goes on is in its log; that is read anew now and then, the output more often.
   bool runs = options.follow && still_runs(*run, options, *source);

@@ -103,7 +103,8 @@ WallTime LoadedRun::present() const {
   return view.ended() || is_lost() ? view.last_event() : wall_now();
 }
 
-Result<LoadedRun> load_run(const std::string& name, Context& context) {
+Result<LoadedRun> load_run(const std::string& name, Context& context,
+                           const std::function<void(const Event& event)>& also) {
   const auto path = find_run(name);
   if (!path.ok()) return path.error();
   LoadedRun run{.paths = RunPaths(*path), .view = {}, .claim = {}, .problems = {}};
@@ -114,7 +115,10 @@ Result<LoadedRun> load_run(const std::string& name, Context& context) {
   }
   auto reader = JournalReader::open(run.paths.events());
   if (!reader.ok()) return reader.error();
-  while (const auto event = reader->next()) run.view.apply(*event);
+  while (const auto event = reader->next()) {
+    run.view.apply(*event);
+    if (also) also(*event);
+  }
   run.problems = reader->problems();
   for (const LogProblem& problem : run.problems) context.say("the event log: " + problem.text());
   return run;

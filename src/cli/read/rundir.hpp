@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -41,8 +42,9 @@ struct LoadedRun {
   WallTime present() const;
 };
 
-/// Finds and loads. Damage in the log is told on context.err and kept.
-Result<LoadedRun> load_run(const std::string& name, Context& context);
+/// Finds and loads. Damage in the log is told on context.err and kept. `also` is shown each event: what a view does not keep.
+Result<LoadedRun> load_run(const std::string& name, Context& context,
+                           const std::function<void(const Event& event)>& also = {});
 
 /// The task with that id; the error says which ids are near.
 Result<const observe::TaskRecord*> find_task(const LoadedRun& run, const std::string& id);

@@ -63,6 +63,69 @@ TEST_CASE("functions: a crash fails the call that crashed; those behind it are m
   }
 }
 
+TEST_CASE("functions: whatever an executor dies of, the call that ran fails and no other") {
+  for (const std::string end : {"leave", "killed", "overflow"}) {
+    CAPTURE(end);
+    FunctionBench bench;
+    // So that they are known to be quick, and many are sent ahead.
+    for (std::uint32_t i = 0; i < 200; ++i) bench.agent->on_message(FunctionBench::call(i, "echo", "7", 4));
+    REQUIRE(bench.until([&] { return bench.sent<TaskEnded>().size() == 200; }));
+    for (std::uint32_t i = 200; i < 240; ++i) {
+      bench.agent->on_message(FunctionBench::call(i, i == 220 ? end : "echo", "7", 4));
+    }
+    REQUIRE(bench.until([&] { return bench.sent<TaskEnded>().size() == 240; }));
+    for (const auto& [index, how] : bench.ends()) CHECK((how.outcome == Outcome::done) == (index != 220));
+    CHECK(bench.ends()[220].reason.find("executors/") != std::string::npos);
+  }
+}
+
+TEST_CASE("functions: the child of a function that forks and comes back from it makes no calls") {
+  FunctionBench bench;
+  for (std::uint32_t i = 0; i < 100; ++i) {
+    bench.agent->on_message(FunctionBench::call(i, i % 10 == 5 ? "fork_back" : "echo", "\"once\"", 4));
+  }
+  REQUIRE(bench.until([&] { return bench.sent<TaskEnded>().size() == 100; }));
+  for (const auto& [index, end] : bench.ends()) CHECK_MESSAGE(end.result == "\"once\"", end.reason);
+}
+
+TEST_CASE("functions: nothing waits behind a call of a function that is not known to be quick") {
+  FunctionBench bench;
+  const std::string place = "\"" + (bench.root.path() / "mark").string() + "\"";
+  for (std::uint32_t i = 0; i < 400; ++i) bench.agent->on_message(FunctionBench::call(i, "echo", "[]"));
+  REQUIRE(bench.until([&] { return bench.sent<TaskEnded>().size() == 400; }));
+  // It ends when all of the others have been made, which none would be that waits for its executor.
+  bench.agent->on_message(FunctionBench::call(400, "await_marks", place));
+  for (std::uint32_t i = 401; i < 417; ++i) bench.agent->on_message(FunctionBench::call(i, "mark", place));
+  REQUIRE(bench.until([&] { return bench.sent<TaskEnded>().size() == 417; }));
+  CHECK_MESSAGE(bench.ends()[400].outcome == Outcome::done, bench.ends()[400].reason);
+}
+
+TEST_CASE("functions: a timeout counts from when the call has its cores") {
+  FunctionBench bench;
+  const auto go = bench.root.path() / "go";
+  StartTask holder = bench.script(0, "until test -e " + go.string() + "; do sleep 0.01; done");
+  holder.task.per_rank.cores = 4;
+  bench.agent->on_message(holder);
+  REQUIRE(bench.until([&] { return !bench.sent<TaskStarted>().empty(); }));
+  StartTask call = FunctionBench::call(1, "echo", "[]", 4);
+  call.task.timeout = std::chrono::seconds(1);
+  bench.agent->on_message(call);
+  const MonoTime late = mono_now() + Duration(std::chrono::milliseconds(1500)).count();
+  REQUIRE(bench.until([&] { return mono_now() >= late || !bench.sent<TaskEnded>().empty(); }));
+  test::write(go, "");
+  REQUIRE(bench.until([&] { return bench.sent<TaskEnded>().size() == 2; }));
+  CHECK_MESSAGE(bench.ends()[1].outcome == Outcome::done, bench.ends()[1].reason);
+}
+
+TEST_CASE("functions: a result is JSON that everybody can read, and not too long") {
+  FunctionBench bench;
+  CHECK(bench.run(FunctionBench::call(0, "no_json")).reason == "the result is no JSON: see byte 2");
+  CHECK(bench.run(FunctionBench::call(1, "no_text")).reason.starts_with("the result is no JSON"));
+  CHECK(bench.run(FunctionBench::call(2, "deep")).reason.find("more than 512 deep") != std::string::npos);
+  CHECK(bench.run(FunctionBench::call(3, "large")).reason.find("longer than 1 MiB") != std::string::npos);
+  CHECK(bench.run(FunctionBench::call(4, "huge")).reason.find("longer than 1 MiB") != std::string::npos);
+}
+
 TEST_CASE("functions: failures are in the function's words, and what is not there is told") {
   FunctionBench bench;
   const AttemptEnd refused = bench.run(FunctionBench::call(0, "refuse"));
@@ -72,7 +135,6 @@ TEST_CASE("functions: failures are in the function's words, and what is not ther
   StartTask lost = FunctionBench::call(2, "echo");
   lost.task.function.library = "/nowhere/lib.so";
   CHECK(bench.run(lost).reason.find("cannot be loaded") != std::string::npos);
-  CHECK(bench.run(FunctionBench::call(3, "large")).reason.find("longer than") != std::string::npos);
 }
 
 TEST_CASE("functions: a call that is stuck ends by its timeout or by a cancel, and others go on") {

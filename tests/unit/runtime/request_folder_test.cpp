@@ -44,9 +44,11 @@ TEST_CASE("what is no request is removed and told, and a missing folder is no re
   fs::create_directories(folder.path + "/requests");
   std::ofstream(folder.path + "/requests/1.json") << "{\"request\": \"dance\"}";
   std::ofstream(folder.path + "/requests/2.json") << "no json";
+  fs::create_directories(folder.path + "/requests/3.json/inside");  // cannot be removed, and is left alone
   CHECK(take_requests(folder.path, rejected).empty());
   CHECK(rejected == std::vector<std::string>{"1.json", "2.json"});
-  CHECK(fs::is_empty(folder.path + "/requests"));
+  CHECK(take_requests(folder.path, rejected).empty());
+  CHECK(rejected.size() == 2);
 }
 
 TEST_CASE("a folder that cannot be written to is an error with words") {
@@ -74,7 +76,11 @@ TEST_CASE("a call is answered in the file that it names, once") {
   CHECK(fs::is_empty(fs::path(folder.path) / "requests" / "answers"));
 }
 
-TEST_CASE("nobody answers: an error at the deadline") {
+TEST_CASE("nobody takes a call: an error at the deadline, and the call is taken back") {
   Folder folder;
-  CHECK_FALSE(call_through_folder(folder.path, "GET", "/runtime/tasks", "", std::chrono::milliseconds(1)).ok());
+  const auto answer = call_through_folder(folder.path, "GET", "/runtime/tasks", "", std::chrono::milliseconds(1));
+  REQUIRE_FALSE(answer.ok());
+  CHECK(answer.error().what.find("nothing was done") != std::string::npos);
+  std::vector<std::string> rejected;
+  CHECK(take_requests(folder.path, rejected).empty());
 }

@@ -216,6 +216,23 @@ TEST_CASE("steering: services that came in are in the log, and a resumed run has
   CHECK(more["submission"] == tasks["submission"].get<int>() + 1);
 }
 
+TEST_CASE("steering: a task that a wait names twice is waited for once") {
+  World world;
+  world.ask_now("POST", "/runtime/tasks", two);
+  const auto wait = world.ask("POST", "/runtime/wait", R"({"ids": ["a", "a", "b", "a"]})");
+  world.end(0);
+  world.end(1);
+  CHECK(world.answer(wait)["tasks"].size() == 2);
+}
+
+TEST_CASE("steering: a run that drains says so, and that is no mistake of who asks") {
+  World world;
+  world.ask_now("POST", "/runtime/tasks", two);
+  world.core.drain("walltime", ExitCode::interrupted, world.now);
+  const Json refused = world.ask_now("POST", "/runtime/tasks", R"({"tasks": [{"command": "true"}]})", 503);
+  CHECK(refused["error"]["message"].get<std::string>().find("takes nothing more") != std::string::npos);
+}
+
 TEST_CASE("steering: at the end of the run everyone who waits is told") {
   World world;
   world.ask_now("POST", "/runtime/tasks", two);
