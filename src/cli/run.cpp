@@ -234,6 +234,7 @@ void run(RunOptions& options, Context& context, bool dashboard) {
   options.config.progress = *progress;
   options.config.run_dir = options.run_dir;
   options.config.handle_signals = true;
+  options.config.keep_to_reserved = true;
   options.config.say = [&context](const std::string& text) { context.say(text); };
   if (dashboard) {
     if (auto taken = take_dashboard(options); !taken) return context.fail(taken.error());

@@ -3,6 +3,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstdio>
@@ -18,13 +19,15 @@ Error mpi_failure(const char* call) {
   return {std::string(call) + " failed at the start of the run", "", "", ExitCode::runtime_failed};
 }
 
-/// Which ranks share a host: by the first of them.
-Status find_hosts(MPI_Comm comm, MPI_Comm local, Place& place) {
+/// Which ranks share a host: by the first of them. Gives the first rank that is not fit.
+Result<std::optional<Rank>> find_hosts(MPI_Comm comm, MPI_Comm local, bool fit, Place& place) {
   struct Self {
     std::int32_t first_on_host = 0;
+    std::int32_t fit = 0;
     std::array<char, 256> host{};
   } self;
   self.first_on_host = place.rank;
+  self.fit = fit ? 1 : 0;
   host_name().copy(self.host.data(), self.host.size() - 1);
   std::vector<Self> all(static_cast<std::size_t>(place.size));
   if (MPI_Bcast(&self.first_on_host, 1, MPI_INT32_T, 0, local) != MPI_SUCCESS ||
@@ -37,7 +40,8 @@ Status find_hosts(MPI_Comm comm, MPI_Comm local, Place& place) {
     if (fresh) place.host_names.emplace_back(one.host.data());
     place.host_of.push_back(host->second);
   }
-  return {};
+  const auto unfit = std::find_if(all.begin(), all.end(), [](const Self& one) { return one.fit == 0; });
+  return unfit == all.end() ? std::nullopt : std::optional(static_cast<Rank>(unfit - all.begin()));
 }
 
 std::string random_hex(std::size_t bytes) {
@@ -84,9 +88,25 @@ Result<RunInfo> unpack(std::string_view bytes) {
   return Error{said->what, said->where, said->hint, static_cast<ExitCode>(said->code)};
 }
 
+/// What `from` says, on every rank.
+Result<RunInfo> share(MPI_Comm comm, Rank rank, Rank from, const std::function<Result<RunInfo>()>& make) {
+  std::string packed;
+  std::uint64_t length = 0;
+  if (rank == from) {
+    packed = pack(make());
+    length = packed.size();
+  }
+  if (MPI_Bcast(&length, 1, MPI_UINT64_T, from, comm) != MPI_SUCCESS) return mpi_failure("MPI_Bcast");
+  packed.resize(length);
+  if (MPI_Bcast(packed.data(), static_cast<int>(length), MPI_BYTE, from, comm) != MPI_SUCCESS) {
+    return mpi_failure("MPI_Bcast");
+  }
+  return unpack(packed);
+}
+
 }  // namespace
 
-Result<Place> find_place(MPI_Comm comm) {
+Result<Place> find_place(MPI_Comm comm, const Status& fit) {
   int rank = 0;
   int size = 0;
   int local_rank = 0;
@@ -98,25 +118,22 @@ Result<Place> find_place(MPI_Comm comm) {
     return mpi_failure("MPI_Comm_split_type");
   }
   Place place{rank, size, static_cast<unsigned>(local_rank), static_cast<unsigned>(local_size), {}, {}};
-  const Status found = find_hosts(comm, local, place);
+  const auto unfit = find_hosts(comm, local, fit.ok(), place);
   MPI_Comm_free(&local);
-  if (!found.ok()) return found.error();
-  return place;
+  if (!unfit) return unfit.error();
+  if (!*unfit) return place;
+  return share(comm, rank, **unfit,
+               [&]() -> Result<RunInfo> {
+                 Error error = fit.error();
+                 if (size > 1)
+                   error.where = "rank " + std::to_string(rank) + (error.where.empty() ? "" : ", " + error.where);
+                 return error;
+               })
+      .error();
 }
 
 Result<RunInfo> share_run_info(MPI_Comm comm, Rank rank, const std::function<Result<RunInfo>()>& make) {
-  std::string packed;
-  std::uint64_t length = 0;
-  if (rank == pilot_rank) {
-    packed = pack(make());
-    length = packed.size();
-  }
-  if (MPI_Bcast(&length, 1, MPI_UINT64_T, pilot_rank, comm) != MPI_SUCCESS) return mpi_failure("MPI_Bcast");
-  packed.resize(length);
-  if (MPI_Bcast(packed.data(), static_cast<int>(length), MPI_BYTE, pilot_rank, comm) != MPI_SUCCESS) {
-    return mpi_failure("MPI_Bcast");
-  }
-  return unpack(packed);
+  return share(comm, rank, pilot_rank, make);
 }
 
 std::string host_name() {

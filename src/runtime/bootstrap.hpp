@@ -25,7 +25,8 @@ struct Place {
   std::vector<std::string> host_names;  ///< what each of them calls itself
 };
 
-Result<Place> find_place(MPI_Comm comm);
+/// Collective. `fit` says whether this rank can take part; the error of the first that cannot is every rank's.
+Result<Place> find_place(MPI_Comm comm, const Status& fit);
 
 /// Broadcasts what `make` gives on rank 0, whether a RunInfo or an Error; `make` is called there alone.
 Result<RunInfo> share_run_info(MPI_Comm comm, Rank rank, const std::function<Result<RunInfo>()>& make);

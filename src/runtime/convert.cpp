@@ -8,13 +8,28 @@ namespace {
 /// Parses texts and remembers the first mistake, so that the callers below read as a list of fields.
 class Texts {
  public:
-  explicit Texts(std::string where) : where_(std::move(where)) {}
+  Texts(std::string where, const std::string& folder) : where_(std::move(where)), folder_(folder) {}
 
   Template strict(const std::string& text) { return parse(text, Template::Mode::strict); }
   Template script(const std::string& text) { return parse(text, Template::Mode::script); }
-  std::vector<Template> list(const std::vector<std::string>& texts) {
+  std::vector<Template> command(const std::vector<std::string>& texts) {
     std::vector<Template> out;
     for (const std::string& text : texts) out.push_back(strict(text));
+    // One without a slash is looked for in PATH.
+    if (!texts.empty() && texts.front().find('/') != std::string::npos) out.front().make_absolute(folder_);
+    return out;
+  }
+  Staging input(const File& file) {
+    Staging out{strict(file.from), strict(file.to)};
+    const bool url = file.from.find("://") != std::string::npos;
+    if (url) out.mode = StagingMode::transfer;
+    if (out.to.empty()) {
+      Template path = out.from;
+      if (url) path.cut_at("?#");
+      out.to = path.last_component();
+      if (out.to.empty()) fail("the input \"" + file.from + "\" has no last part to name it by");
+    }
+    if (!url) out.from.make_absolute(folder_);
     return out;
   }
   EnvironmentVariables variables(const std::map<std::string, std::string>& texts) {
@@ -43,25 +58,27 @@ class Texts {
   }
 
   std::string where_;
+  const std::string& folder_;
   std::optional<Error> error_;
 };
 
 }  // namespace
 
-Result<TaskDescription> describe(const Task& task) {
-  Texts texts("task " + task.id);
+Result<TaskDescription> describe(const Task& task, const std::string& folder) {
+  Texts texts("task " + task.id, folder);
   TaskDescription out;
   out.id = task.id;
   out.name = task.id;
-  out.command = texts.list(task.command);
+  out.command = texts.command(task.command);
   out.script = texts.script(task.script);
   out.env = texts.variables(task.env);
   out.cwd = texts.strict(task.cwd);
+  out.mpi = task.mpi ? MpiKind::automatic : MpiKind::none;
   out.ranks = task.ranks;
   out.per_rank = {task.cores, texts.gpus(task.gpus), task.memory};
   out.after = task.after;
   out.services = task.services;
-  for (const File& file : task.inputs) out.inputs.push_back({texts.strict(file.from), texts.strict(file.to)});
+  for (const File& file : task.inputs) out.inputs.push_back(texts.input(file));
   for (const File& file : task.outputs) out.outputs.push_back({texts.strict(file.from), texts.strict(file.to)});
   out.timeout = task.timeout;
   out.retries = task.retries;
@@ -73,11 +90,11 @@ Result<TaskDescription> describe(const Task& task) {
   return out;
 }
 
-Result<ServiceDescription> describe(const Service& service) {
-  Texts texts("service " + service.name);
+Result<ServiceDescription> describe(const Service& service, const std::string& folder) {
+  Texts texts("service " + service.name, folder);
   ServiceDescription out;
   out.name = service.name;
-  out.command = texts.list(service.command);
+  out.command = texts.command(service.command);
   out.script = texts.script(service.script);
   out.env = texts.variables(service.env);
   out.replicas = service.replicas;

@@ -3,11 +3,18 @@
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
+#include <algorithm>
+#include <array>
 #include <vector>
 
 #include "core/run_paths.hpp"
 
 namespace trireme {
+
+bool is_log_level(std::string_view text) {
+  constexpr std::array<std::string_view, 6> levels{"trace", "debug", "info", "warn", "error", "off"};
+  return std::find(levels.begin(), levels.end(), text) != levels.end();
+}
 
 std::shared_ptr<spdlog::logger> make_logger(const std::string& run_dir, Rank rank, const std::string& level) {
   std::vector<spdlog::sink_ptr> sinks;

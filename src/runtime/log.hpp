@@ -5,12 +5,16 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "core/ids.hpp"
 
 namespace trireme {
 
-/// `level` is trace, debug, info, warn or error. Without a folder to write to, stderr alone.
+/// trace, debug, info, warn, error, or off.
+bool is_log_level(std::string_view text);
+
+/// Without a folder to write to, stderr alone.
 std::shared_ptr<spdlog::logger> make_logger(const std::string& run_dir, Rank rank, const std::string& level);
 
 }  // namespace trireme

@@ -16,6 +16,7 @@ namespace trireme {
 namespace {
 
 constexpr Duration look_every = std::chrono::milliseconds(500);
+constexpr Duration longest_wait = std::chrono::hours(24 * 365 * 100);  ///< the clock's type has no room for much more
 
 Error run_over() {
   return {"the run is over", "", "", ExitCode::failed};
@@ -207,12 +208,21 @@ Status PilotEdge::cancel(TaskIndex task) {
 Result<TaskResult> PilotEdge::wait(TaskIndex task, Duration deadline) {
   auto promise = std::make_shared<std::promise<Result<TaskResult>>>();
   auto future = promise->get_future();
+  const std::weak_ptr own = promise;
+  // Held by the pilot's thread alone: if that drops it, the wait is over.
   push([this, task, promise = std::move(promise)] {
     waiters_.emplace(task.value, promise);
     newly_final_.push_back(task.value);  // it may be final already
   });
-  if (future.wait_for(deadline) == std::future_status::timeout) {
-    return Error{"the task is not final yet", "", "wait again, or longer", ExitCode::failed};
+  if (future.wait_for(std::min(deadline, longest_wait)) == std::future_status::timeout) {
+    // Nobody waits any more: who looks again and again would leave one behind each time.
+    push([this, task, own] {
+      const auto waiter = own.lock();
+      const auto [first, last] = waiters_.equal_range(task.value);
+      const auto mine = std::find_if(first, last, [&](const auto& entry) { return entry.second == waiter; });
+      if (mine != last) waiters_.erase(mine);
+    });
+    return TaskResult{.state = TaskResult::State::unfinished};
   }
   return await(std::move(future));
 }

@@ -159,7 +159,7 @@ Status RankLoop::Impl::start_agent() {
   if (!machine) return machine.error();
   if (!config_.reserve_cores.empty()) {
     if (auto reserved = reserve_cores(*machine, config_.reserve_cores); !reserved) return reserved;
-    if (!machine->reserved.empty()) {
+    if (config_.keep_to_reserved && !machine->reserved.empty()) {
       const auto core = static_cast<std::size_t>(place_.local_index) % machine->reserved.size();
       if (auto kept = keep_to(machine->reserved[core]); !kept) log_->warn("{}", kept.error().text());
     }

@@ -9,6 +9,7 @@
 #include "core/run_paths.hpp"
 #include "journal/claim.hpp"
 #include "runtime/bootstrap.hpp"
+#include "runtime/preconditions.hpp"
 #include "runtime/rank.hpp"
 #include "runtime/request_folder.hpp"
 
@@ -86,7 +87,8 @@ Result<Begun> begin(RunConfig& config) {
 
 Result<RunEnd> run_on(MPI_Comm comm, RunConfig config, const std::function<Status(RunConfig&)>& prepare,
                       const std::function<Status(DriverContext&)>& drive) {
-  auto place = find_place(comm);
+  if (auto usable = check_mpi(comm); !usable) return usable.error();
+  auto place = find_place(comm, check_rank(config));
   if (!place) return place.error();
 
   std::unique_ptr<JournalWriter> journal;
@@ -110,7 +112,8 @@ Result<RunEnd> run_on(MPI_Comm comm, RunConfig config, const std::function<Statu
     driver = std::thread([&, pilot] {
       Status status = pilot->wait_for_nodes();
       if (status) {
-        DriverContext context{*pilot, info->run_dir, (*loop)->proxy_socket(), info->inference_token};
+        DriverContext context{*pilot, info->run_dir, info->workflow_dir, (*loop)->proxy_socket(),
+                              info->inference_token};
         status = drive(context);
       }
       pilot->close(status ? std::nullopt : std::optional<Error>(status.error()));

@@ -17,6 +17,7 @@ namespace trireme {
 struct DriverContext {
   PilotEdge& pilot;
   const std::string& run_dir;
+  const std::string& folder;  ///< that relative paths are meant from
   const std::string& proxy_socket;
   const std::string& token;
 };

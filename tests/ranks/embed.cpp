@@ -1,14 +1,13 @@
-// An MPI code that embeds the runtime: half of its ranks run a task and a service, the other half
-// compute meanwhile.
+// An MPI code that embeds the runtime: half of its ranks run a task and a service, the other half compute meanwhile; then all go on
+// together.
 #include <cstdio>
-
-#include "trireme/runtime.hpp"
+#include <trireme/runtime.hpp>
 
 static trireme::Status drive(trireme::Session& session) {
-  trireme::Service echo;
-  echo.name = "files";
-  echo.command = {"/usr/bin/python3", "-m", "http.server", "--bind", "127.0.0.1", "{port}"};
-  if (auto started = session.start(echo); !started) return started.error();
+  trireme::Service files;
+  files.name = "files";
+  files.command = {"/usr/bin/python3", "-m", "http.server", "--bind", "127.0.0.1", "{port}"};
+  if (auto started = session.start(files); !started) return started.error();
   auto task = session.submit({.id = "hello", .command = {"/bin/echo", "hello"}, .services = {"files"}});
   if (!task) return task.error();
   auto result = session.wait(*task);
@@ -20,7 +19,7 @@ static trireme::Status drive(trireme::Session& session) {
 }
 
 int main(int argc, char** argv) {
-  int provided = 0, rank = 0, size = 0;
+  int provided = 0, rank = 0, size = 0, code = 0;
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   MPI_Comm_size(MPI_COMM_WORLD, &size);
@@ -28,13 +27,17 @@ int main(int argc, char** argv) {
   MPI_Comm half;
   MPI_Comm_split(MPI_COMM_WORLD, serves, rank, &half);
   double sum = 0, mine = rank;
-  int code = 0;
   if (serves) {
-    auto summary = trireme::run(half, {.run_dir = argv[1]}, drive);
+    const auto summary = trireme::run(half, {.run_dir = argv[1]}, drive);
     code = trireme::to_int(summary ? summary->exit_code : summary.error().code);
+    if (!summary) std::fprintf(stderr, "%s\n", summary.error().text().c_str());
+    if (summary && summary->error) std::fprintf(stderr, "%s\n", summary->error->text().c_str());
+    if (summary && !summary->may_finalize) MPI_Abort(MPI_COMM_WORLD, code);
   } else {
     for (int i = 0; i < 1000; ++i) MPI_Allreduce(&mine, &sum, 1, MPI_DOUBLE, MPI_SUM, half);
   }
+  MPI_Allreduce(&mine, &sum, 1, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
+  if (rank == 0) std::printf("together: %g\n", sum);
   MPI_Finalize();
   return code;
 }
