@@ -8,6 +8,8 @@ if(TRIREME_MPI)
 endif()
 set(MPI_CXX_SKIP_MPICXX ON)
 find_package(MPI REQUIRED COMPONENTS CXX C)
+include(${CMAKE_CURRENT_LIST_DIR}/mpi_kind.cmake)
+configure_file(${PROJECT_SOURCE_DIR}/include/trireme/mpi.hpp.in ${PROJECT_BINARY_DIR}/include/trireme/mpi.hpp @ONLY)
 
 find_package(Boost 1.74 REQUIRED)  # Asio, header-only
 add_library(trireme_asio INTERFACE)

@@ -32,12 +32,14 @@ endif()
 # (CMAKE_UNITY_BUILD), and tests, whose names need not be unique, share precompiled headers.
 set(CMAKE_UNITY_BUILD_BATCH_SIZE 10)
 
-# trireme_library(NAME SOURCES a.cpp … LINKS t …): one static library per folder under src/, aliased trireme::NAME.
+# trireme_library(NAME SOURCES a.cpp … LINKS t …): one static library per folder under src/, aliased trireme::NAME. The same objects
+# go into the program and into the shared library, which hides all that is not marked (src/library).
 function(trireme_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
   add_library(trireme_${name} STATIC ${ARG_SOURCES})
   add_library(trireme::${name} ALIAS trireme_${name})
   target_link_libraries(trireme_${name} PUBLIC trireme_options ${ARG_LINKS} PRIVATE ${ARG_PRIVATE_LINKS})
+  set_target_properties(trireme_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
 endfunction()
 
 # trireme_test(NAME SOURCES a.cpp … LINKS t …): one doctest program per folder under tests/unit/.

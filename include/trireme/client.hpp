@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "trireme/api.hpp"
 #include "trireme/result.hpp"
 
 namespace trireme {
@@ -18,7 +19,7 @@ struct Response {
 
 /// Sends requests through the proxy of its own node. Copyable; each call opens a connection of its own, so that several
 /// threads may use one client at a time.
-class Client {
+class TRIREME_API Client {
  public:
   /// `socket` is the path of the proxy's unix socket: what tasks find in TRIREME_SOCKET.
   explicit Client(std::string socket, std::string token = {});

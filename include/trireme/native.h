@@ -1,4 +1,5 @@
-/* Requests over the native protocol from C: the client of native.hpp. Link trireme_native, trireme_frames and the C++ library.
+/* Requests over the native protocol from C: the client of native.hpp. Link trireme_native (pkg-config: trireme-native), with the
+ * C++ compiler or -lstdc++.
  *
  *   trireme_native_client* client = trireme_native_open(NULL, NULL);            // where TRIREME_SOCKET says
  *   trireme_native_answer answer;

@@ -17,7 +17,8 @@
 //   };
 //   int main(int, char** argv) { return Double().serve(argv[1]) ? 0 : 1; }
 //
-// Programs link `trireme_native` and `trireme_frames`; there is no MPI in them. How frames look is in docs/spec/native.md.
+// Programs link `trireme_native` (CMake: trireme::native; pkg-config: trireme-native); there is no MPI in it. How frames look is in
+// docs/spec/native.md.
 #pragma once
 
 #include <chrono>

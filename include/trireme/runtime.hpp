@@ -1,4 +1,4 @@
-// The runtime as a library: tasks and services on the ranks of any MPI communicator.
+// The runtime as a library: tasks and services on the ranks of any MPI communicator. docs/guide/embedding.md tells how to link it.
 //
 //   trireme::RuntimeOptions options;
 //   auto summary = trireme::run(comm, options, [](trireme::Session& session) -> trireme::Status {
@@ -16,8 +16,6 @@
 // working folder and the cores of the program's threads stay as they are; when run() returns its threads have ended.
 #pragma once
 
-#include <mpi.h>
-
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -25,7 +23,9 @@
 #include <optional>
 #include <string>
 
+#include "trireme/api.hpp"
 #include "trireme/client.hpp"
+#include "trireme/mpi.hpp"
 #include "trireme/result.hpp"
 #include "trireme/service.hpp"
 #include "trireme/task.hpp"
@@ -101,6 +101,6 @@ using Driver = std::function<Status(Session&)>;
 /// Collective over `comm`, an intracommunicator. Returns when the driver has returned and all that it submitted has ended. An Error means
 /// that the run did not begin: MPI may be used as before, nothing is left behind, and each rank of `comm` returns one, the same for all
 /// unless MPI is not initialised, `comm` is none or the wrong thread calls.
-Result<RunSummary> run(MPI_Comm comm, const RuntimeOptions& options, const Driver& driver);
+TRIREME_API Result<RunSummary> run(MPI_Comm comm, const RuntimeOptions& options, const Driver& driver);
 
 }  // namespace trireme
