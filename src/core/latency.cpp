@@ -72,4 +72,36 @@ std::optional<Duration> LatencyHistogram::quantile(double part) const {
   return middle(buckets_.back().index);
 }
 
+void Times::add(Duration took) {
+  const double taken = seconds(took);
+  sum_s += taken;
+  squares_s2 += taken * taken;
+  histogram.add(took);
+}
+
+void Times::add(const Times& other) {
+  sum_s += other.sum_s;
+  squares_s2 += other.squares_s2;
+  histogram.add(other.histogram);
+}
+
+std::optional<Duration> Times::mean() const {
+  const auto count = static_cast<double>(histogram.count());
+  if (count == 0) return std::nullopt;
+  return Duration(std::llround(sum_s / count * 1e9));
+}
+
+std::optional<Duration> Times::deviation() const {
+  const auto count = static_cast<double>(histogram.count());
+  if (count == 0) return std::nullopt;
+  const double mean_s = sum_s / count;
+  return Duration(std::llround(std::sqrt(std::max(squares_s2 / count - mean_s * mean_s, 0.0)) * 1e9));
+}
+
+void ResponseTimes::add(const ResponseTimes& other) {
+  communication.add(other.communication);
+  service.add(other.service);
+  inference.add(other.inference);
+}
+
 }  // namespace trireme

@@ -215,10 +215,11 @@ struct ServiceSample {
   std::uint32_t queued = 0;          ///< waiting now, where this rank is the service's home
   std::vector<PerReplica> replicas;  ///< that replicas on this rank answered
   std::vector<Load> loads;           ///< of these replicas
+  ResponseTimes response;            ///< of requests that came in at this rank and were answered
   bool operator==(const ServiceSample&) const = default;
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(service, requests, failed, queued, replicas, loads);
+    archive(service, requests, failed, queued, replicas, loads, response);
   }
 };
 

@@ -32,7 +32,8 @@ constexpr std::uint16_t version_of(std::uint16_t kind) {
   constexpr std::uint16_t attempt_started = 7;
   constexpr std::uint16_t attempt_ended = 8;
   constexpr std::uint16_t requests_counted = 12;
-  return kind == run_started || kind == attempt_started || kind == attempt_ended || kind == requests_counted ? 2 : 1;
+  if (kind == requests_counted) return 3;
+  return kind == run_started || kind == attempt_started || kind == attempt_ended ? 2 : 1;
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "journal/response_json.hpp"
+
 namespace trireme {
 namespace {
 
@@ -140,6 +142,7 @@ struct Fields {
       json["loads"].push_back(
           {{"replica", one.replica}, {"active", one.active}, {"p50_s", within(0.5)}, {"p99_s", within(0.99)}});
     }
+    json["response"] = response_json(event.sample.response);
   }
   void operator()(const events::Warning& event) const { json["text"] = event.text; }
   void operator()(const events::RunDraining& event) const { json["reason"] = event.reason; }

@@ -34,7 +34,7 @@ CREATE TABLE replicas (service TEXT, replica INTEGER, attempt INTEGER, rank INTE
 CREATE TABLE nodes (rank INTEGER PRIMARY KEY, host TEXT, cores INTEGER, gpus REAL, memory INTEGER, joined REAL,
   lost REAL, reason TEXT);
 CREATE TABLE requests (time REAL, rank INTEGER, service TEXT, replica INTEGER, requests INTEGER, failed INTEGER,
-  queued INTEGER);
+  queued INTEGER, answered INTEGER, communication_s REAL, service_s REAL, inference_s REAL);
 )";
 
 /// A value for a statement.
@@ -219,14 +219,20 @@ struct Fold {
   }
   void operator()(const events::RequestsCounted& event) const {
     const ServiceSample& sample = event.sample;
-    const auto add = [&](Value replica, std::uint64_t requests, std::uint64_t failed, Value queued) {
-      db.run("INSERT INTO requests VALUES (?,?,?,?,?,?,?)",
-             {time, std::int64_t{event.rank}, names.service(sample.service), std::move(replica), as_integer(requests),
-              as_integer(failed), std::move(queued)});
+    const std::string service = names.service(sample.service);
+    const ResponseTimes& response = sample.response;
+    const auto mean = [](const Times& times) {
+      const auto took = times.mean();
+      return took ? Value(seconds(*took)) : Value(nullptr);
     };
-    add(nullptr, sample.requests, sample.failed, std::int64_t{sample.queued});
+    db.run("INSERT INTO requests VALUES (?,?,?,NULL,?,?,?,?,?,?,?)",
+           {time, std::int64_t{event.rank}, service, as_integer(sample.requests), as_integer(sample.failed),
+            std::int64_t{sample.queued}, as_integer(response.inference.histogram.count()), mean(response.communication),
+            mean(response.service), mean(response.inference)});
     for (const ServiceSample::PerReplica& one : sample.replicas) {
-      add(std::int64_t{one.replica}, one.requests, one.failed, nullptr);
+      db.run("INSERT INTO requests (time, rank, service, replica, requests, failed) VALUES (?,?,?,?,?,?)",
+             {time, std::int64_t{event.rank}, service, std::int64_t{one.replica}, as_integer(one.requests),
+              as_integer(one.failed)});
     }
   }
   void operator()(const events::Warning&) const {}

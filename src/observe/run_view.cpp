@@ -421,6 +421,13 @@ std::map<std::uint32_t, ServiceSample::Load> RunView::replica_loads(const Servic
   return out;
 }
 
+ResponseTimes RunView::response(const ServiceRecord& service) const {
+  ResponseTimes out;
+  const auto [first, last] = samples_of(service);
+  for (auto entry = first; entry != last; ++entry) out.add(entry->second.response);
+  return out;
+}
+
 std::uint64_t RunView::queued(const ServiceRecord& service) const {
   std::uint64_t out = 0;
   const auto [first, last] = samples_of(service);

@@ -195,6 +195,8 @@ class RunView {
   std::map<std::uint32_t, ServiceSample::Load> replica_loads(const ServiceRecord& service) const;
   /// Requests that each replica of the service answered, by its number.
   std::map<std::uint32_t, RequestCounts> replica_requests(const ServiceRecord& service) const;
+  /// Where the time of the service's answered requests went, of this part of the run.
+  ResponseTimes response(const ServiceRecord& service) const;
   /// Requests that wait now.
   std::uint64_t queued(const ServiceRecord& service) const;
 

@@ -35,6 +35,11 @@ Json service_json(const RunView& run, const ServiceRecord& service) {
   for (const auto& [replica, counts] : run.replica_requests(service)) {
     per_replica[replica_name(replica)] = counts.requests;
   }
+  const ResponseTimes response = run.response(service);
+  const auto mean = [](const Times& times) {
+    const auto took = times.mean();
+    return took ? Json(seconds(*took)) : Json();
+  };
   return {{"replicas", service.replicas},
           {"requests", requests.requests},
           {"failed", requests.failed},
@@ -42,6 +47,9 @@ Json service_json(const RunView& run, const ServiceRecord& service) {
           {"launch_s", median(service, &ReplicaRecord::launch)},
           {"init_s", median(service, &ReplicaRecord::init)},
           {"publish_s", median(service, &ReplicaRecord::publish)},
+          {"communication_s", mean(response.communication)},
+          {"service_s", mean(response.service)},
+          {"inference_s", mean(response.inference)},
           {"replica_requests", std::move(per_replica)}};
 }
 

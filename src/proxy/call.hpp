@@ -13,9 +13,11 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "core/units.hpp"
 #include "proxy/http/head.hpp"
 
 namespace trireme::proxy {
@@ -68,6 +70,8 @@ class Call {
   virtual void send_end() = 0;
   /// The observer is done with `bytes` of the answer's body; the upstream may send as many more.
   virtual void consumed(std::size_t bytes) = 0;
+  /// Once on_end has come: what the answer took at the rank that owns the replica. None where that is this rank.
+  virtual std::optional<Duration> served() const { return std::nullopt; }
 };
 
 /// Something that answers requests.

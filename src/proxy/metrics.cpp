@@ -57,6 +57,12 @@ void Metrics::record(const RequestRecord& record) {
   service.sample.service = record.service;
   ++service.sample.requests;
   service.sample.failed += record.failed ? 1 : 0;
+  if (record.parts) {
+    ResponseTimes& response = service.sample.response;
+    response.communication.add(record.parts->communication);
+    response.service.add(record.parts->service);
+    response.inference.add(record.parts->inference);
+  }
 }
 
 ServiceSample::Load& Metrics::load_of(ServiceSample& sample, std::uint32_t replica) {

@@ -27,6 +27,14 @@ struct RequestRecord {
   std::uint64_t bytes_up = 0;
   std::uint64_t bytes_down = 0;
   std::uint32_t retries = 0;
+
+  /// Where the time of an answered request went (ResponseTimes).
+  struct Parts {
+    Duration communication{0};
+    Duration service{0};
+    Duration inference{0};
+  };
+  std::optional<Parts> parts;
 };
 
 /// What is so now, for a service.

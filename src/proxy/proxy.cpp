@@ -247,6 +247,13 @@ class Proxy::Impl final : private http::Resident,
     record.bytes_up = outcome.bytes_up;
     record.bytes_down = outcome.bytes_down;
     record.retries = request.retries();
+    if (request.answered_at() != 0 && !outcome.error && !outcome.client_gone) {
+      const Duration last_attempt(now - request.placed_at());
+      const Duration inference = std::min(outcome.served.value_or(last_attempt), last_attempt);
+      record.parts = {.communication = last_attempt - inference,
+                      .service = Duration(request.placed_at() - demand.arrived),
+                      .inference = inference};
+    }
     metrics_.record(record);
     std::unique_ptr<Request>& place = requests_[request.slot];
     std::swap(place, requests_.back());

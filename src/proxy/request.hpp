@@ -82,6 +82,7 @@ class Request final : public http::Resident, private http::RelayOwner, private S
   bool failed() const { return failed_; }
   MonoTime answered_at() const { return answered_at_; }  ///< 0: never
   MonoTime done_at() const { return done_at_; }
+  MonoTime placed_at() const { return placed_at_; }  ///< its last attempt
   std::uint32_t retries() const { return retries_; }
 
   std::size_t slot = 0;  ///< where the proxy keeps it
@@ -123,7 +124,7 @@ class Request final : public http::Resident, private http::RelayOwner, private S
   std::uint32_t seen_ = 0;    ///< attempts that their replica may have seen
   std::unique_ptr<Timer> backoff_;
   MonoTime answered_at_ = 0;
-  MonoTime placed_at_ = 0;  ///< the attempt in progress
+  MonoTime placed_at_ = 0;  ///< the attempt in progress, or the last
   MonoTime piece_at_ = 0;   ///< when the last piece of a stream came; 0: none has
   MonoTime done_at_ = 0;
   bool failed_ = false;

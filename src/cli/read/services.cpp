@@ -7,6 +7,7 @@
 #include "cli/read/show.hpp"
 #include "cli/read/table.hpp"
 #include "core/replica_number.hpp"
+#include "journal/response_json.hpp"
 
 namespace trireme::cli {
 namespace {
@@ -15,12 +16,27 @@ Json seconds_or_null(const std::optional<Duration>& duration) {
   return duration ? Json(seconds(*duration)) : Json();
 }
 
-std::string milliseconds(const LatencyHistogram& latency, double part) {
-  const auto took = latency.quantile(part);
+std::string milliseconds(const std::optional<Duration>& took) {
   if (!took) return "-";
   std::array<char, 32> out{};
   std::snprintf(out.data(), out.size(), "%.3g ms", seconds(*took) * 1e3);
   return out.data();
+}
+
+std::string milliseconds(const LatencyHistogram& latency, double part) {
+  return milliseconds(latency.quantile(part));
+}
+
+/// "llama: 12 answered, in 36.2 ms on average: communication 0.03 ms, service (waiting) 1.2 ms, inference 35 ms", or nothing.
+std::string response_line(const std::string& service, const ResponseTimes& response) {
+  const auto communication = response.communication.mean();
+  const auto waiting = response.service.mean();
+  const auto inference = response.inference.mean();
+  if (!communication || !waiting || !inference) return {};
+  return service + ": " + std::to_string(response.inference.histogram.count()) + " answered, in " +
+         milliseconds(*communication + *waiting + *inference) + " on average: communication " +
+         milliseconds(communication) + ", service (waiting) " + milliseconds(waiting) + ", inference " +
+         milliseconds(inference) + "\n";
 }
 
 std::string short_seconds(const std::optional<Duration>& duration) {
@@ -70,6 +86,7 @@ Json services_json(const LoadedRun& run) {
                                                       {"p50_s", seconds_or_null(load.latency.quantile(0.5))},
                                                       {"p99_s", seconds_or_null(load.latency.quantile(0.99))}};
     }
+    json["response"] = response_json(run.view.response(service));
     for (const observe::ReplicaRecord& life : service.lives) {
       json["lives"].push_back(replica_json(life));
     }
@@ -114,6 +131,7 @@ void print_services(const LoadedRun& run, std::ostream& out) {
   table.print(out);
   // Why a replica is not, or was not always, there: of each the last reason, also where a newer life goes on.
   for (const observe::ServiceRecord& service : run.view.services()) {
+    out << response_line(service.name, run.view.response(service));
     std::map<std::uint32_t, const observe::ReplicaRecord*> ended;
     for (const observe::ReplicaRecord& life : service.lives) {
       if (!life.reason.empty()) ended[life.replica] = &life;

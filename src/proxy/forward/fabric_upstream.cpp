@@ -69,6 +69,9 @@ class FabricCall final : public Call {
                  write(CallWindow{CallSide::ingress, number_, std::exchange(consumed_, 0)}));
   }
 
+  std::optional<Duration> served() const override { return served_; }
+  void served_in(Duration took) { served_ = took; }
+
   void opened_again(std::uint64_t bytes) {
     window_ += static_cast<std::size_t>(std::min<std::uint64_t>(bytes, defaults::stream_window - window_));
   }
@@ -102,8 +105,10 @@ class FabricCall final : public Call {
  private:
   void send_data(std::string_view bytes, bool end) {
     window_ -= std::min(bytes.size(), window_);
-    send_message(MessageClass::bulk, MessageKind::call_data,
-                 write(CallData{.side = CallSide::ingress, .call = number_, .end = end, .load = {}, .bytes = bytes}));
+    send_message(
+        MessageClass::bulk, MessageKind::call_data,
+        write(CallData{
+            .side = CallSide::ingress, .call = number_, .end = end, .load = {}, .served = {}, .bytes = bytes}));
   }
   void send_message(MessageClass message_class, MessageKind kind, std::string payload) {
     calls_->transport_.send(owner_, message_class, kind, std::move(payload));
@@ -115,6 +120,7 @@ class FabricCall final : public Call {
   std::size_t consumed_ = 0;  ///< of the answer, and not told yet
   std::string held_;          ///< the beginning of the body beyond the first message
   bool end_after_held_ = false;
+  std::optional<Duration> served_;
 };
 
 std::unique_ptr<Call> FabricUpstream::open(const http::RequestHead& head, std::string_view first, bool complete,
@@ -156,6 +162,7 @@ void FabricCalls::on_message(Rank from, MessageKind kind, std::string_view paylo
     }
     if (call == nullptr || !message->end) return;
     const ReplicaId replica = call->replica_;
+    call->served_in(message->served);
     call->retire();
     call->observer_.on_end();
     on_load_(replica, message->load);  // it does not count this call any more, and nor do we now

@@ -73,7 +73,8 @@ class ForwardServer::Served final : public CallObserver {
   void on_end() override {
     call_.reset();
     answered_ = true;
-    server_.host_.on_served(replica_, nullptr, Duration(mono_now() - began_));
+    took_ = Duration(mono_now() - began_);
+    server_.host_.on_served(replica_, nullptr, took_);
     release();
     if (flush()) server_.calls_.erase(key_);
   }
@@ -114,6 +115,7 @@ class ForwardServer::Served final : public CallObserver {
                                                 .call = key_.second,
                                                 .end = end,
                                                 .load = end ? server_.host_.load(replica_) : LoadReport{},
+                                                .served = end ? took_ : Duration(0),
                                                 .bytes = bytes}));
   }
   void send(MessageKind kind, std::string payload) {
@@ -137,6 +139,7 @@ class ForwardServer::Served final : public CallObserver {
   std::string downward_;  ///< received from the replica and not sent
   std::size_t window_ = defaults::stream_window;
   bool answered_ = false;
+  Duration took_{0};  ///< once it is answered
 };
 
 ForwardServer::ForwardServer(boost::asio::io_context& io, Transport& transport, ForwardHost& host)

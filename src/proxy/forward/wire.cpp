@@ -22,12 +22,13 @@ struct DataPrefix {
   std::uint64_t call = 0;
   bool end = false;
   LoadReport load;
+  Duration served{0};
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(side, call, end, load);
+    archive(side, call, end, load, served);
   }
 };
-constexpr std::size_t data_prefix_bytes = 1 + 8 + 1 + 4 + 1 + 1;
+constexpr std::size_t data_prefix_bytes = 1 + 8 + 1 + 4 + 1 + 1 + 8;
 
 bool valid(Priority priority) {
   return static_cast<std::size_t>(priority) < priorities;
@@ -61,6 +62,7 @@ std::optional<CallData> read_data(std::string_view bytes, CallSide side) {
                   .call = prefix->call,
                   .end = prefix->end,
                   .load = prefix->load,
+                  .served = prefix->served,
                   .bytes = bytes.substr(data_prefix_bytes)};
 }
 
@@ -83,8 +85,11 @@ std::string write(const CallCancel& message) {
 std::string write(const CallData& message) {
   std::string out;
   out.reserve(data_prefix_bytes + message.bytes.size());
-  archive::write_to(out,
-                    DataPrefix{.side = message.side, .call = message.call, .end = message.end, .load = message.load});
+  archive::write_to(out, DataPrefix{.side = message.side,
+                                    .call = message.call,
+                                    .end = message.end,
+                                    .load = message.load,
+                                    .served = message.served});
   out.append(message.bytes);
   return out;
 }

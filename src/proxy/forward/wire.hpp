@@ -79,7 +79,8 @@ struct CallData {
   CallSide side = CallSide::ingress;
   std::uint64_t call = 0;
   bool end = false;
-  LoadReport load;  ///< from the owner, with the end
+  LoadReport load;     ///< from the owner, with the end
+  Duration served{0};  ///< from the owner, with the end: what the replica took
   std::string_view bytes;
 };
 

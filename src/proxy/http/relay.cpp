@@ -135,6 +135,7 @@ void Relay::on_body(std::string_view data) {
 }
 
 void Relay::on_end() {
+  outcome_.served = call_->served();
   exchange_->respond_end();
   done();
 }

@@ -33,6 +33,7 @@ struct RelayOutcome {
   unsigned attempts = 0;
   std::optional<CallError> error;  ///< of the last attempt, if it failed
   bool client_gone = false;
+  std::optional<Duration> served;  ///< Call::served() of the attempt that was answered
 };
 
 /// Who decides where a request goes.

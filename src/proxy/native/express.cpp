@@ -282,7 +282,7 @@ bool Passage::answer(const ResponseView& view, bool end) {
       bytes_down_ += view.body.size();
       link_->forget(link_id_, false);
       end_attempt(nullptr, times_.answered);
-      record(false, times_.answered);
+      record(Ending::answered, times_.answered);
       over();
       return true;
     }
@@ -292,7 +292,7 @@ bool Passage::answer(const ResponseView& view, bool end) {
     append_failure(out, id_, 502, "the head of the answer is too long");
     link_->forget(link_id_, true);
     end_attempt(nullptr, times_.answered);
-    record(true, times_.answered);
+    record(Ending::failed, times_.answered);
     over();
     return true;
   }
@@ -330,7 +330,7 @@ bool Passage::deliver(std::string_view bytes, bool end) {
     link_->forget(link_id_, false);
     const MonoTime now = mono_now();
     end_attempt(nullptr, now);
-    record(false, now);
+    record(Ending::answered, now);
     if (held_.empty()) over();
   } else {
     consumed(passed);
@@ -385,18 +385,21 @@ void Passage::end_attempt(const CallError* error, MonoTime now) {
   placement_.reset();
 }
 
-void Passage::record(bool failed, MonoTime now) {
+void Passage::record(Ending ending, MonoTime now) {
   if (std::exchange(recorded_, true)) return;
   constexpr int client_closed_request = 499;
   RequestRecord record;
   record.service = demand_.service;
   if (replica_) record.replica = replica_->replica;
   record.code = status_ != 0 ? status_ : client_closed_request;
-  record.failed = failed;
+  record.failed = ending == Ending::failed;
   record.duration_s = seconds(Duration(now - demand_.arrived));
   if (times_.answered != 0) record.first_byte_s = seconds(Duration(times_.answered - demand_.arrived));
   record.bytes_up = bytes_up_;
   record.bytes_down = bytes_down_;
+  if (ending == Ending::answered) {
+    record.parts = {.service = Duration(times_.placed - demand_.arrived), .inference = Duration(now - times_.placed)};
+  }
   express_.host_.record(record);
 }
 
@@ -410,7 +413,7 @@ void Passage::gone() {
   if (link_id_ != 0) link_->forget(link_id_, true);
   const MonoTime now = mono_now();
   end_attempt(nullptr, now);
-  record(false, now);
+  record(Ending::left, now);
   express_.give_back(*this);
 }
 
@@ -419,7 +422,7 @@ void Passage::on_failed(CallError error) {
   if (times_.answered != 0) {
     append_failure(client_->out(), id_, 502, "the answer broke off");
     end_attempt(&error, now);
-    record(true, now);
+    record(Ending::failed, now);
     return over();
   }
   end_attempt(&error, now);

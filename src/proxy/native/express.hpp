@@ -84,6 +84,7 @@ class Passage final : public LinkCall, private SlotWaiter {
 
  private:
   friend class Express;
+  enum class Ending { answered, failed, left };
   struct Times {
     MonoTime placed = 0;
     MonoTime answered = 0;
@@ -103,7 +104,7 @@ class Passage final : public LinkCall, private SlotWaiter {
   std::size_t pass(std::string_view bytes, bool end);
   void consumed(std::size_t bytes);
   void end_attempt(const CallError* error, MonoTime now);
-  void record(bool failed, MonoTime now);
+  void record(Ending ending, MonoTime now);
   void over();
   void hand_over(Begun begun);
   void past_deadline();

@@ -40,3 +40,16 @@ TEST_CASE("what came in since an earlier state is told apart, also where a repli
   CHECK(*fresh.quantile(1) > std::chrono::seconds(1));
   CHECK(LatencyHistogram().since(all).count() == 0);
 }
+
+TEST_CASE("the mean and the deviation of times are exact, also of added ones, and none where there are no times") {
+  Times one, other;
+  CHECK(!one.mean());
+  CHECK(!one.deviation());
+  one.add(std::chrono::milliseconds(10));
+  other.add(std::chrono::milliseconds(20));
+  other.add(std::chrono::milliseconds(60));
+  one.add(other);
+  CHECK(seconds(*one.mean()) == doctest::Approx(0.03));
+  CHECK(seconds(*one.deviation()) == doctest::Approx(0.0216025));
+  CHECK(one.histogram.count() == 3);
+}

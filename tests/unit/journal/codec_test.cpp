@@ -78,6 +78,16 @@ TEST_CASE("fields that an older version lacks are zero or empty") {
   CHECK(std::get<events::TaskChanged>(*back).reason.empty());
 }
 
+TEST_CASE("requests that were counted before their times were have none") {
+  const ServiceSample counted{ServiceIndex{0}, 100, 2, 5, {{2, 98, 1}}};
+  std::string payload;
+  encode_event(events::RequestsCounted{1, counted}, payload);
+  payload.resize(payload.size() - 3 * 24);
+  const auto back = decode_event({12, 2}, payload);
+  REQUIRE(back.ok());
+  CHECK(std::get<events::RequestsCounted>(*back).sample == counted);
+}
+
 TEST_CASE("a length that claims more than there is costs nothing") {
   std::string payload;
   encode_event(events::EpochPublished{1, Duration(1), {}}, payload);

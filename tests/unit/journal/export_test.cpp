@@ -75,6 +75,11 @@ TEST_CASE("the database answers what people ask of a run") {
   AttemptEnd good;
   good.started = 5'000'000'000;
   good.ended = 6'000'000'000;
+  ServiceSample counted{service, 10, 1, 0, {{0, 9, 0}}};
+  for (const int milliseconds : {200, 300}) {
+    counted.response.inference.add(std::chrono::milliseconds(milliseconds));
+    counted.response.communication.add(std::chrono::microseconds(500));
+  }
   const std::vector<EventBody> events{
       events::RunStarted{"run-1", "flow", "0.1.0", "", 1, {}},
       events::NodeJoined{0, "n000", {4, 500, 0}},
@@ -90,7 +95,7 @@ TEST_CASE("the database answers what people ask of a run") {
       events::AttemptPlaced{{task, 1}, 0, 1},
       events::AttemptEnded{{task, 1}, 0, good},
       events::TaskChanged{task, TaskState::done, ""},
-      events::RequestsCounted{0, {service, 10, 1, 0, {{0, 9, 0}}}},
+      events::RequestsCounted{0, counted},
       events::RunEnded{RunState::done, 0, ""}};
   write_file(folder.path() / "events" / segment_name(0), segment_of(events));
   const auto path = folder.path() / "run.db";
@@ -112,6 +117,9 @@ TEST_CASE("the database answers what people ask of a run") {
   CHECK(query(path, "SELECT gpus FROM nodes WHERE host = 'n000'") == "0.5");
   CHECK(query(path, "SELECT requests FROM requests WHERE replica IS NULL") == "10");
   CHECK(query(path, "SELECT requests FROM requests WHERE replica = 0") == "9");
+  CHECK(query(path,
+              "SELECT answered || ' ' || communication_s || ' ' || inference_s FROM requests WHERE replica IS NULL") ==
+        "2 0.0005 0.25");
   CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 2);
 }
 

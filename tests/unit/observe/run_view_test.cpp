@@ -81,6 +81,14 @@ TEST_CASE("services keep launch, init and publish of each life, and count restar
   CHECK(story.view().queued(service) == 4);
   CHECK(story.view().replica_requests(service).at(0).requests == 15);
   CHECK(story.view().replica_requests(service).at(1).failed == 1);
+  CHECK(!story.view().response(service).inference.mean());
+  ServiceSample timed{ServiceIndex{0}, 21, 2, 0, {{0, 16, 0}}};
+  timed.response.inference.add(Duration(4'000'000));
+  story.add(events::RequestsCounted{0, timed});
+  timed.response.inference.add(Duration(8'000'000));
+  story.add(events::RequestsCounted{1, timed});
+  CHECK(story.view().response(service).inference.histogram.count() == 3);
+  CHECK(story.view().response(service).inference.sum_s == doctest::Approx(0.016));
 }
 
 TEST_CASE("nothing waits or is worked on at a node that was lost, and what it had counted stays counted") {

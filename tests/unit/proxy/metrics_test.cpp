@@ -102,7 +102,12 @@ TEST_CASE("metrics: samples are cumulative and given when something has changed"
   Metrics metrics;
   ServiceGauges gauges{.service = llama, .name = "llama"};
   CHECK(metrics.take_samples({gauges}, {}).empty());
-  metrics.record({.service = llama, .replica = 0, .code = 200});
+  metrics.record({.service = llama,
+                  .replica = 0,
+                  .code = 200,
+                  .parts = {{.communication = std::chrono::microseconds(30),
+                             .service = std::chrono::milliseconds(2),
+                             .inference = std::chrono::milliseconds(20)}}});
   metrics.record({.service = llama, .replica = std::nullopt, .code = 503, .failed = true});
   metrics.served({llama, 0, 0}, false, std::chrono::milliseconds(20));
   metrics.served({llama, 3, 0}, true, std::chrono::milliseconds(1));
@@ -111,6 +116,9 @@ TEST_CASE("metrics: samples are cumulative and given when something has changed"
   REQUIRE(samples.size() == 1);
   CHECK(samples[0].requests == 2);
   CHECK(samples[0].failed == 1);
+  CHECK(samples[0].response.communication.mean() == std::chrono::microseconds(30));
+  CHECK(samples[0].response.service.mean() == std::chrono::milliseconds(2));
+  CHECK(samples[0].response.inference.mean() == std::chrono::milliseconds(20));
   REQUIRE(samples[0].replicas.size() == 2);
   CHECK(samples[0].replicas[0] == ServiceSample::PerReplica{.replica = 0, .requests = 1, .failed = 0});
   CHECK(samples[0].replicas[1] == ServiceSample::PerReplica{.replica = 3, .requests = 2, .failed = 1});

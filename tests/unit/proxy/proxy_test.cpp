@@ -257,6 +257,31 @@ TEST_CASE("proxy: those who wait are served in their order, high priority first"
   CHECK(order == std::vector<std::string>{"high-1", "high-2", "normal-1", "normal-2", "low-1", "low-2"});
 }
 
+TEST_CASE("proxy: response times are told in their parts, the replica's as the rank has measured it that owns it") {
+  Backend backend;
+  Cluster cluster(2);
+  cluster.publish({service_of({replica_at(0, 1, backend.port())}, 1)});
+  for (const Rank ingress : {0, 1}) {
+    CAPTURE(ingress);
+    Socket blocker(cluster.port(1));
+    blocker.write("GET /services/llama/hang HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    REQUIRE(backend.wait_for_open(1));
+    auto answer = ask_later(cluster.url(ingress, "/services/llama/work?40"));
+    REQUIRE(eventually([&] { return metric(cluster, 0, "trireme_num_requests_queued{service=\"llama\"}") == 1; }));
+    std::this_thread::sleep_for(20ms);
+    blocker.close();
+    CHECK(answer.get().status == 200);
+    std::vector<ServiceSample> samples;
+    cluster.on_loop([&] { samples = cluster.proxy(ingress).take_samples(); });
+    REQUIRE(samples.size() == 1);
+    const ResponseTimes& response = samples[0].response;
+    CHECK(response.inference.histogram.count() == 1);
+    CHECK(response.inference.sum_s >= 0.04);
+    CHECK(response.service.sum_s >= 0.02);
+    CHECK((response.communication.sum_s > 0) == (ingress == 0));
+  }
+}
+
 TEST_CASE("proxy: 429 with Retry-After when the queue is full, 504 at the deadline") {
   Backend backend;
   Cluster cluster(2);

@@ -30,13 +30,18 @@ TEST_CASE("wire: admission messages arrive as they were sent") {
 
 TEST_CASE("wire: body bytes arrive as they were sent, and only from the side that is asked for") {
   const std::string bytes("a\0b", 3);
-  const std::string payload =
-      write(CallData{.side = CallSide::owner, .call = 9, .end = true, .load = {.in_flight = 3}, .bytes = bytes});
+  const std::string payload = write(CallData{.side = CallSide::owner,
+                                             .call = 9,
+                                             .end = true,
+                                             .load = {.in_flight = 3},
+                                             .served = Duration(77),
+                                             .bytes = bytes});
   const auto data = read_data(payload, CallSide::owner);
   REQUIRE(data.has_value());
   CHECK(data->call == 9);
   CHECK(data->end);
   CHECK(data->load.in_flight == 3);
+  CHECK(data->served == Duration(77));
   CHECK(data->bytes == bytes);
   CHECK_FALSE(read_data(payload, CallSide::ingress).has_value());
   CHECK_FALSE(read_window(write(CallWindow{CallSide::ingress, 1, 2}), CallSide::owner).has_value());
