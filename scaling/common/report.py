@@ -41,6 +41,11 @@ def work_folder(prefix):
     return tempfile.mkdtemp(prefix=prefix, dir=memory if "TMPDIR" not in os.environ and os.access(memory, os.W_OK) else None)
 
 
+def json_of(command, environment=None):
+    """What a program prints as JSON."""
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment, timeout=600).stdout)
+
+
 def machine():
     model = ""
     with open("/proc/cpuinfo") as file:

@@ -1,4 +1,4 @@
-"""What the measurements of the proxy put side by side: mock servers, Trireme, nginx and haproxy, all on loopback.
+"""What measurements of requests put side by side: mock servers, Trireme, nginx and haproxy, all on loopback.
 
 Each is a context manager with `url`, where the service is reached, and `pids`, the processes that carry its requests. nginx
 and haproxy are one process with one thread, as a rank's proxy is, keep connections to the server open and log nothing.
@@ -14,8 +14,7 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "common"))
-import report  # noqa: E402
+import report
 
 LOAD = os.path.join(report.RELEASE, "scaling", "http_load")
 MOCK = os.path.join(report.RELEASE, "trireme-mock")
@@ -29,7 +28,7 @@ def program(name):
     where = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
     if shutil.which(name, path=where) is None:
         subprocess.run(["bash", "-c", ". tools/setup.sh && install_packages tools/packages-scaling"], cwd=report.ROOT, check=True)
-    return shutil.which(name, path=where) or sys.exit(f"scaling/proxy: {name} is missing")
+    return shutil.which(name, path=where) or sys.exit(f"{name} is missing")
 
 
 def load(targets, **options):
@@ -70,14 +69,14 @@ def resident_bytes(pids):
     return total
 
 
-def wait_for(condition, what, processes=()):
+def wait_for(condition, what, processes=(), every=0.02):
     until = time.monotonic() + START_TIMEOUT
     while not condition():
         if any(process.poll() is not None for process in processes):
             raise RuntimeError(f"{what}: the program ended")
         if time.monotonic() > until:
             raise RuntimeError(f"{what}: not within {START_TIMEOUT} s")
-        time.sleep(0.02)
+        time.sleep(every)
 
 
 def listens(port):
@@ -105,8 +104,7 @@ class Running:
         return self
 
     def __exit__(self, *_):
-        for process in self.processes:
-            process.send_signal(signal.SIGTERM)
+        self.end()
         for process in self.processes:
             try:
                 process.wait(60)
@@ -114,6 +112,10 @@ class Running:
                 process.kill()
                 process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def end(self):
+        for process in self.processes:
+            process.send_signal(signal.SIGTERM)
 
     def spawn(self, command, **options):
         log = open(os.path.join(self.folder, "log"), "ab")
@@ -201,6 +203,44 @@ backend mock
         self.url = f"http://127.0.0.1:{port}"
 
 
+def filled(text, **values):
+    """The text with a value for each @name@."""
+    for name, value in values.items():
+        text = text.replace(f"@{name}@", str(value))
+    return text
+
+
+class Run(Running):
+    """A run of Trireme, in `run_dir`."""
+
+    def run(self, flow, *options, ranks=1):
+        path, self.run_dir = (os.path.join(self.folder, name) for name in ("flow.yaml", "run"))
+        with open(path, "w") as file:
+            file.write(flow)
+        command = [TRIREME, "run", path, "--run-dir", self.run_dir, "--progress", "none", *options]
+        if ranks > 1:
+            # A run that is stopped fails for mpirun, which would wait before it kills what has ended long since.
+            command = ["mpirun.openmpi", "-n", str(ranks), "--bind-to", "none", "--mca", "odls_base_sigkill_timeout", "0"] + command
+        self.spawn(command, env=report.mpi_environment())
+
+    def end(self):
+        """At once: on a signal, one rank waits for tasks that do not end of themselves, and mpirun for nobody."""
+        if self.processes and subprocess.run([TRIREME, "stop", self.run_dir, "--kill"], capture_output=True).returncode != 0:
+            super().end()
+
+    def read_services(self):
+        """What the log says of them: none while there is no log."""
+        out = subprocess.run([TRIREME, "services", self.run_dir, "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+        return json.loads(out) if out else []
+
+    def known(self):
+        """The lives of replicas that all ranks have learnt of."""
+        return [life for service in self.read_services() for life in service["lives"] if life["publish_s"] is not None]
+
+    def wait_for_replicas(self, count, every=0.1):
+        wait_for(lambda: len(self.known()) == count, f"{count} replicas that all ranks know", self.processes, every=every)
+
+
 class Service:
     """A service of mock servers in Trireme's run."""
 
@@ -219,7 +259,7 @@ class Service:
     ready: {{http: /health}}"""
 
 
-class Trireme(Running):
+class Trireme(Run):
     """A run with these services. `urls[NAME][RANK]` is where a task on that rank reaches one, `url` the first one's at rank 0."""
 
     FLOW = """
@@ -237,27 +277,12 @@ tasks:
     def __init__(self, services, ranks=1):
         self.services, self.ranks = services, ranks
 
-    def write_flow(self, path):
-        values = {
-            "services": "".join(service.yaml for service in self.services),
-            "tasks": ", ".join(str(i) for i in range(self.ranks)),
-            "names": ", ".join(service.name for service in self.services),
-            "folder": os.path.dirname(path),
-        }
-        text = self.FLOW
-        for name, value in values.items():
-            text = text.replace(f"@{name}@", value)
-        with open(path, "w") as file:
-            file.write(text)
+    def flow(self, folder):
+        return filled(self.FLOW, services="".join(service.yaml for service in self.services), tasks=", ".join(str(i) for i in range(self.ranks)),
+                      names=", ".join(service.name for service in self.services), folder=folder)
 
     def start(self):
-        path = os.path.join(self.folder, "flow.yaml")
-        self.write_flow(path)
-        self.run_dir = os.path.join(self.folder, "run")
-        command = [TRIREME, "run", path, "--run-dir", self.run_dir, "--progress", "none", "--worker-cores", "1"]
-        if self.ranks > 1:
-            command = ["mpirun.openmpi", "-n", str(self.ranks), "--bind-to", "none"] + command
-        self.spawn(command, env=report.mpi_environment())
+        self.run(self.flow(self.folder), "--worker-cores", "1", ranks=self.ranks)
         paths = [os.path.join(self.folder, f"url.{i}") for i in range(self.ranks)]
         wait_for(lambda: all(os.path.exists(path) for path in paths), "trireme run", self.processes)
         # One core a rank, so each task is on a rank of its own; which one, the log says.
@@ -284,10 +309,6 @@ tasks:
         wait_for(read, f"the start of {what} in the log", self.processes)
         return read()[0]
 
-    def read_services(self):
-        out = subprocess.run([TRIREME, "services", self.run_dir, "--json"], check=True, capture_output=True, text=True).stdout
-        return json.loads(out)
-
     @property
     def pids(self):
         """Of the ranks, in no order."""
@@ -302,5 +323,6 @@ def offers(policy):
     """Whether this build has the policy."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "flow.yaml")
-        Trireme([Service(policy=policy)]).write_flow(path)
+        with open(path, "w") as file:
+            file.write(Trireme([Service(policy=policy)]).flow(folder))
         return subprocess.run([TRIREME, "validate", path], capture_output=True).returncode == 0
