@@ -200,6 +200,12 @@ Counts by_api(const Plan& plan, double& seconds) {
   return all;
 }
 
+double mean(const std::vector<float>& values) {
+  double sum = 0;
+  for (const float value : values) sum += value;
+  return values.empty() ? 0 : sum / static_cast<double>(values.size());
+}
+
 double quantile(std::vector<float>& values, double part) {
   if (values.empty()) return 0;
   const auto at = values.begin() + static_cast<std::ptrdiff_t>(part * static_cast<double>(values.size() - 1));
@@ -230,8 +236,9 @@ int main(int count, char** arguments) {
   const double p50 = quantile(counts.latencies, 0.5);
   const double p99 = quantile(counts.latencies, 0.99);
   std::printf(
-      "{\"requests\": %llu, \"failed\": %llu, \"seconds\": %.6f, \"p50_s\": %.9f, \"p99_s\": %.9f, \"cpu_s\": %.3f}\n",
-      static_cast<unsigned long long>(counts.requests), static_cast<unsigned long long>(counts.failed), seconds, p50,
-      p99, (of(usage.ru_utime) + of(usage.ru_stime)) / (1 + warm_up));
+      "{\"requests\": %llu, \"failed\": %llu, \"seconds\": %.6f, \"mean_s\": %.9f, \"p50_s\": %.9f, \"p99_s\": %.9f, "
+      "\"cpu_s\": %.3f}\n",
+      static_cast<unsigned long long>(counts.requests), static_cast<unsigned long long>(counts.failed), seconds,
+      mean(counts.latencies), p50, p99, (of(usage.ru_utime) + of(usage.ru_stime)) / (1 + warm_up));
   return 0;
 }

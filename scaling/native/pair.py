@@ -1,6 +1,6 @@
 """No-op requests in Python, each client a process of its own, as JSON.
 
-pair.py zmq-serve ADDRESS | zmq ADDRESS CLIENTS SECONDS: ZeroMQ REQ/REP.
+pair.py zmq-serve ADDRESS | zmq ADDRESS[,ADDRESS…] CLIENTS SECONDS: ZeroMQ REQ/REP; client i of n services asks the (i mod n)-th.
 pair.py native-serve SOCKET | native SERVICE CLIENTS SECONDS: trireme.native, over TRIREME_SOCKET.
 """
 
@@ -51,7 +51,8 @@ def client(make, where, seconds, results):
 
 def ask(make, where, clients, seconds):
     results = multiprocessing.Queue()
-    processes = [multiprocessing.Process(target=client, args=(make, where, seconds, results)) for _ in range(clients)]
+    services = where.split(",")
+    processes = [multiprocessing.Process(target=client, args=(make, services[i % len(services)], seconds, results)) for i in range(clients)]
     for process in processes:
         process.start()
     parts = [results.get(timeout=seconds * 4 + 60) for _ in processes]
@@ -59,7 +60,7 @@ def ask(make, where, clients, seconds):
         process.join()
     latencies = sorted(latency for part, _ in parts for latency in part)
     rate = sum(len(part) / span for part, span in parts)
-    print(json.dumps({"requests": len(latencies), "failed": 0, "seconds": len(latencies) / rate, "p50_s": latencies[len(latencies) // 2],
+    print(json.dumps({"requests": len(latencies), "failed": 0, "seconds": len(latencies) / rate, "mean_s": sum(latencies) / len(latencies), "p50_s": latencies[len(latencies) // 2],
                       "p99_s": latencies[int(len(latencies) * 0.99)]}))
 
 

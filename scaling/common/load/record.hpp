@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -12,7 +13,7 @@
 
 namespace trireme::load {
 
-/// Times in nanoseconds, kept one by one: a quantile is exact.
+/// Times in nanoseconds, kept one by one: a quantile is exact. In JSON they are seconds.
 class Times {
  public:
   void add(Duration time) { values_.push_back(static_cast<std::uint64_t>(time.count())); }
@@ -20,6 +21,15 @@ class Times {
     if (values_.empty()) return nullptr;
     std::ranges::sort(values_);
     nlohmann::ordered_json out;
+    const auto count = static_cast<double>(values_.size());
+    double sum_s = 0, squares_s2 = 0;
+    for (const std::uint64_t value : values_) {
+      const double time_s = static_cast<double>(value) / 1e9;
+      sum_s += time_s;
+      squares_s2 += time_s * time_s;
+    }
+    out["mean"] = sum_s / count;
+    out["sd"] = std::sqrt(std::max(squares_s2 / count - sum_s / count * sum_s / count, 0.0));
     for (const auto& [name, share] :
          {std::pair{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p999", 0.999}, {"max", 1.0}}) {
       const auto at = static_cast<std::size_t>(share * static_cast<double>(values_.size() - 1));
