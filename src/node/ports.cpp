@@ -5,17 +5,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <array>
-#include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <set>
-#include <sstream>
 #include <vector>
 
 #include "core/defaults.hpp"
 #include "launch/spawner/procfs.hpp"
 #include "launch/spawner/protocol.hpp"
+#include "node/listening_sockets.hpp"
 
 namespace trireme {
 namespace {
@@ -25,9 +23,6 @@ namespace fs = std::filesystem;
 constexpr std::uint16_t lowest_port = 10000;   // below live the well-known services
 constexpr std::uint16_t highest_port = 32767;  // the ephemeral range usually starts above
 constexpr int tries = 1000;
-
-constexpr const char* tcp_table = "/proc/net/tcp";
-constexpr const char* tcp6_table = "/proc/net/tcp6";
 
 bool can_bind(std::uint16_t port) {
   const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -39,46 +34,6 @@ bool can_bind(std::uint16_t port) {
   const bool bound = ::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
   ::close(socket);
   return bound;
-}
-
-struct ListeningSocket {
-  std::uint64_t inode = 0;
-  uid_t uid = 0;
-};
-
-/// Whether the address of a listening socket, in the hexadecimal of /proc/net/tcp, takes connections to 127.0.0.1.
-bool takes_loopback(std::string_view address) {
-  constexpr std::array<std::string_view, 5> taking{"00000000", "0100007F", "00000000000000000000000000000000",
-                                                   "0000000000000000FFFF00000100007F",
-                                                   "0000000000000000FFFF000000000000"};
-  for (const auto one : taking) {
-    if (address == one) return true;
-  }
-  return false;
-}
-
-std::vector<ListeningSocket> listening_on(std::uint16_t port, const char* table) {
-  constexpr std::string_view listen_state = "0A";
-  std::vector<ListeningSocket> out;
-  std::ifstream file(table);
-  std::string line;
-  std::getline(file, line);
-  while (std::getline(file, line)) {
-    // sl local_address rem_address st tx:rx tr:tm retrnsmt uid timeout inode
-    std::istringstream words(line);
-    std::string slot, local, remote, state, queues, timer, retransmits, timeout;
-    ListeningSocket socket;
-    if (!(words >> slot >> local >> remote >> state >> queues >> timer >> retransmits >> socket.uid >> timeout >>
-          socket.inode)) {
-      continue;
-    }
-    const std::size_t colon = local.find(':');
-    if (state != listen_state || colon == std::string::npos) continue;
-    std::uint16_t local_port = 0;
-    std::from_chars(local.data() + colon + 1, local.data() + local.size(), local_port, 16);
-    if (local_port == port && takes_loopback(std::string_view(local).substr(0, colon))) out.push_back(socket);
-  }
-  return out;
 }
 
 enum class Holds { yes, no, unreadable };
@@ -119,19 +74,19 @@ Result<std::uint16_t> PortPicker::pick(MonoTime now) {
 }
 
 Listener listener_on(std::uint16_t port, pid_t main_process) {
-  if (::access(tcp_table, R_OK) != 0) return Listener::unknown;
-  auto sockets = listening_on(port, tcp_table);
-  for (const auto& socket : listening_on(port, tcp6_table)) sockets.push_back(socket);
-  if (sockets.empty()) return Listener::none;
+  const auto sockets = listening_on(port);
+  if (!sockets) return Listener::unknown;
+  if (sockets->empty()) return Listener::none;
 
   std::set<std::string> names;
   bool all_strangers = true;  // of another user: nothing of ours
-  for (const auto& socket : sockets) {
+  for (const auto& socket : *sockets) {
     names.insert("socket:[" + std::to_string(socket.inode) + "]");
     if (socket.uid == ::geteuid()) all_strangers = false;
   }
   if (all_strangers && ::geteuid() != 0) return Listener::foreign;
 
+  if (holds_socket(main_process, names) == Holds::yes) return Listener::ours;  // as nearly always
   const auto descendants = procfs::descendants_of(main_process);
   std::set<pid_t> tree(descendants.begin(), descendants.end());
   tree.insert(main_process);

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "bench.hpp"
+#include "node/listening_sockets.hpp"
 #include "node/ports.hpp"
 
 using namespace trireme;
@@ -239,4 +240,39 @@ TEST_CASE("who listens on a port is told by the process tree") {
   ::waitpid(other, nullptr, 0);
   acceptor.close();
   CHECK(listener_on(port, ::getpid()) == Listener::none);
+}
+
+TEST_CASE("sock_diag and /proc name the same sockets: those that take connections to 127.0.0.1, and no others") {
+  asio::io_context loop;
+  const auto check = [&](const char* address, bool takes) {
+    CAPTURE(address);
+    tcp::acceptor acceptor(loop);
+    const tcp::endpoint endpoint(asio::ip::make_address(address), 0);
+    boost::system::error_code failed;
+    acceptor.open(endpoint.protocol(), failed);
+    if (!failed) acceptor.bind(endpoint, failed);
+    if (failed) return;  // no IPv6 here
+    const auto port = acceptor.local_endpoint().port();
+    const auto by_diag_before = listening::by_sock_diag(port);
+    if (by_diag_before) CHECK(by_diag_before->empty());
+    acceptor.listen();
+    tcp::socket client(loop);
+    client.connect(
+        {endpoint.address().is_unspecified()
+             ? (endpoint.protocol() == tcp::v6() ? asio::ip::make_address("::1") : asio::ip::make_address("127.0.0.1"))
+             : endpoint.address(),
+         port});
+    const auto by_proc = listening::by_proc(port);
+    const auto by_diag = listening::by_sock_diag(port);
+    REQUIRE_MESSAGE((by_diag || by_proc), "neither sock_diag nor /proc/net/tcp can be used here");
+    if (by_proc) CHECK(by_proc->size() == (takes ? 1 : 0));
+    if (by_proc && by_diag) CHECK(*by_diag == *by_proc);
+    if (by_diag && takes) CHECK(by_diag->at(0).uid == ::geteuid());
+    CHECK(listening_on(port) == (by_diag ? by_diag : by_proc));
+  };
+  check("127.0.0.1", true);
+  check("0.0.0.0", true);
+  check("127.0.0.2", false);
+  check("::", true);
+  check("::1", false);
 }
