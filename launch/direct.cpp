@@ -2,7 +2,7 @@
 
 namespace trireme {
 
-void DirectLaunch::prepare(const StartTask& part, MpiKind /*kind*/, LaunchEvents events) {
+void DirectLaunch::prepare(const LaunchPart& part, MpiKind /*kind*/, LaunchEvents events) {
   // TRIREME_RANK and TRIREME_RANKS, which all tasks have, say it already.
   events.ready(std::vector<RankWiring>(part.local_ranks));
 }

@@ -10,7 +10,7 @@ namespace trireme {
 class DirectLaunch final : public LaunchMethod {
  public:
   std::string_view name() const override { return "direct"; }
-  void prepare(const StartTask& part, MpiKind kind, LaunchEvents events) override;
+  void prepare(const LaunchPart& part, MpiKind kind, LaunchEvents events) override;
 };
 
 }  // namespace trireme

@@ -70,15 +70,15 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
 class PmiLaunch::Attempt : public std::enable_shared_from_this<Attempt> {
  public:
-  Attempt(const LaunchContext& context, const StartTask& part, LaunchEvents events)
+  Attempt(const LaunchContext& context, const LaunchPart& part, LaunchEvents events)
       : context_(context),
         id_(part.id),
-        size_(part.task.ranks),
+        size_(part.ranks),
         first_rank_(part.first_rank),
         local_ranks_(part.local_ranks),
         events_(std::move(events)),
-        job_({.name = "kvs_" + std::to_string(part.id.task.value) + "_" + std::to_string(part.id.attempt),
-              .size = part.task.ranks,
+        job_({.name = "kvs_" + part.id.text(),
+              .size = part.ranks,
               .first_rank = part.first_rank,
               .local_ranks = part.local_ranks,
               .mapping = process_mapping(part.layout, [&](Rank node) { return context.hosts.host_of(node); })},
@@ -160,7 +160,7 @@ class PmiLaunch::Attempt : public std::enable_shared_from_this<Attempt> {
   }
 
   const LaunchContext& context_;
-  const AttemptId id_;
+  const LaunchId id_;
   const std::uint32_t size_;
   const std::uint32_t first_rank_;
   const std::uint32_t local_ranks_;
@@ -178,18 +178,18 @@ PmiLaunch::~PmiLaunch() {
   for (const auto& [id, attempt] : attempts_) attempt->end();
 }
 
-void PmiLaunch::prepare(const StartTask& part, MpiKind /*kind*/, LaunchEvents events) {
+void PmiLaunch::prepare(const LaunchPart& part, MpiKind /*kind*/, LaunchEvents events) {
   auto attempt = std::make_shared<Attempt>(context_, part, std::move(events));
   attempts_.insert_or_assign(part.id, attempt);
   attempt->start();
 }
 
-void PmiLaunch::rank_left(AttemptId attempt, std::uint32_t rank) {
+void PmiLaunch::rank_left(LaunchId attempt, std::uint32_t rank) {
   const auto found = attempts_.find(attempt);
   if (found != attempts_.end()) std::shared_ptr(found->second)->left(rank);
 }
 
-void PmiLaunch::release(AttemptId attempt) {
+void PmiLaunch::release(LaunchId attempt) {
   const auto found = attempts_.find(attempt);
   if (found == attempts_.end()) return;
   found->second->end();

@@ -17,14 +17,14 @@ class PmiLaunch final : public LaunchMethod {
   ~PmiLaunch() override;
 
   std::string_view name() const override { return "pmi"; }
-  void prepare(const StartTask& part, MpiKind kind, LaunchEvents events) override;
-  void rank_left(AttemptId attempt, std::uint32_t rank) override;
-  void release(AttemptId attempt) override;
+  void prepare(const LaunchPart& part, MpiKind kind, LaunchEvents events) override;
+  void rank_left(LaunchId attempt, std::uint32_t rank) override;
+  void release(LaunchId attempt) override;
 
  private:
   class Attempt;
   LaunchContext context_;
-  std::map<AttemptId, std::shared_ptr<Attempt>> attempts_;
+  std::map<LaunchId, std::shared_ptr<Attempt>> attempts_;
 };
 
 }  // namespace trireme::pmi

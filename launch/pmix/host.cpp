@@ -17,9 +17,8 @@ constexpr std::int32_t not_found = -46;
 
 }  // namespace
 
-std::string Host::name_of(AttemptId attempt) const {
-  return "trireme." + std::to_string(::getuid()) + "." + context_.run.run_id + "." +
-         std::to_string(attempt.task.value) + "." + std::to_string(attempt.attempt);
+std::string Host::name_of(LaunchId attempt) const {
+  return "trireme." + std::to_string(::getuid()) + "." + context_.run.run_id + "." + attempt.text();
 }
 
 std::optional<Rank> Host::leader_of(const Space& space, std::uint32_t rank) const {
@@ -60,7 +59,7 @@ void Host::on(Rank from, const wireup::OpenNamespace& request) {
   if (space.open) answer(from, request, space);
 }
 
-void Host::open(AttemptId attempt, Space& space) {
+void Host::open(LaunchId attempt, Space& space) {
   space.open = false;
   // One that is closing opens again where it was: what was sent there before is done first.
   if (by_name_.emplace(name_of(attempt), attempt).second) space.server = server_with_room();
@@ -70,11 +69,10 @@ void Host::open(AttemptId attempt, Space& space) {
   server.process->send(describe(attempt, space));
 }
 
-Open Host::describe(AttemptId attempt, const Space& space) const {
+Open Host::describe(LaunchId attempt, const Space& space) const {
   Open open;
   open.name = name_of(attempt);
-  open.folder =
-      context_.tmp_folder / ("mpi-" + std::to_string(attempt.task.value) + "-" + std::to_string(attempt.attempt));
+  open.folder = context_.tmp_folder / ("mpi-" + attempt.text());
   std::map<std::uint32_t, std::size_t> places;  // of hosts, in the order in which they appear
   for (const RankBlock& block : space.layout) {
     const std::uint32_t host = context_.hosts.host_of(block.node);
@@ -118,7 +116,7 @@ void Host::on(ServerNumber, Closed& closed) {
   if (name != by_name_.end() && spaces_.at(name->second).openers.empty()) forget(name->second);
 }
 
-void Host::forget(AttemptId attempt) {
+void Host::forget(LaunchId attempt) {
   const auto found = spaces_.find(attempt);
   if (found == spaces_.end()) return;
   const ServerNumber number = found->second.server;
@@ -156,7 +154,7 @@ void Host::on_message(ServerNumber number, FromServer message) {
 void Host::on(ServerNumber, Opened& opened) {
   const auto name = by_name_.find(opened.name);
   if (name == by_name_.end()) return;
-  const AttemptId attempt = name->second;
+  const LaunchId attempt = name->second;
   Space& space = spaces_.at(attempt);
   if (!opened.error.empty()) {
     for (const auto& [opener, request] : space.openers) {
@@ -172,7 +170,7 @@ void Host::on(ServerNumber, Opened& opened) {
 void Host::on(ServerNumber number, Fence& fence) {
   const auto name = by_name_.find(fence.name);
   if (name == by_name_.end()) return;
-  const AttemptId attempt = name->second;
+  const LaunchId attempt = name->second;
   Space& space = spaces_.at(attempt);
   std::vector<Rank> members;
   std::string group = "pmix";
@@ -250,12 +248,12 @@ void Host::on(ServerNumber, Broken& broken) {
 void Host::on_lost(ServerNumber number, const std::string& why) {
   const auto server = servers_.find(number);
   if (server == servers_.end()) return;
-  const std::set<AttemptId> spaces = std::move(server->second.spaces);
+  const std::set<LaunchId> spaces = std::move(server->second.spaces);
   servers_.erase(server);
   const std::string reason = "the PMIx server of host " + context_.hosts.name(context_.hosts.host_of(context_.self)) +
                              " was lost: " + why + "; its words are in " + context_.log_folder.string() + "/pmix-" +
                              std::to_string(number) + ".log";
-  for (const AttemptId attempt : spaces) {
+  for (const LaunchId attempt : spaces) {
     const Space& space = spaces_.at(attempt);
     for (const auto& [opener, request] : space.openers) {
       if (space.open) {

@@ -36,7 +36,7 @@ class Host {
   struct Server {
     ServerProcess* process = nullptr;
     std::uint32_t opened = 0;  ///< namespaces, ever
-    std::set<AttemptId> spaces;
+    std::set<LaunchId> spaces;
   };
   using ServerNumber = std::uint32_t;
   struct Space {
@@ -50,7 +50,7 @@ class Host {
   struct FetchCall {
     Rank asker;
     std::uint64_t call;
-    AttemptId attempt;
+    LaunchId attempt;
   };
 
   ServerNumber server_with_room();
@@ -64,11 +64,11 @@ class Host {
   void on(ServerNumber number, Fetched& fetched);
   void on(ServerNumber number, Broken& broken);
 
-  std::string name_of(AttemptId attempt) const;
-  Open describe(AttemptId attempt, const Space& space) const;
-  void open(AttemptId attempt, Space& space);
+  std::string name_of(LaunchId attempt) const;
+  Open describe(LaunchId attempt, const Space& space) const;
+  void open(LaunchId attempt, Space& space);
   void answer(Rank opener, const wireup::OpenNamespace& request, const Space& space);
-  void forget(AttemptId attempt);
+  void forget(LaunchId attempt);
   void retire(ServerNumber number);
   /// The agent that acts for the host of a rank of the attempt; none if there is no such rank.
   std::optional<Rank> leader_of(const Space& space, std::uint32_t rank) const;
@@ -77,8 +77,8 @@ class Host {
   std::map<ServerNumber, Server> servers_;                            ///< that serve
   std::map<ServerNumber, std::shared_ptr<ServerProcess>> processes_;  ///< of these, and of those that are ending
   ServerNumber last_server_ = 0;
-  std::map<AttemptId, Space> spaces_;
-  std::map<std::string, AttemptId, std::less<>> by_name_;
+  std::map<LaunchId, Space> spaces_;
+  std::map<std::string, LaunchId, std::less<>> by_name_;
   std::map<std::uint64_t, FetchCall> fetches_;  ///< of other hosts, at our servers
   std::uint64_t last_fetch_ = 0;
   bool closed_ = false;

@@ -7,7 +7,7 @@
 #include "launch/rank_defaults.hpp"
 
 namespace trireme::pmix {
-void PmixLaunch::prepare(const StartTask& part, MpiKind /*kind*/, LaunchEvents events) {
+void PmixLaunch::prepare(const LaunchPart& part, MpiKind /*kind*/, LaunchEvents events) {
   Attempt attempt;
   attempt.host = context_.hosts.leader_of(context_.self);
   attempt.events = std::move(events);
@@ -58,12 +58,12 @@ void PmixLaunch::on_broken(const wireup::AttemptBroken& broken) {
   events.broken(trouble);
 }
 
-void PmixLaunch::rank_left(AttemptId attempt, std::uint32_t rank) {
+void PmixLaunch::rank_left(LaunchId attempt, std::uint32_t rank) {
   const auto found = attempts_.find(attempt);
   if (found != attempts_.end()) context_.send(found->second.host, wireup::RankLeft{attempt, rank});
 }
 
-void PmixLaunch::release(AttemptId attempt) {
+void PmixLaunch::release(LaunchId attempt) {
   const auto found = attempts_.find(attempt);
   if (found == attempts_.end()) return;
   context_.send(found->second.host, wireup::CloseNamespace{attempt});

@@ -17,9 +17,9 @@ class PmixLaunch final : public LaunchMethod {
   explicit PmixLaunch(const LaunchContext& context) : context_(context), host_(context_) {}
 
   std::string_view name() const override { return "pmix"; }
-  void prepare(const StartTask& part, MpiKind kind, LaunchEvents events) override;
-  void rank_left(AttemptId attempt, std::uint32_t rank) override;
-  void release(AttemptId attempt) override;
+  void prepare(const LaunchPart& part, MpiKind kind, LaunchEvents events) override;
+  void rank_left(LaunchId attempt, std::uint32_t rank) override;
+  void release(LaunchId attempt) override;
   void on_message(Rank from, wireup::Message& message) override;
   void on_rank_lost(Rank rank) override;
   void close() override { host_.close(); }
@@ -37,7 +37,7 @@ class PmixLaunch final : public LaunchMethod {
 
   LaunchContext context_;
   Host host_;
-  std::map<AttemptId, Attempt> attempts_;
+  std::map<LaunchId, Attempt> attempts_;
 };
 
 }  // namespace trireme::pmix

@@ -54,8 +54,8 @@ class HolderConnection : public std::enable_shared_from_this<HolderConnection> {
 
 class StepLaunch::Attempt final : public ProcessOwner, public std::enable_shared_from_this<Attempt> {
  public:
-  Attempt(const LaunchContext& context, std::string launcher, StepStarter starter, const StartTask& part, MpiKind kind,
-          LaunchEvents events, std::function<void(AttemptId)> gone)
+  Attempt(const LaunchContext& context, std::string launcher, StepStarter starter, const LaunchPart& part, MpiKind kind,
+          LaunchEvents events, std::function<void(LaunchId)> gone)
       : context_(context),
         launcher_(std::move(launcher)),
         starter_(starter),
@@ -65,9 +65,8 @@ class StepLaunch::Attempt final : public ProcessOwner, public std::enable_shared
         events_(std::move(events)),
         gone_(std::move(gone)),
         grace_(context.loop),
-        file_name_("step-" + std::to_string(part.id.task.value) + "-" + std::to_string(part.id.attempt)),
-        name_("trireme/" + context.run.run_id + "/" + std::to_string(part.id.task.value) + "/" +
-              std::to_string(part.id.attempt)) {
+        file_name_("step-" + part.id.text()),
+        name_("trireme/" + context.run.run_id + "/" + part.id.text()) {
     placement_.kind = kind;
     for (const RankBlock& block : part.layout) {
       placement_.hosts.emplace_back(context.hosts.name(context.hosts.host_of(block.node)), block.local_ranks);
@@ -172,11 +171,11 @@ class StepLaunch::Attempt final : public ProcessOwner, public std::enable_shared
   const LaunchContext& context_;
   const std::string launcher_;
   const StepStarter starter_;
-  const AttemptId id_;
+  const LaunchId id_;
   const std::uint32_t first_rank_;
   const std::uint32_t local_ranks_;
   LaunchEvents events_;
-  std::function<void(AttemptId)> gone_;
+  std::function<void(LaunchId)> gone_;
   boost::asio::steady_timer grace_;
   const std::string file_name_;
   const std::string name_;  ///< by which holders and shims find each other
@@ -195,14 +194,14 @@ StepLaunch::StepLaunch(const LaunchContext& context, std::string_view name, Step
 
 StepLaunch::~StepLaunch() = default;
 
-void StepLaunch::prepare(const StartTask& part, MpiKind kind, LaunchEvents events) {
+void StepLaunch::prepare(const LaunchPart& part, MpiKind kind, LaunchEvents events) {
   auto attempt = std::make_shared<Attempt>(context_, name_, starter_, part, kind, std::move(events),
-                                           [this](AttemptId id) { ending_.erase(id); });
+                                           [this](LaunchId id) { ending_.erase(id); });
   attempts_.insert_or_assign(part.id, attempt);
   attempt->start();
 }
 
-void StepLaunch::release(AttemptId id) {
+void StepLaunch::release(LaunchId id) {
   const auto found = attempts_.find(id);
   if (found == attempts_.end()) return;
   const auto attempt = found->second;

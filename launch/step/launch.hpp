@@ -39,8 +39,8 @@ class StepLaunch final : public LaunchMethod {
   ~StepLaunch() override;
 
   std::string_view name() const override { return name_; }
-  void prepare(const StartTask& part, MpiKind kind, LaunchEvents events) override;
-  void release(AttemptId attempt) override;
+  void prepare(const LaunchPart& part, MpiKind kind, LaunchEvents events) override;
+  void release(LaunchId attempt) override;
   void close() override;
 
  private:
@@ -49,9 +49,9 @@ class StepLaunch final : public LaunchMethod {
   LaunchContext context_;
   std::string name_;
   StepStarter starter_;
-  std::map<AttemptId, std::shared_ptr<Attempt>> attempts_;
+  std::map<LaunchId, std::shared_ptr<Attempt>> attempts_;
   /// Launchers whose ranks here are gone, until they are gone themselves.
-  std::map<AttemptId, std::shared_ptr<Attempt>> ending_;
+  std::map<LaunchId, std::shared_ptr<Attempt>> ending_;
 };
 
 }  // namespace trireme::step

@@ -61,7 +61,7 @@ void Exchange::on(Gathered&& gathered) {
   finish(at, std::move(gathered.given));
 }
 
-void Exchange::forget(AttemptId attempt) {
+void Exchange::forget(LaunchId attempt) {
   const auto first = open_.lower_bound({attempt, "", 0});
   auto last = first;
   while (last != open_.end() && last->first.attempt == attempt) ++last;

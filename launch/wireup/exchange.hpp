@@ -31,7 +31,7 @@ class Exchange {
   void on(Contribution&& contribution, MonoTime now);
   void on(Gathered&& gathered);
   /// The attempt is over here: whatever it still awaits.
-  void forget(AttemptId attempt);
+  void forget(LaunchId attempt);
 
   std::size_t open() const { return open_.size(); }
 

@@ -1,7 +1,7 @@
-// What agents say to each other so that the ranks of an MPI task find each other (docs/spec/launch.md).
+// What agents say to each other so that the ranks of an MPI program, or of a replica, find each other (docs/spec/launch.md).
 //
-// Plain values, carried by the fabric as MessageKind::wireup. Three kinds of agents take part in a task: those that hold some
-// of its ranks, and, for the method `pmix`, on each host the one agent that runs the host's PMIx server for all of them.
+// Plain values, carried by the fabric as MessageKind::wireup. What is said of an attempt goes for a life of a replica as well.
+// Three kinds of agents take part: those that hold some of its ranks, and, for the method `pmix`, on each host the one agent that runs the host's PMIx server for all of them.
 #pragma once
 
 #include <compare>
@@ -20,7 +20,7 @@ namespace trireme::wireup {
 
 /// One allgather among the nodes of an attempt. Those of one group are numbered by each of its members in the same order.
 struct ExchangeKey {
-  AttemptId attempt;
+  LaunchId attempt;
   std::string group;  ///< which ranks take part; opaque, the same on all members
   std::uint32_t number = 0;
   auto operator<=>(const ExchangeKey&) const = default;
@@ -54,7 +54,7 @@ struct Gathered {
 
 /// From an agent with ranks of a task to the one that runs its host's PMIx server: make the namespace known there.
 struct OpenNamespace {
-  AttemptId attempt;
+  LaunchId attempt;
   std::uint32_t first_rank = 0;
   std::uint32_t local_ranks = 0;
   std::vector<RankBlock> layout;
@@ -67,7 +67,7 @@ struct OpenNamespace {
 
 /// The answer: what each of those ranks finds in its environment; or why there is no namespace.
 struct NamespaceOpened {
-  AttemptId attempt;
+  LaunchId attempt;
   std::string error;                                  ///< empty: it is open
   std::vector<std::vector<std::string>> environment;  ///< NAME=value, for each rank from the first
   bool operator==(const NamespaceOpened&) const = default;
@@ -79,7 +79,7 @@ struct NamespaceOpened {
 
 /// The same way: a rank's process has ended with success, one of several.
 struct RankLeft {
-  AttemptId attempt;
+  LaunchId attempt;
   std::uint32_t rank = 0;
   bool operator==(const RankLeft&) const = default;
   template <typename Archive>
@@ -90,7 +90,7 @@ struct RankLeft {
 
 /// The same way: its ranks are gone. The namespace goes when all that opened it have closed it.
 struct CloseNamespace {
-  AttemptId attempt;
+  LaunchId attempt;
   bool operator==(const CloseNamespace&) const = default;
   template <typename Archive>
   void serialize(Archive& archive) {
@@ -100,7 +100,7 @@ struct CloseNamespace {
 
 /// Back, or to all agents of the attempt: it cannot go on.
 struct AttemptBroken {
-  AttemptId attempt;
+  LaunchId attempt;
   std::int32_t rank = -1;  ///< that broke it; -1: none of them
   std::int32_t exit_code = 1;
   std::string reason;
@@ -113,7 +113,7 @@ struct AttemptBroken {
 
 /// Between the agents that run PMIx servers: the data that one rank has published (direct modex).
 struct FetchRankData {
-  AttemptId attempt;
+  LaunchId attempt;
   std::uint64_t call = 0;  ///< the asker's number for it
   std::uint32_t rank = 0;
   bool operator==(const FetchRankData&) const = default;
@@ -123,7 +123,7 @@ struct FetchRankData {
   }
 };
 struct RankData {
-  AttemptId attempt;
+  LaunchId attempt;
   std::uint64_t call = 0;
   std::int32_t status = 0;  ///< PMIx's
   std::string bytes;
@@ -134,8 +134,24 @@ struct RankData {
   }
 };
 
+/// From the agent that runs rank 0 of a replica to those that run other ranks of it: what rank 0 is started with, so that they
+/// are started with the same. Nothing else is sent to them; it may come before the order to start.
+struct HeadAddress {
+  ReplicaId replica;
+  std::string host;                ///< by which the other ranks' hosts reach rank 0's
+  std::uint16_t meeting_port = 0;  ///< on that host, for the ranks among themselves; 0 where no template names it
+  std::uint16_t port = 0;          ///< for requests
+  std::string socket;
+  std::string key;
+  bool operator==(const HeadAddress&) const = default;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(replica, host, meeting_port, port, socket, key);
+  }
+};
+
 using Message = std::variant<Contribution, Gathered, OpenNamespace, NamespaceOpened, RankLeft, CloseNamespace,
-                             AttemptBroken, FetchRankData, RankData>;
+                             AttemptBroken, FetchRankData, RankData, HeadAddress>;
 
 std::string encode(const Message& message);
 Result<Message> decode(std::string_view bytes);

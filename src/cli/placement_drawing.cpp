@@ -122,14 +122,21 @@ std::string draw_placement(const pilot::Plan& plan, const WorkflowDescription& w
     if (is_new) {
       // Replicas live through all waves.
       for (const auto& replica : plan.replicas) {
-        if (replica.rank != rank) continue;
-        entry->second.add(replica.service + "/" + std::to_string(replica.replica),
-                          services.at(replica.service)->per_replica, 1, 0);
+        std::uint32_t first_rank = 0;
+        for (const auto& part : replica.parts) {
+          if (part.rank == rank) {
+            entry->second.add(replica.service + "/" + std::to_string(replica.replica),
+                              services.at(replica.service)->per_rank, part.local_ranks, first_rank);
+          }
+          first_rank += part.local_ranks;
+        }
       }
     }
     return entry->second;
   };
-  for (const auto& replica : plan.replicas) drawing(0, replica.rank);
+  for (const auto& replica : plan.replicas) {
+    for (const auto& part : replica.parts) drawing(0, part.rank);
+  }
   std::size_t left_out = 0;
   for (const auto& task : plan.tasks) {
     const Resources& each = *per_rank.at(task.id);

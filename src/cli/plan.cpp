@@ -82,12 +82,18 @@ std::string launch_text(const PlannedLaunch& launch) {
   return launch.why.empty() ? "" : "  by " + launch.why;
 }
 
-std::string ranks_text(const pilot::PlannedTask& task) {
+std::string places(const std::vector<pilot::PlannedPart>& parts) {
   std::string out;
-  for (const auto& part : task.parts) {
+  for (const auto& part : parts) {
     out += (out.empty() ? "rank " : ", rank ") + std::to_string(part.rank);
     if (part.local_ranks > 1) out += " (" + std::to_string(part.local_ranks) + " processes)";
   }
+  return out;
+}
+
+nlohmann::json to_json(const std::vector<pilot::PlannedPart>& parts) {
+  nlohmann::json out = nlohmann::json::array();
+  for (const auto& part : parts) out.push_back({{"rank", part.rank}, {"processes", part.local_ranks}});
   return out;
 }
 
@@ -103,6 +109,11 @@ std::string command_text(const ServiceDescription& service) {
   return out;
 }
 
+std::string per_replica_text(const ServiceDescription& service) {
+  const std::string each = to_string(service.per_rank);
+  return service.ranks == 1 ? each : std::to_string(service.ranks) + " ranks of " + each;
+}
+
 std::string ready_text(const Probe& ready) {
   constexpr std::array kinds{"tcp", "http ", "stdout ", "file "};
   return std::string(kinds.at(static_cast<std::size_t>(ready.kind))) + ready.argument.source() + " within " +
@@ -114,14 +125,14 @@ void print(const pilot::Plan& plan, const WorkflowDescription& workflow, const P
   context.out << options.nodes << (options.nodes == 1 ? " node" : " nodes") << " of " << to_string(node) << '\n';
   for (const ServiceDescription& service : workflow.services) {
     if (service.command.empty()) continue;
-    context.out << "service  " << service.name << ": " << command_text(service) << " ("
-                << to_string(service.per_replica) << "; ready by " << ready_text(service.ready) << ")\n";
+    context.out << "service  " << service.name << ": " << command_text(service) << " (" << per_replica_text(service)
+                << "; ready by " << ready_text(service.ready) << ")\n";
   }
   for (const auto& replica : plan.replicas) {
-    context.out << "service  " << replica.service << '/' << replica.replica << "  rank " << replica.rank << '\n';
+    context.out << "service  " << replica.service << '/' << replica.replica << "  " << places(replica.parts) << '\n';
   }
   for (const auto& task : plan.tasks) {
-    context.out << "wave " << task.wave + 1 << "   " << task.id << "  " << ranks_text(task)
+    context.out << "wave " << task.wave + 1 << "   " << task.id << "  " << places(task.parts)
                 << launch_text(launches.at(task.id)) << '\n';
   }
   context.out << "launch methods of this build: " << methods_text() << '\n';
@@ -142,15 +153,16 @@ nlohmann::json to_json(const pilot::Plan& plan, const WorkflowDescription& workf
         {{"service", service.name}, {"command", command_text(service)}, {"ready", ready_text(service.ready)}});
   }
   for (const auto& replica : plan.replicas) {
-    out["replicas"].push_back({{"service", replica.service}, {"replica", replica.replica}, {"rank", replica.rank}});
+    out["replicas"].push_back({{"service", replica.service},
+                               {"replica", replica.replica},
+                               {"rank", replica.parts.front().rank},
+                               {"parts", to_json(replica.parts)}});
   }
   for (const auto& task : plan.tasks) {
-    nlohmann::json parts = nlohmann::json::array();
-    for (const auto& part : task.parts) parts.push_back({{"rank", part.rank}, {"processes", part.local_ranks}});
     const PlannedLaunch& launch = launches.at(task.id);
     out["tasks"].push_back({{"task", task.id},
                             {"wave", task.wave + 1},
-                            {"parts", parts},
+                            {"parts", to_json(task.parts)},
                             {"launch", {{"method", launch.method}, {"why", launch.why}}}});
   }
   return out;

@@ -166,7 +166,10 @@ struct ServiceDescription {
   Duration uptime{0};              ///< from its first ready replica to its end; 0: until the run ends
   std::int32_t priority = 0;       ///< higher first, among services and tasks
   std::vector<std::string> after;  ///< services that are ready before it is started
-  Resources per_replica{.cores = defaults::service_cores};
+  std::uint32_t ranks = 1;         ///< processes of each replica; rank 0 answers requests
+  MpiKind mpi = MpiKind::none;
+  Resources per_rank{.cores = defaults::service_cores};
+  std::uint32_t ranks_per_node = 0;  ///< on each node, fewer on the last; 0: as they fit
   Probe ready;
   std::optional<Liveness> live;
   std::uint32_t restart_max = defaults::restart_max;
@@ -183,13 +186,14 @@ struct ServiceDescription {
   std::vector<std::string> uses;  ///< services that this one calls: it is given their addresses
 
   bool has_replicas() const { return !command.empty() || !script.empty(); }
+  Resources per_replica() const { return per_rank.times(ranks); }
   bool is_scaled() const { return has_replicas() && replicas_max > replicas; }
   bool operator==(const ServiceDescription&) const = default;
   template <typename Archive>
   void serialize(Archive& archive) {
     archive(name, command, script, env, environment, cwd, replicas, replicas_max, cooldown, uptime, priority, after,
-            per_replica, ready, live, restart_max, restart_backoff, api, models, concurrency, queue, policy, retry,
-            drain, remote, prefer, uses);
+            ranks, mpi, per_rank, ranks_per_node, ready, live, restart_max, restart_backoff, api, models, concurrency,
+            queue, policy, retry, drain, remote, prefer, uses);
   }
 };
 

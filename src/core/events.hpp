@@ -119,23 +119,37 @@ struct ServiceDeclared {
   Resources per_replica;
   std::vector<std::string> models;
   std::uint32_t remotes = 0;
+  std::uint32_t ranks = 1;  ///< of each replica; 0 in logs of old means 1
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(service, name, replicas, per_replica, models, remotes);
+    archive(service, name, replicas, per_replica, models, remotes, ranks);
+  }
+};
+
+/// Ranks of a replica on one node.
+struct PlacedRanks {
+  Rank rank = 0;
+  std::uint32_t local_ranks = 1;
+  bool operator==(const PlacedRanks&) const = default;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(rank, local_ranks);
   }
 };
 
 struct ReplicaChanged {
   ReplicaId replica;
   ReplicaState state = ReplicaState::waiting;
-  Rank rank = -1;
+  Rank rank = -1;        ///< whose node it is on; of several ranks: rank 0's
   std::int32_t pid = 0;  ///< with state `starting`, once its process runs
   std::string endpoint;  ///< with state `ready`: "127.0.0.1:4711" or a socket's path
   std::string reason;    ///< with `ended` and `failed`
   Duration took{0};      ///< with `starting` and a pid: launch time; with `ready`: init time
+  std::string launch;    ///< with `starting` and a pid, of an MPI service: the launch method, and why it was chosen
+  std::vector<PlacedRanks> parts;  ///< with `starting` and no pid, where it has several ranks: where they are, in order
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(replica, state, rank, pid, endpoint, reason, took);
+    archive(replica, state, rank, pid, endpoint, reason, took, launch, parts);
   }
 };
 

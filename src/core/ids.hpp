@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <string>
 
 namespace trireme {
 
@@ -48,6 +49,32 @@ struct AttemptId {
   template <typename Archive>
   void serialize(Archive& archive) {
     archive(task, attempt);
+  }
+};
+
+/// Processes that are started together and find each other: the ranks of an attempt at a task, or of one life of a replica.
+struct LaunchId {
+  enum class Kind : std::uint8_t { task, service };
+  Kind kind = Kind::task;
+  std::uint32_t index = Id<void>::none_value;  ///< of the task or service
+  std::uint32_t replica = 0;
+  std::uint32_t attempt = 0;
+
+  constexpr LaunchId() = default;
+  constexpr LaunchId(AttemptId id)
+      : index(id.task.value), attempt(id.attempt) {}  // NOLINT(google-explicit-constructor)
+  constexpr LaunchId(ReplicaId id)                    // NOLINT(google-explicit-constructor)
+      : kind(Kind::service), index(id.service.value), replica(id.replica), attempt(id.attempt) {}
+  /// "12-0", "s3-1-0": for the names of files and of what outlives a process.
+  std::string text() const {
+    const std::string last = "-" + std::to_string(attempt);
+    if (kind == Kind::task) return std::to_string(index) + last;
+    return "s" + std::to_string(index) + "-" + std::to_string(replica) + last;
+  }
+  constexpr auto operator<=>(const LaunchId&) const = default;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(kind, index, replica, attempt);
   }
 };
 

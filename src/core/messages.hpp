@@ -72,24 +72,30 @@ struct CancelTask {
   }
 };
 
+/// Start a replica, or this node's part of one with several ranks. The part with rank 0 is the replica for its clients: it is
+/// probed, and answers requests.
 struct StartReplica {
   ReplicaId id;
+  std::uint32_t first_rank = 0;   ///< of the ranks that run here
+  std::uint32_t local_ranks = 1;  ///< how many run here
+  std::vector<RankBlock> layout;  ///< where all of its ranks are, this node's too, in the order of ranks
   ServiceDescription service;
   bool operator==(const StartReplica&) const = default;
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(id, service);
+    archive(id, first_rank, local_ranks, layout, service);
   }
 };
 
-/// Take no new requests, wait until those in flight are answered (at most the service's drain time), then end the replica.
-/// The answer is its ReplicaEnded with the outcome `cancelled`.
+/// Take no new requests, wait until those in flight are answered (at most the service's drain time), then end the replica, or
+/// this node's part of it. The answer is its ReplicaEnded with the outcome `cancelled`.
 struct StopReplica {
   ReplicaId id;
+  bool at_once = false;  ///< without waiting
   bool operator==(const StopReplica&) const = default;
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(id);
+    archive(id, at_once);
   }
 };
 
@@ -152,14 +158,16 @@ struct TasksReturned {
   }
 };
 
+/// Rank 0 of the replica runs.
 struct ReplicaStarted {
   ReplicaId id;
   std::int32_t pid = 0;
   WallTime time = 0;
+  std::string launch;  ///< of an MPI service: the method that was chosen, and why
   bool operator==(const ReplicaStarted&) const = default;
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(id, pid, time);
+    archive(id, pid, time, launch);
   }
 };
 
@@ -173,7 +181,7 @@ struct ReplicaReady {
   }
 };
 
-/// A replica's process is gone, whether it was asked to end or not.
+/// A replica's processes on this node are gone, whether they were asked to end or not.
 struct ReplicaEnded {
   ReplicaId id;
   AttemptEnd end;  ///< its reason holds the tail of the replica's log when it was not asked to end

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdio>
+#include <utility>
 
 namespace trireme {
 namespace {
@@ -69,6 +70,10 @@ std::filesystem::path RunPaths::replica(std::string_view name, std::uint32_t rep
 
 std::filesystem::path RunPaths::node(Rank rank) const {
   return root_ / "nodes" / std::to_string(rank);
+}
+
+std::string numbered(std::string name, std::uint32_t rank) {
+  return rank == 0 ? name : std::move(name) + "." + std::to_string(rank);
 }
 
 }  // namespace trireme

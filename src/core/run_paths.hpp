@@ -51,5 +51,7 @@ class RunPaths {
 /// The names of an attempt's or replica's output files in its folder.
 constexpr std::string_view stdout_file = "stdout";
 constexpr std::string_view stderr_file = "stderr";
+/// Of what each rank has of its own: rank 0 has the plain name, the others their number behind it.
+std::string numbered(std::string name, std::uint32_t rank);
 
 }  // namespace trireme

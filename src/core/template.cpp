@@ -6,9 +6,9 @@
 namespace trireme {
 namespace {
 
-constexpr std::array<std::string_view, 12> runtime_placeholders{"port",    "socket",       "host",    "key",
-                                                                "replica", "rank",         "task_id", "task_dir",
-                                                                "run_dir", "workflow_dir", "scratch", "attempt"};
+constexpr std::array<std::string_view, 14> runtime_placeholders{
+    "port",      "socket",  "host",     "key",     "replica",      "rank",    "head",
+    "head_port", "task_id", "task_dir", "run_dir", "workflow_dir", "scratch", "attempt"};
 
 bool is_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';

@@ -1,5 +1,6 @@
 #include "journal/codec.hpp"
 
+#include <algorithm>
 #include <array>
 #include <string>
 #include <utility>
@@ -28,12 +29,10 @@ constexpr auto decoders = make_decoders(std::make_index_sequence<last_kind>{});
 
 /// The current version of each kind: counted up when fields are appended to it.
 constexpr std::uint16_t version_of(std::uint16_t kind) {
-  constexpr std::uint16_t run_started = 1;
-  constexpr std::uint16_t attempt_started = 7;
-  constexpr std::uint16_t attempt_ended = 8;
   constexpr std::uint16_t requests_counted = 12;
   if (kind == requests_counted) return 3;
-  return kind == run_started || kind == attempt_started || kind == attempt_ended ? 2 : 1;
+  constexpr std::array<std::uint16_t, 5> grown{1, 7, 8, 9, 10};
+  return std::find(grown.begin(), grown.end(), kind) != grown.end() ? 2 : 1;
 }
 
 }  // namespace

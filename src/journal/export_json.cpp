@@ -101,6 +101,7 @@ struct Fields {
     json["service"] = event.name;
     json["replicas"] = event.replicas;
     put_resources(json, event.per_replica, "_per_replica");
+    json["ranks_per_replica"] = std::max(event.ranks, 1u);
     json["models"] = event.models;
     json["remotes"] = event.remotes;
   }
@@ -112,6 +113,12 @@ struct Fields {
     json["endpoint"] = event.endpoint;
     json["reason"] = event.reason;
     json["took_s"] = seconds(event.took);
+    if (!event.launch.empty()) json["launch"] = event.launch;
+    if (event.parts.empty()) return;
+    json["parts"] = Json::array();
+    for (const events::PlacedRanks& part : event.parts) {
+      json["parts"].push_back({{"rank", part.rank}, {"local_ranks", part.local_ranks}});
+    }
   }
   void operator()(const events::EpochPublished& event) const {
     json["number"] = event.number;

@@ -27,10 +27,12 @@ CREATE TABLE attempts (task TEXT, attempt INTEGER, rank INTEGER, local_ranks INT
   gpus INTEGER, placed REAL, started REAL, ended REAL, outcome TEXT, exit_code INTEGER, signal INTEGER, reason TEXT,
   max_rss INTEGER, user_s REAL, system_s REAL, PRIMARY KEY (task, attempt, rank));
 CREATE TABLE services (service TEXT PRIMARY KEY, replicas INTEGER, cores_per_replica INTEGER, gpus_per_replica REAL,
-  memory_per_replica INTEGER, models TEXT, remotes INTEGER);
+  memory_per_replica INTEGER, models TEXT, remotes INTEGER, ranks_per_replica INTEGER);
 CREATE TABLE replicas (service TEXT, replica INTEGER, attempt INTEGER, rank INTEGER, pid INTEGER, state TEXT,
   endpoint TEXT, reason TEXT, started REAL, ready REAL, ended REAL, launch_s REAL, init_s REAL, publish_s REAL,
   PRIMARY KEY (service, replica, attempt));
+CREATE TABLE replica_parts (service TEXT, replica INTEGER, attempt INTEGER, rank INTEGER, local_ranks INTEGER,
+  PRIMARY KEY (service, replica, attempt, rank));
 CREATE TABLE nodes (rank INTEGER PRIMARY KEY, host TEXT, cores INTEGER, gpus REAL, memory INTEGER, joined REAL,
   lost REAL, reason TEXT);
 CREATE TABLE requests (time REAL, rank INTEGER, service TEXT, replica INTEGER, requests INTEGER, failed INTEGER,
@@ -185,10 +187,10 @@ struct Fold {
   void operator()(const events::ServiceDeclared& event) const {
     std::string models;
     for (const std::string& model : event.models) models += (models.empty() ? "" : " ") + model;
-    db.run(
-        "INSERT OR REPLACE INTO services VALUES (?,?,?,?,?,?,?)",
-        {event.name, std::int64_t{event.replicas}, std::int64_t{event.per_replica.cores},
-         as_gpus(event.per_replica.gpus), as_integer(event.per_replica.memory), models, std::int64_t{event.remotes}});
+    db.run("INSERT OR REPLACE INTO services VALUES (?,?,?,?,?,?,?,?)",
+           {event.name, std::int64_t{event.replicas}, std::int64_t{event.per_replica.cores},
+            as_gpus(event.per_replica.gpus), as_integer(event.per_replica.memory), models, std::int64_t{event.remotes},
+            std::int64_t{std::max(event.ranks, 1u)}});
   }
   void operator()(const events::ReplicaChanged& event) const {
     const bool spawned = event.state == ReplicaState::starting && event.pid != 0;
@@ -209,6 +211,11 @@ struct Fold {
          event.state == ReplicaState::starting ? Value(time) : none, ready ? Value(time) : none,
          over ? Value(time) : none, spawned ? Value(seconds(event.took)) : none,
          ready ? Value(seconds(event.took)) : none});
+    for (const events::PlacedRanks& part : event.parts) {
+      db.run("INSERT OR REPLACE INTO replica_parts VALUES (?,?,?,?,?)",
+             {names.service(event.replica.service), std::int64_t{event.replica.replica},
+              std::int64_t{event.replica.attempt}, std::int64_t{part.rank}, std::int64_t{part.local_ranks}});
+    }
   }
   void operator()(const events::EpochPublished& event) const {
     for (const ReplicaId& replica : event.ready) {

@@ -16,6 +16,7 @@
 #include "node/child_listener.hpp"
 #include "node/executors.hpp"
 #include "node/replica.hpp"
+#include "node/replica_part.hpp"
 #include "node/spawner/locate.hpp"
 #include "node/task_attempt.hpp"
 
@@ -59,6 +60,7 @@ class Agent::Impl {
                  .resources = resources_,
                  .environments = environments_,
                  .ports = ports_,
+                 .hosts = hosts_,
                  .methods = methods_,
                  .surroundings = look_around(base_variables(options.base_environment),
                                              base_variables(options.launcher_environment), options.run.dvm_uri),
@@ -129,7 +131,8 @@ class Agent::Impl {
   void on(StartReplica&& order) {
     const ReplicaId id = order.id;
     if (state_ != State::working) return hooks_.send(ReplicaEnded{id, refused(), false});
-    if (replicas_.contains(id)) return;
+    if (replicas_.contains(id) || replica_parts_.contains(id)) return;
+    if (order.first_rank > 0) return start_part(std::move(order));
     auto replica = std::make_shared<Replica>(context_, std::move(order), [this, id](ReplicaEnded end) {
       replicas_.erase(id);
       hooks_.send(std::move(end));
@@ -140,10 +143,13 @@ class Agent::Impl {
   }
 
   void on(StopReplica&& order) {
-    const auto found = replicas_.find(order.id);
-    if (found == replicas_.end()) return;
-    const auto replica = found->second;
-    replica->stop();
+    if (const auto found = replicas_.find(order.id); found != replicas_.end()) {
+      const auto replica = found->second;
+      replica->stop(order.at_once);
+    } else if (const auto part = replica_parts_.find(order.id); part != replica_parts_.end()) {
+      const auto ending = part->second;
+      ending->end_now();
+    }
   }
 
   void on(ShutdownAgent&&) { shutdown(); }
@@ -159,6 +165,7 @@ class Agent::Impl {
     if (auto ids = backlog_.clear(); !ids.empty()) hooks_.send(TasksReturned{std::move(ids)});
     for (const auto& [id, attempt] : std::unordered_map(tasks_)) attempt->cancel("the run is over");
     for (const auto& [id, replica] : std::map(replicas_)) replica->end_now();
+    for (const auto& [id, part] : std::map(replica_parts_)) part->end_now();
     executors_.cancel_all("the run is over");
     check_end();
   }
@@ -209,7 +216,33 @@ class Agent::Impl {
   void on_wireup(Rank from, wireup::Message message) {
     if (auto* up = std::get_if<wireup::Contribution>(&message)) return exchange_.on(std::move(*up), mono_now());
     if (auto* down = std::get_if<wireup::Gathered>(&message)) return exchange_.on(std::move(*down));
+    if (auto* head = std::get_if<wireup::HeadAddress>(&message)) return on_head(std::move(*head));
     for (const auto& method : methods_) method->on_message(from, message);
+  }
+
+  void start_part(StartReplica&& order) {
+    const ReplicaId id = order.id;
+    auto part = std::make_shared<ReplicaPart>(context_, std::move(order), [this, id](ReplicaEnded end) {
+      replica_parts_.erase(id);
+      hooks_.send(std::move(end));
+      check_end();
+    });
+    replica_parts_.emplace(id, part);
+    auto head = early_heads_.extract({id.service, id.replica});
+    if (head && head.mapped().replica == id) part->on_head(std::move(head.mapped()));
+    part->start();
+  }
+
+  /// The order to start may come later than this, from another rank.
+  void on_head(wireup::HeadAddress&& head) {
+    const ReplicaId id = head.replica;
+    if (const auto found = replica_parts_.find(id); found != replica_parts_.end()) {
+      const auto part = found->second;
+      part->on_head(std::move(head));
+    } else if (state_ == State::working) {
+      const auto [known, is_new] = early_heads_.try_emplace({id.service, id.replica}, head);
+      if (!is_new && known->second.replica.attempt < id.attempt) known->second = std::move(head);
+    }
   }
 
   /// One after the other and not one inside the other: an attempt may be over before its start() returns, and so may be the
@@ -253,7 +286,8 @@ class Agent::Impl {
 
   /// Goes on to the end when all is gone.
   void check_end() {
-    if (state_ == State::ending && tasks_.empty() && replicas_.empty() && executors_.empty()) close();
+    if (state_ == State::ending && tasks_.empty() && replicas_.empty() && replica_parts_.empty() && executors_.empty())
+      close();
   }
 
   void close() {
@@ -288,6 +322,9 @@ class Agent::Impl {
   std::deque<StartTask> to_start_;                            ///< the first is being started
   Clock::time_point lease_until_ = Clock::time_point::max();  ///< until there is one
   std::map<ReplicaId, std::shared_ptr<Replica>> replicas_;
+  std::map<ReplicaId, std::shared_ptr<ReplicaPart>> replica_parts_;
+  /// Of each replica the latest that came before its order to start.
+  std::map<std::pair<ServiceIndex, std::uint32_t>, wireup::HeadAddress> early_heads_;
   boost::asio::steady_timer end_deadline_;
   State state_ = State::working;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

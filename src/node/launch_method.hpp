@@ -1,7 +1,7 @@
-// Launch methods: how the ranks of an attempt find each other.
+// Launch methods: how the ranks of an attempt at a task, or of a replica, find each other.
 //
-// What all methods share is made before: each rank of the attempt on this node is a Spawn with its command, environment, files
-// and cores. A method adds what its kind of task needs to find its peers, hears what becomes of the ranks, and may end the
+// What all methods share is made before: each rank on this node is a Spawn with its command, environment, files
+// and cores. A method adds what its kind of program needs to find its peers, hears what becomes of the ranks, and may end the
 // attempt. There is one file per method, in launch/; docs/spec/launch.md tells what they say to each other between nodes.
 #pragma once
 
@@ -35,7 +35,16 @@ namespace wireup {
 class Exchange;
 }
 
-/// One rank of an attempt, ready to run on its own.
+/// The ranks of a launch that run on this node, and where all of them are.
+struct LaunchPart {
+  LaunchId id;
+  std::uint32_t first_rank = 0;  ///< of those here
+  std::uint32_t local_ranks = 1;
+  std::uint32_t ranks = 1;        ///< in all
+  std::vector<RankBlock> layout;  ///< of MPI programs; in the order of ranks
+};
+
+/// One rank of a launch, ready to run on its own.
 struct RankProcess {
   std::uint32_t rank = 0;
   spawner::Spawn spawn;  ///< without its env, which is made of `variables` at the end
@@ -90,11 +99,11 @@ class LaunchMethod {
   virtual ~LaunchMethod() = default;
   virtual std::string_view name() const = 0;
   /// `kind` is never automatic.
-  virtual void prepare(const StartTask& part, MpiKind kind, LaunchEvents events) = 0;
+  virtual void prepare(const LaunchPart& part, MpiKind kind, LaunchEvents events) = 0;
   /// A rank has ended well, one of several.
-  virtual void rank_left(AttemptId /*attempt*/, std::uint32_t /*rank*/) {}
+  virtual void rank_left(LaunchId /*attempt*/, std::uint32_t /*rank*/) {}
   /// All ranks here are gone, or will never run. Also for an attempt that prepare() has not answered yet.
-  virtual void release(AttemptId /*attempt*/) {}
+  virtual void release(LaunchId /*attempt*/) {}
   /// From another agent; what is none of this method's business is left as it is.
   virtual void on_message(Rank /*from*/, wireup::Message& /*message*/) {}
   virtual void on_rank_lost(Rank /*rank*/) {}

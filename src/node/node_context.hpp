@@ -58,6 +58,7 @@ struct NodeContext {
   ResourceQueue& resources;
   Environments& environments;
   PortPicker& ports;
+  const Hosts& hosts;
   const LaunchMethods& methods;
   Surroundings surroundings;
   ProgramKinds& programs;

@@ -9,12 +9,12 @@
 
 #include "core/defaults.hpp"
 #include "node/end_words.hpp"
-#include "node/log_tail.hpp"
 
 namespace trireme {
 namespace {
 
 using boost::system::error_code;
+namespace fs = std::filesystem;
 
 std::string random_key() {
   std::random_device random;
@@ -40,153 +40,130 @@ struct Replica::Timers {
   boost::asio::steady_timer deadline;  ///< for readiness, then for draining
 };
 
-Replica::Replica(NodeContext& node, StartReplica request, Over over)
+Replica::Replica(NodeContext& node, StartReplica order, Over over)
     : node_(node),
-      request_(std::move(request)),
-      service_(request_.service),
+      order_(std::move(order)),
+      service_(order_.service),
       over_(std::move(over)),
       timers_(std::make_unique<Timers>(node.loop)),
-      folder_(node.paths.replica(service_.name, request_.id.replica, request_.id.attempt)),
-      uses_port_(mentioned("port")) {
-  if (mentioned("key")) key_ = random_key();
-  const std::string number = std::to_string(request_.id.service.value) + "." + std::to_string(request_.id.replica) +
-                             "." + std::to_string(request_.id.attempt);
-  if (mentioned("socket")) address_.socket = (node_.tmp_folder / number).string();
-  if (mentioned("scratch")) scratch_ = node_.tmp_folder / ("scratch-" + number);
+      uses_port_(mentions(service_, "port")),
+      values_(replica_values(node, order_)),
+      provision_(node) {
+  wireup::HeadAddress& head = values_.head;
+  if (mentions(service_, "key")) head.key = random_key();
+  const std::string number = std::to_string(order_.id.service.value) + "." + std::to_string(order_.id.replica) + "." +
+                             std::to_string(order_.id.attempt);
+  if (mentions(service_, "socket")) head.socket = (node_.tmp_folder / number).string();
 }
 
 Replica::~Replica() = default;
 
-bool Replica::mentioned(std::string_view name) const {
-  return any_mentions(service_.command, name) || mentions(service_.script, name) || mentions(service_.env, name) ||
-         mentions(service_.cwd, name) || mentions(service_.ready.argument, name) ||
-         (service_.live && mentions(service_.live->argument, name));
-}
-
-Template::Lookup Replica::lookup() const {
-  return [this](std::string_view name) -> std::optional<std::string> {
-    if (name == "port") return std::to_string(address_.port);
-    if (name == "socket") return address_.socket;
-    if (name == "host") return "127.0.0.1";
-    if (name == "key") return key_;
-    if (name == "replica") return std::to_string(request_.id.replica);
-    if (name == "attempt") return std::to_string(request_.id.attempt);
-    if (name == "task_dir") return folder_.string();
-    if (name == "run_dir") return node_.run.run_dir;
-    if (name == "workflow_dir") return node_.run.workflow_dir;
-    if (name == "scratch") return scratch_.string();
-    return std::nullopt;
-  };
-}
-
 void Replica::start() {
   const bool connects = service_.ready.kind == Probe::Kind::tcp || service_.ready.kind == Probe::Kind::http;
-  if (connects && !uses_port_ && address_.socket.empty()) {
+  if (connects && !uses_port_ && values_.head.socket.empty()) {
     return fail("its command names neither {port} nor {socket}, so nobody can reach it");
   }
-  if (service_.environment.empty()) return ask_for_resources();
-  node_.environments.get(service_.environment, [weak = weak_from_this()](Result<Environments::Made> made) {
+  provision_.ask(service_.environment, service_.per_rank, order_.local_ranks, [weak = weak_from_this()](Status status) {
     const auto self = weak.lock();
-    if (!self || self->phase_ != Phase::environment) return;
-    if (!made) return self->fail(made.error().text());
-    self->changes_ = std::move(*made);
-    self->ask_for_resources();
+    if (!self) return;
+    status.ok() ? self->prepare_start() : self->fail(status.error().text());
   });
 }
 
-void Replica::ask_for_resources() {
-  phase_ = Phase::resources;
-  if (!node_.resources.ever_fits(service_.per_replica, 1)) {
-    return fail("it asks for " + to_string(service_.per_replica) + ", which this node does not have");
+/// A port for requests, and one where the ranks meet.
+Status Replica::choose_ports() {
+  const auto choose = [this](std::uint16_t& port) -> Status {
+    auto picked = node_.ports.pick(mono_now());
+    if (!picked) return picked.error();
+    port = *picked;
+    return {};
+  };
+  if (uses_port_) {
+    if (Status chosen = choose(values_.head.port); !chosen.ok()) return chosen;
   }
-  ticket_ = node_.resources.ask(service_.per_replica, 1, [weak = weak_from_this()](std::vector<Allocation> got) {
-    // It is withdrawn before the replica goes, so there is one.
-    const auto self = weak.lock();
-    self->allocations_ = std::move(got);
-    self->prepare_start();
-  });
+  return mentions(service_, "head_port") ? choose(values_.head.meeting_port) : Status{};
 }
 
-Result<spawner::Spawn> Replica::plan() {
-  const auto values = lookup();
-  preparation_ = {.folder = folder_, .folders = {}, .inputs = {}, .files = {}};
-  if (!scratch_.empty()) preparation_.folders.push_back(scratch_);
-
-  spawner::Spawn spawn;
-  auto argv =
-      make_program(service_.command, service_.script, folder_ / "script", node_.run.workflow_dir, values, preparation_);
-  if (!argv) return std::move(argv).error();
-  spawn.argv = std::move(*argv);
-  auto cwd = service_.cwd.expand(values);
-  auto ready = service_.ready.argument.expand(values);
-  auto live = service_.live ? service_.live->argument.expand(values) : Result<std::string>(std::string());
-  for (auto* text : {&cwd, &ready, &live}) {
-    if (!*text) return std::move(*text).error();
+/// Where its other ranks meet rank 0.
+void Replica::tell_others() {
+  const auto here = node_.hosts.host_of(node_.rank);
+  const bool one_host = std::all_of(order_.layout.begin(), order_.layout.end(),
+                                    [&](const RankBlock& block) { return node_.hosts.host_of(block.node) == here; });
+  values_.head.host = one_host ? "127.0.0.1" : node_.host;
+  for (const RankBlock& block : order_.layout) {
+    if (block.node != node_.rank) node_.hooks.send_peer(block.node, wireup::encode(values_.head));
   }
-  probe_argument_ = std::move(*ready);
-  watch_argument_ = std::move(*live);
-  spawn.cwd = cwd->empty() ? folder_.string() : path_under(folder_, *cwd);
-  spawn.stdout_path = (folder_ / stdout_file).string();
-  spawn.stderr_path = (folder_ / stderr_file).string();
-  spawn.append = starts_ > 1;
-  spawn.cpus = cpus_of(node_.node, allocations_.front());
-  spawn.grace_ms = static_cast<std::uint32_t>(defaults::stop_grace.count());
-
-  const std::string attempt = node_.run.run_id + "/service/" + std::to_string(request_.id.service.value) + "/" +
-                              std::to_string(request_.id.replica) + "/" + std::to_string(request_.id.attempt);
-  Variables variables = make_variables(node_, changes_, allocations_.front(), attempt);
-  // `ollama serve` binds to OLLAMA_HOST: only a service that calls others is told where they are.
-  add_python(node_.python, variables);
-  if (!service_.uses.empty()) add_proxy(node_.proxy, service_.uses, variables);
-  variables.insert_or_assign("PWD", spawn.cwd);
-  if (auto added = add_user(service_.env, values, variables); !added.ok()) return added.error();
-  spawn.env = to_entries(variables);
-
-  const bool watches_output = service_.ready.kind == Probe::Kind::stdout_regex ||
-                              (service_.live && service_.live->kind == Probe::Kind::stdout_regex);
-  if (watches_output) {
-    const bool ready_by_it = service_.ready.kind == Probe::Kind::stdout_regex;
-    auto watched = GrowingFile::watch(spawn.stdout_path, ready_by_it ? probe_argument_ : watch_argument_);
-    if (!watched) return std::move(watched).error();
-    output_ = std::move(*watched);
-  }
-  return spawn;
 }
 
 void Replica::prepare_start() {
   phase_ = Phase::preparing;
   ++starts_;
-  if (uses_port_) {
-    auto port = node_.ports.pick(mono_now());
-    if (!port) return fail(port.error().text());
-    address_.port = *port;
+  if (Status chosen = choose_ports(); !chosen.ok()) return fail(chosen.error().text());
+  tell_others();
+  auto plan = plan_replica(node_, order_, provision_, values_, starts_ > 1);
+  if (!plan) return fail(plan.error().text());
+  probe_argument_ = plan->ready_argument;
+  watch_argument_ = plan->live_argument;
+  if (Status watched = watch_output(plan->ranks.front().spawn.stdout_path); !watched.ok()) {
+    return fail(watched.error().text());
   }
-  auto spawn = plan();
-  if (!spawn) return fail(spawn.error().text());
+  Preparation preparation = std::move(plan->preparation);
   // Not on the loop: many replicas start at once, and a slow file system must not hold up what the others have to say.
   const bool posted = node_.files.run<Status>(
-      [preparation = preparation_, token = stop_.get_token()] { return prepare(preparation, token); },
-      [weak = weak_from_this(), spawn = std::move(*spawn)](Status prepared) mutable {
+      [preparation = std::move(preparation), token = stop_.get_token()] { return prepare(preparation, token); },
+      [weak = weak_from_this(), plan = std::move(*plan)](Status prepared) mutable {
         const auto self = weak.lock();
         if (!self) return;
         if (self->asked_to_end_) return self->finish();
         if (!prepared.ok()) return self->fail(prepared.error().text());
-        self->start_process(std::move(spawn));
+        self->start_processes(std::move(plan));
       });
   if (!posted) fail("too much file work is waiting on this node");
 }
 
-void Replica::start_process(spawner::Spawn spawn) {
-  phase_ = Phase::starting;
-  end_.started = wall_now();
-  process_ = node_.processes.start(std::move(spawn), *this);
+/// What a probe looks for in the stdout of rank 0.
+Status Replica::watch_output(const std::string& path) {
+  const bool ready_by_it = service_.ready.kind == Probe::Kind::stdout_regex;
+  if (!ready_by_it && !(service_.live && service_.live->kind == Probe::Kind::stdout_regex)) return {};
+  auto watched = GrowingFile::watch(path, ready_by_it ? probe_argument_ : watch_argument_);
+  if (!watched) return std::move(watched).error();
+  output_ = std::move(*watched);
+  return {};
 }
 
-void Replica::on_process_started(ProcessId, const spawner::Started& report) {
+void Replica::start_processes(ReplicaPlan plan) {
+  phase_ = Phase::starting;
+  end_.started = wall_now();
+  pid_ = 0;
+  was_starting_ = false;
+  const auto weak = weak_from_this();
+  group_ = std::make_shared<RankGroup>(
+      node_,
+      RankGroup::Options{.part = {order_.id, 0, order_.local_ranks, service_.ranks, order_.layout},
+                         .method = plan.method,
+                         .lasting = true},
+      RankGroup::Events{.started =
+                            [weak, launch = plan.method.why](std::uint32_t rank, const spawner::Started& report) {
+                              const auto self = weak.lock();
+                              if (self && rank == 0) self->started(report, launch);
+                            },
+                        .ending =
+                            [weak] {
+                              if (const auto self = weak.lock()) self->ending();
+                            },
+                        .over =
+                            [weak](GroupEnd over) {
+                              if (const auto self = weak.lock()) self->processes_over(std::move(over));
+                            }});
+  group_->start(std::move(plan.ranks));
+}
+
+void Replica::started(const spawner::Started& report, const std::string& launch) {
   pid_ = report.pid;
   started_at_ = mono_now();
-  end_.started = report.at.wall_ns;
-  if (!std::exchange(told_started_, true)) node_.hooks.send(ReplicaStarted{request_.id, pid_, report.at.wall_ns});
+  if (!std::exchange(told_started_, true)) {
+    node_.hooks.send(ReplicaStarted{order_.id, pid_, report.at.wall_ns, launch});
+  }
   if (phase_ != Phase::starting) return;
   timers_->deadline.expires_after(service_.ready.timeout);
   timers_->deadline.async_wait([weak = weak_from_this()](error_code cancelled) {
@@ -202,15 +179,16 @@ std::unique_ptr<Look> Replica::look(Probe::Kind kind, const std::string& argumen
                                     Look::Callback callback) {
   switch (kind) {
     case Probe::Kind::tcp:
-      return look_at_port(node_.loop, address_, deadline, std::move(callback));
+      return look_at_port(node_.loop, address(), deadline, std::move(callback));
     case Probe::Kind::http:
-      return look_at_http(node_.loop, address_, argument.empty() ? "/" : argument, key_, deadline, std::move(callback));
+      return look_at_http(node_.loop, address(), argument.empty() ? "/" : argument, values_.head.key, deadline,
+                          std::move(callback));
     case Probe::Kind::stdout_regex:
       return look_into_file(node_.files, output_, std::move(callback));
     case Probe::Kind::file:
       break;
   }
-  return look_for_file(node_.files, path_under(folder_, argument), std::move(callback));
+  return look_for_file(node_.files, path_under(values_.folder, argument), std::move(callback));
 }
 
 void Replica::probe() {
@@ -224,11 +202,11 @@ void Replica::on_probed(const std::optional<std::string>& why_not) {
   if (phase_ != Phase::starting) return;
   last_answer_ = why_not.value_or("");
   if (!why_not) {
-    const Listener listener = uses_port_ ? listener_on(address_.port, pid_) : Listener::unknown;
+    const Listener listener = sees_listener() ? listener_on(values_.head.port, pid_) : Listener::unknown;
     if (listener == Listener::foreign) return take_another_port("somebody else listens on its port");
     const bool connected = service_.ready.kind == Probe::Kind::tcp || service_.ready.kind == Probe::Kind::http;
     if (listener != Listener::none || connected) return become_ready();
-    last_answer_ = "nothing listens on port " + std::to_string(address_.port) + " yet";
+    last_answer_ = "nothing listens on port " + std::to_string(values_.head.port) + " yet";
   }
   const bool behind = output_ && output_->behind();
   timers_->probe.expires_after(behind ? Duration::zero() : next_probe(Duration(mono_now() - started_at_)));
@@ -243,12 +221,12 @@ void Replica::become_ready() {
   was_ready_ = true;
   quiet();
   ReplicaEndpoint endpoint;
-  endpoint.id = request_.id;
+  endpoint.id = order_.id;
   endpoint.rank = node_.rank;
   endpoint.state = ReplicaState::ready;
-  endpoint.port = address_.socket.empty() ? address_.port : 0;
-  endpoint.socket = address_.socket;
-  endpoint.key = key_;
+  endpoint.port = values_.head.socket.empty() ? values_.head.port : 0;
+  endpoint.socket = values_.head.socket;
+  endpoint.key = values_.head.key;
   node_.hooks.send(ReplicaReady{std::move(endpoint), wall_now()});
   watch();
 }
@@ -276,23 +254,37 @@ void Replica::on_watched(const std::optional<std::string>& why_not) {
   watch();
 }
 
+ListenAddress Replica::address() const {
+  return {values_.head.port, values_.head.socket};
+}
+
+/// Whether who listens on its port can be told from others: it is a process below the one that we started.
+bool Replica::sees_listener() const {
+  return uses_port_ && !group_->started_elsewhere();
+}
+
+/// Only where no other rank has been told the port.
+bool Replica::may_take_another_port() const {
+  return uses_port_ && service_.ranks == 1 && service_.mpi == MpiKind::none && starts_ < defaults::port_tries;
+}
+
 void Replica::take_another_port(const std::string& why) {
-  if (starts_ >= defaults::port_tries) {
-    return give_up(why + ", " + std::to_string(starts_) + " times with different ports");
+  if (!may_take_another_port()) {
+    return give_up(starts_ == 1 ? why : why + ", " + std::to_string(starts_) + " times with different ports");
   }
   another_port_ = true;
-  end_process();
+  end_processes();
 }
 
 void Replica::give_up(std::string why) {
   why_ = std::move(why);
   close_to_requests();
-  end_process();
+  end_processes();
 }
 
 /// Nobody new is sent to it from now on, before the pilot knows and tells all.
 void Replica::close_to_requests() {
-  if (phase_ == Phase::ready) node_.hooks.drain_replica(request_.id, [] {});
+  if (phase_ == Phase::ready) node_.hooks.drain_replica(order_.id, [] {});
 }
 
 void Replica::quiet() {
@@ -301,26 +293,27 @@ void Replica::quiet() {
   timers_->deadline.cancel();
 }
 
-void Replica::end_process() {
+void Replica::end_processes() {
   quiet();
   phase_ = Phase::ending;
-  node_.processes.stop(process_, defaults::stop_grace);
+  group_->stop("stopped on request");
 }
 
-void Replica::stop() {
-  if (phase_ != Phase::ready) return end_now();
+void Replica::stop(bool at_once) {
+  if (at_once) close_to_requests();
+  if (at_once || phase_ != Phase::ready) return end_now();
   asked_to_end_ = true;
   quiet();
   phase_ = Phase::draining;
   const auto drained = [weak = weak_from_this()] {
     const auto self = weak.lock();
-    if (self && self->phase_ == Phase::draining) self->end_process();
+    if (self && self->phase_ == Phase::draining) self->end_processes();
   };
   timers_->deadline.expires_after(service_.drain);
   timers_->deadline.async_wait([drained](error_code cancelled) {
     if (!cancelled) drained();
   });
-  node_.hooks.drain_replica(request_.id, drained);
+  node_.hooks.drain_replica(order_.id, drained);
 }
 
 void Replica::end_now() {
@@ -328,16 +321,13 @@ void Replica::end_now() {
   another_port_ = false;
   stop_.request_stop();
   switch (phase_) {
-    case Phase::resources:
-      node_.resources.withdraw(ticket_);
-      [[fallthrough]];
-    case Phase::environment:
+    case Phase::provision:
       finish();
       break;
     case Phase::starting:
     case Phase::ready:
     case Phase::draining:
-      end_process();
+      end_processes();
       break;
     case Phase::preparing:
     case Phase::ending:
@@ -346,60 +336,54 @@ void Replica::end_now() {
   }
 }
 
-void Replica::on_process_failed(ProcessId, const spawner::Failed& report) {
-  const std::int64_t started = end_.started;
-  end_ = end_of(report);
-  end_.started = started;
-  finish();
-}
-
-void Replica::on_process_lost(ProcessId, const Error& why) {
-  end_.ended = wall_now();
-  fail(why.text());
-}
-
-void Replica::on_process_ended(ProcessId, const spawner::Ended& report) {
-  const Phase before = phase_;
-  const Usage used = end_.usage;
-  const std::int64_t started = end_.started;
+/// Of processes that end without having been asked to: nobody is to be sent to what is left of them.
+void Replica::ending() {
+  if (phase_ != Phase::starting && phase_ != Phase::ready) return;
+  was_starting_ = phase_ == Phase::starting;
   close_to_requests();
   quiet();
   phase_ = Phase::ending;
-  end_ = end_of(report, Duration{0});
-  end_.started = started;
+}
+
+void Replica::processes_over(GroupEnd over) {
+  ending();
+  quiet();
+  phase_ = Phase::ending;
+  const Usage used = end_.usage;
+  end_ = over.end;
   end_.usage.max_rss = std::max(end_.usage.max_rss, used.max_rss);
   end_.usage.user += used.user;
   end_.usage.system += used.system;
-  if (asked_to_end_) return finish();
+  if (asked_to_end_ || pid_ == 0) return finish();
 
   // What cannot bind its port ends at once, mostly with words in its log that only a person understands.
-  if (before == Phase::starting && uses_port_ && starts_ < defaults::port_tries &&
-      listener_on(address_.port, pid_) != Listener::none) {
+  if (was_starting_ && over.report && may_take_another_port() &&
+      listener_on(values_.head.port, pid_) != Listener::none) {
     another_port_ = true;
   }
   if (std::exchange(another_port_, false)) return prepare_start();
-  end_.outcome = report.stopped && !why_ ? Outcome::lost : Outcome::failed;
-  end_.reason =
-      why_.value_or(words_for_end(report, Duration{0}) + (was_ready_ ? " while it served" : " before it was ready"));
+  const bool left = over.report && !over.report->stopped && over.report->signo == 0 && over.report->exit_code == 0;
+  if (end_.outcome != Outcome::lost || why_) {
+    end_.outcome = Outcome::failed;
+    end_.reason = why_.value_or(end_.reason + (was_ready_ ? " while it served" : " before it was ready"));
+  }
   // What ends well has mostly left the work to a process that it put into the background, and that ends with it.
-  if (!why_ && end_.exit_code == 0) end_.reason += " (a service has to stay in the foreground)";
-  fail_with_log(end_);
+  if (!why_ && left) end_.reason += " (a service has to stay in the foreground)";
+  add_words_of_logs(over);
 }
 
-void Replica::fail_with_log(AttemptEnd end) {
-  end_ = std::move(end);
+void Replica::add_words_of_logs(const GroupEnd& over) {
+  const bool is_known = !over.stderr_path.empty();
+  const fs::path err = is_known ? fs::path(over.stderr_path) : values_.folder / stderr_file;
+  const fs::path out = is_known ? fs::path(over.stdout_path) : values_.folder / stdout_file;
   const bool posted = node_.files.run<std::string>(
-      [folder = folder_] {
-        for (const std::string_view name : {stderr_file, stdout_file}) {
-          std::string tail = tail_of_file(folder / name, defaults::log_tail_lines, defaults::log_tail_bytes);
-          if (!tail.empty()) return "; the end of its " + std::string(name) + ":\n" + tail;
-        }
-        return std::string("; it wrote nothing to stdout and stderr");
+      [err, out] {
+        return words_of_logs({err, out});
       },
-      [weak = weak_from_this()](std::string tail) {
+      [weak = weak_from_this()](const std::string& words) {
         const auto self = weak.lock();
         if (!self) return;
-        self->end_.reason += tail;
+        self->end_.reason += words;
         self->finish();
       });
   if (!posted) finish();
@@ -416,11 +400,11 @@ void Replica::finish() {
   const auto keep = shared_from_this();
   phase_ = Phase::over;
   quiet();
-  node_.resources.give_back(std::exchange(allocations_, {}));
+  provision_.give_back();
   std::error_code ignored;  // what stays here goes with the private folder at the end of the run
-  if (!address_.socket.empty()) std::filesystem::remove(address_.socket, ignored);
-  if (!scratch_.empty()) {
-    const auto remove = [scratch = scratch_] {
+  if (!values_.head.socket.empty()) std::filesystem::remove(values_.head.socket, ignored);
+  if (!values_.scratch.empty()) {
+    const auto remove = [scratch = values_.scratch] {
       std::error_code unremoved;
       std::filesystem::remove_all(scratch, unremoved);
     };
@@ -432,7 +416,7 @@ void Replica::finish() {
   }
   if (end_.started == 0) end_.started = wall_now();
   if (end_.ended == 0) end_.ended = wall_now();
-  over_({request_.id, std::move(end_), was_ready_});
+  over_({order_.id, std::move(end_), was_ready_});
 }
 
 }  // namespace trireme

@@ -10,21 +10,13 @@
 #include "node/log_tail.hpp"
 
 namespace trireme {
-namespace {
-
-/// Rank 0 has the plain name, the others their number behind it.
-std::string numbered(std::string name, std::uint32_t rank) {
-  return rank == 0 ? name : std::move(name) + "." + std::to_string(rank);
-}
-
-}  // namespace
-
 TaskAttempt::TaskAttempt(NodeContext& node, StartTask part, Over over)
     : node_(node),
       part_(std::move(part)),
       over_(std::move(over)),
       folder_(node.paths.attempt(part_.task.id, part_.id.attempt)),
-      output_(part_.task.output == OutputMode::inherit ? node.run.output : part_.task.output) {}
+      output_(part_.task.output == OutputMode::inherit ? node.run.output : part_.task.output),
+      provision_(node) {}
 
 TaskAttempt::~TaskAttempt() {
   stop_.request_stop();
@@ -32,30 +24,12 @@ TaskAttempt::~TaskAttempt() {
 }
 
 void TaskAttempt::start() {
-  if (part_.task.environment.empty()) return ask_for_resources();
-  node_.environments.get(part_.task.environment, [weak = weak_from_this()](Result<Environments::Made> made) {
+  const TaskDescription& task = part_.task;
+  provision_.ask(task.environment, task.per_rank, part_.local_ranks, [weak = weak_from_this()](Status status) {
     const auto self = weak.lock();
-    if (!self || self->phase_ != Phase::environment) return;
-    if (!made) return self->fail(made.error());
-    self->changes_ = std::move(*made);
-    self->ask_for_resources();
+    if (!self) return;
+    status.ok() ? self->plan() : self->fail(status.error());
   });
-}
-
-void TaskAttempt::ask_for_resources() {
-  phase_ = Phase::resources;
-  if (!node_.resources.ever_fits(part_.task.per_rank, part_.local_ranks)) {
-    return fail(
-        {"it asks for " + to_string(part_.task.per_rank.times(part_.local_ranks)) + ", which this node does not have",
-         "", "", ExitCode::does_not_fit});
-  }
-  ticket_ = node_.resources.ask(part_.task.per_rank, part_.local_ranks,
-                                [weak = weak_from_this()](std::vector<Allocation> allocations) {
-                                  // It is withdrawn before the attempt goes, so there is one.
-                                  const auto self = weak.lock();
-                                  self->allocations_ = std::move(allocations);
-                                  self->plan();
-                                });
 }
 
 Template::Lookup TaskAttempt::lookup(std::uint32_t rank) const {
@@ -147,13 +121,13 @@ Status TaskAttempt::plan_processes() {
     if (!in->empty()) spawn.stdin_path = path_under(folder_, *in);
     spawn.stdout_path = std::move(*out);
     spawn.stderr_path = std::move(*err);
-    spawn.cpus = cpus_of(node_.node, allocations_[i]);
+    spawn.cpus = cpus_of(node_.node, provision_.allocations()[i]);
     spawn.timeout_ms = to_milliseconds(task.timeout);
     spawn.grace_ms = static_cast<std::uint32_t>(defaults::stop_grace.count());
 
     const std::string attempt = node_.run.run_id + "/task/" + std::to_string(part_.id.task.value) + "/" +
                                 std::to_string(part_.id.attempt) + "/" + std::to_string(rank);
-    process.variables = make_variables(node_, changes_, allocations_[i], attempt);
+    process.variables = make_variables(node_, provision_.environment(), provision_.allocations()[i], attempt);
     add_proxy(node_.proxy, node_.hooks.service_names(), process.variables);
     // The order to start may overtake the epoch that makes a service known here.
     add_proxy(node_.proxy, task.services, process.variables);
@@ -183,7 +157,7 @@ void TaskAttempt::plan() {
   if (preparation_.inputs.empty()) {
     // Some folders and small files: quicker than to hand it over.
     auto prepared = prepare(preparation_, stop_.get_token());
-    return prepared.ok() ? wire() : fail(prepared.error());
+    return prepared.ok() ? run() : fail(prepared.error());
   }
   const bool posted = node_.files.run<Status>(
       [preparation = preparation_, token = stop_.get_token()] { return prepare(preparation, token); },
@@ -192,134 +166,48 @@ void TaskAttempt::plan() {
         if (!self) return;
         if (self->cancelled_) return self->finish();
         if (!prepared.ok()) return self->fail(prepared.error());
-        self->wire();
+        self->run();
       });
   if (!posted) fail({"too much file work is waiting on this node", "", "", ExitCode::runtime_failed});
 }
 
-void TaskAttempt::wire() {
-  phase_ = Phase::wiring;
-  const auto weak = weak_from_this();
-  method_.method->prepare(part_, method_.kind,
-                          {.ready =
-                               [weak](Result<std::vector<RankWiring>> wiring) {
-                                 const auto self = weak.lock();
-                                 if (!self || self->phase_ != Phase::wiring) return;
-                                 if (!wiring) return self->fail(wiring.error());
-                                 self->run(std::move(*wiring));
-                               },
-                           .broken =
-                               [weak](const LaunchTrouble& trouble) {
-                                 if (const auto self = weak.lock()) self->broken(trouble);
-                               },
-                           .used =
-                               [weak](const Usage& usage) {
-                                 const auto self = weak.lock();
-                                 if (self) self->add_usage(usage);
-                               }});
-}
-
-void TaskAttempt::run(std::vector<RankWiring> wiring) {
+void TaskAttempt::run() {
   phase_ = Phase::running;
-  end_.started = wall_now();
-  for (std::size_t i = 0; i < ranks_.size(); ++i) {
-    RankProcess& process = ranks_[i];
-    for (auto& [name, value] : wiring[i].variables) process.variables.insert_or_assign(name, std::move(value));
-    process.variables.merge(wiring[i].defaults);
-    process.spawn.env = to_entries(process.variables);
-    auto& argv = process.spawn.argv;
-    argv.insert(argv.begin(), wiring[i].wrapper.begin(), wiring[i].wrapper.end());
-    process.spawn.connect_path = std::move(wiring[i].connect_path);
-    process.spawn.connect_greeting = std::move(wiring[i].connect_greeting);
-    Running running{process.rank, process.spawn.stderr_path};
-    running_.emplace(node_.processes.start(std::move(process.spawn), *this), std::move(running));
-  }
-  ranks_.clear();
+  const auto weak = weak_from_this();
+  const TaskDescription& task = part_.task;
+  group_ = std::make_shared<RankGroup>(
+      node_,
+      RankGroup::Options{.part = {part_.id, part_.first_rank, part_.local_ranks, task.ranks, part_.layout},
+                         .method = method_,
+                         .timeout = task.timeout},
+      RankGroup::Events{.started =
+                            [weak](std::uint32_t, const spawner::Started& report) {
+                              if (const auto self = weak.lock()) self->started(report);
+                            },
+                        .ending = nullptr,
+                        .over =
+                            [weak](GroupEnd end) {
+                              if (const auto self = weak.lock()) self->processes_over(std::move(end));
+                            }});
+  group_->start(std::exchange(ranks_, {}));
 }
 
-void TaskAttempt::on_process_started(ProcessId, const spawner::Started& report) {
+void TaskAttempt::started(const spawner::Started& report) {
   if (std::exchange(told_started_, true)) return;
   TaskStarted message{part_.id, report.pid, report.at.wall_ns, {}, {}, method_.why};
-  for (const Allocation& allocation : allocations_) {
+  for (const Allocation& allocation : provision_.allocations()) {
     for (const std::uint32_t core : allocation.cores) message.cores.push_back(node_.node.cores[core].id);
     for (const auto& gpu : allocation.gpus) message.gpus.push_back(node_.node.gpus[gpu.gpu].index);
   }
   std::sort(message.gpus.begin(), message.gpus.end());
   message.gpus.erase(std::unique(message.gpus.begin(), message.gpus.end()), message.gpus.end());
-  end_.started = report.at.wall_ns;
   node_.hooks.send(std::move(message));
 }
 
-void TaskAttempt::on_process_failed(ProcessId id, const spawner::Failed& report) {
-  process_over(id, end_of(report));
-}
-
-void TaskAttempt::on_process_lost(ProcessId id, const Error& why) {
-  AttemptEnd end;
-  end.outcome = Outcome::failed;
-  end.reason = why.text();
-  end.ended = wall_now();
-  process_over(id, end);
-}
-
-void TaskAttempt::on_process_ended(ProcessId id, const spawner::Ended& report) {
-  AttemptEnd end = end_of(report, part_.task.timeout);
-  if (report.stopped && !report.timed_out) {
-    // By us; else by the spawner itself, whose lease ran out.
-    end.outcome = cancelled_ || ending_ ? Outcome::cancelled : Outcome::lost;
-    end.reason = cancelled_.value_or(ending_ ? "" : "its node was cut off from the run for too long");
-  }
-  process_over(id, end);
-}
-
-void TaskAttempt::process_over(ProcessId id, AttemptEnd end) {
-  const Running process = std::move(running_.at(id));
-  running_.erase(id);
-  add_usage(end.usage);
-  end_.ended = std::max(end_.ended, end.ended);
-  if (end.outcome == Outcome::done) {
-    if (part_.task.ranks > 1) method_.method->rank_left(part_.id, process.rank);
-  } else if (end_.outcome == Outcome::done) {
-    if (end.outcome == Outcome::failed) last_words_ = process.stderr_path;
-    end_badly(std::move(end), process.rank);
-  }
-  if (running_.empty()) all_processes_over();
-}
-
-void TaskAttempt::add_usage(const Usage& usage) {
-  end_.usage.max_rss = std::max(end_.usage.max_rss, usage.max_rss);
-  end_.usage.user += usage.user;
-  end_.usage.system += usage.system;
-}
-
-void TaskAttempt::broken(const LaunchTrouble& trouble) {
-  if (phase_ != Phase::running || ending_) return;
-  for (const auto& [id, process] : running_) {
-    if (process.rank == trouble.rank) last_words_ = process.stderr_path;
-  }
-  AttemptEnd end;
-  end.outcome = Outcome::failed;
-  end.exit_code = trouble.exit_code == 0 ? 1 : trouble.exit_code;
-  end.reason = trouble.what;
-  end_badly(std::move(end), trouble.rank);
-}
-
-/// The first that did not end well tells why the attempt did not, and ends the others.
-void TaskAttempt::end_badly(AttemptEnd end, std::optional<std::uint32_t> culprit) {
-  end_.outcome = end.outcome;
-  end_.exit_code = end.exit_code;
-  end_.signal = end.signal;
-  end_.reason = std::move(end.reason);
-  if (culprit && part_.task.ranks > 1 && !end_.reason.empty()) {
-    end_.reason = "rank " + std::to_string(*culprit) + ": " + end_.reason;
-  }
-  if (std::exchange(ending_, true)) return;
-  for (const auto& [other, process] : running_) node_.processes.stop(other, defaults::stop_grace);
-}
-
-void TaskAttempt::all_processes_over() {
-  node_.resources.give_back(std::exchange(allocations_, {}));
-  method_.method->release(part_.id);
+void TaskAttempt::processes_over(GroupEnd end) {
+  end_ = std::move(end.end);
+  last_words_ = std::move(end.stderr_path);
+  provision_.give_back();
   phase_ = Phase::storing;
   node_.output.finish(streams_, [weak = weak_from_this()](const Status& kept) {
     if (const auto self = weak.lock()) self->written(kept);
@@ -333,7 +221,7 @@ void TaskAttempt::written(const Status& kept) {
     end_.outcome = Outcome::failed;
     end_.reason = "its output could not be kept: " + kept.error().text();
   }
-  if (end_.outcome == Outcome::failed && output_ == OutputMode::none)
+  if (end_.outcome == Outcome::failed && output_ == OutputMode::none && told_started_)
     end_.reason += "; " + std::string(output_not_kept);
   if (!last_words_.empty()) {
     for (const auto& stream : streams) {
@@ -408,18 +296,11 @@ void TaskAttempt::cancel(const std::string& reason) {
   cancelled_ = reason;
   stop_.request_stop();
   switch (phase_) {
-    case Phase::resources:
-      node_.resources.withdraw(ticket_);
-      [[fallthrough]];
-    case Phase::environment:
-      finish();
-      break;
-    case Phase::wiring:
+    case Phase::provision:
       finish();
       break;
     case Phase::running:
-      ending_ = true;
-      for (const auto& [id, process] : running_) node_.processes.stop(id, defaults::stop_grace);
+      group_->stop(reason);
       break;
     case Phase::preparing:
     case Phase::storing:  // the file work is told, and its completion goes on from here
@@ -441,10 +322,9 @@ void TaskAttempt::finish() {
     end_.outcome = Outcome::cancelled;
     end_.reason = *cancelled_;
   }
-  if (phase_ == Phase::wiring) method_.method->release(part_.id);
   if (phase_ == Phase::storing) tidy();
   phase_ = Phase::over;
-  node_.resources.give_back(std::exchange(allocations_, {}));
+  provision_.give_back();
   if (end_.started == 0) end_.started = wall_now();
   if (end_.ended == 0) end_.ended = wall_now();
   over_(std::move(end_));

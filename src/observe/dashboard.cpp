@@ -303,6 +303,7 @@ Json Dashboard::service_json(const ServiceRecord& service, const Watched* watche
     if (life != nullptr) {
       row["attempt"] = life->attempt;
       row["rank"] = life->rank;
+      row["nodes"] = life->nodes();
       row["endpoint"] = life->endpoint;
       row["since"] = time_of(life->ended != 0 ? life->ended : life->ready != 0 ? life->ready : life->starting);
       if (!life->reason.empty()) row["reason"] = cut_short(life->reason);

@@ -49,6 +49,20 @@ const AttemptPart* TaskRecord::verdict() const {
   return found;
 }
 
+std::string ReplicaRecord::nodes() const {
+  std::vector<Rank> ranks;
+  for (const events::PlacedRanks& part : parts) ranks.push_back(part.rank);
+  if (ranks.empty() && rank >= 0) ranks.push_back(rank);
+  std::sort(ranks.begin(), ranks.end());
+  std::string text;
+  for (std::size_t first = 0, last = 0; first < ranks.size(); first = ++last) {
+    while (last + 1 < ranks.size() && ranks[last + 1] == ranks[last] + 1) ++last;
+    text += (text.empty() ? "" : ",") + std::to_string(ranks[first]);
+    if (last > first) text += "-" + std::to_string(ranks[last]);
+  }
+  return text;
+}
+
 std::uint32_t ServiceRecord::ready() const {
   return static_cast<std::uint32_t>(
       std::count_if(lives.begin(), lives.end(), [](const auto& life) { return life.state == ReplicaState::ready; }));
@@ -256,6 +270,7 @@ void RunView::on(const events::ServiceDeclared& event, WallTime /*time*/) {
   found->replicas = event.replicas;
   found->remotes = event.remotes;
   found->per_replica = event.per_replica;
+  found->ranks = std::max(event.ranks, 1u);
   found->models = event.models;
 }
 
@@ -265,12 +280,14 @@ void RunView::on(const events::ReplicaChanged& event, WallTime time) {
   ServiceRecord* owner = service(event.replica.service);
   owner->replicas = std::max(owner->replicas, event.replica.replica + 1);  // one that the load had asked for
   const bool was_wanted = found->state != ReplicaState::draining && found->ended == 0;
-  if (found->holds()) give_back(found->rank, owner->per_replica);
+  count_replica(*owner, *found, false);
   found->state = event.state;
   found->drained = found->drained || event.state == ReplicaState::draining;
   if (event.rank >= 0) found->rank = event.rank;
   if (event.pid != 0) found->pid = event.pid;
   if (!event.reason.empty()) found->reason = event.reason;
+  if (!event.launch.empty()) found->launch_method = event.launch;
+  if (!event.parts.empty()) found->parts = event.parts;
   switch (event.state) {
     case ReplicaState::starting:
       if (found->starting == 0) found->starting = time;
@@ -298,7 +315,23 @@ void RunView::on(const events::ReplicaChanged& event, WallTime time) {
     case ReplicaState::draining:
       break;
   }
-  if (found->holds()) in_use_[found->rank] += owner->per_replica;
+  count_replica(*owner, *found, true);
+}
+
+/// Takes what a replica holds into the use of its nodes, or out of it.
+void RunView::count_replica(const ServiceRecord& owner, const ReplicaRecord& replica, bool add) {
+  if (!replica.holds()) return;
+  const auto count = [&](Rank rank, const Resources& held) {
+    if (add) {
+      in_use_[rank] += held;
+    } else {
+      give_back(rank, held);
+    }
+  };
+  if (replica.parts.empty()) return count(replica.rank, owner.per_replica);
+  const Resources& all = owner.per_replica;
+  const Resources per_rank{all.cores / owner.ranks, all.gpus / owner.ranks, all.memory / owner.ranks};
+  for (const events::PlacedRanks& part : replica.parts) count(part.rank, per_rank.times(part.local_ranks));
 }
 
 void RunView::on(const events::EpochPublished& event, WallTime /*time*/) {
@@ -349,7 +382,7 @@ void RunView::cut_off(WallTime time) {
   for (ServiceRecord& service : services_) {
     for (ReplicaRecord& life : service.lives) {
       if (life.state == ReplicaState::ended || life.state == ReplicaState::failed) continue;
-      if (life.holds()) give_back(life.rank, service.per_replica);
+      count_replica(service, life, false);
       life.state = ReplicaState::ended;
       end_life(service, life, time);
     }

@@ -93,8 +93,10 @@ struct ReplicaRecord {
   std::uint32_t replica = 0;
   std::uint32_t attempt = 0;
   ReplicaState state = ReplicaState::waiting;
-  Rank rank = -1;
+  Rank rank = -1;                          ///< its node; of several ranks: rank 0's
+  std::vector<events::PlacedRanks> parts;  ///< of several ranks: where they are
   std::int32_t pid = 0;
+  std::string launch_method;  ///< of an MPI service, and why it was chosen
   std::string endpoint;
   std::string reason;
   WallTime starting = 0;
@@ -104,6 +106,8 @@ struct ReplicaRecord {
   std::optional<Duration> launch;
   std::optional<Duration> init;
   std::optional<Duration> publish;
+  /// Where it is, as a person would write it: "3", or "0-2,5" of several ranks; empty where it is nowhere.
+  std::string nodes() const;
   /// Whether it has its resources.
   bool holds() const {
     return state == ReplicaState::starting || state == ReplicaState::ready || state == ReplicaState::draining;
@@ -120,6 +124,7 @@ struct ServiceRecord {
   std::uint32_t replicas = 0;  ///< the most that there were at a time
   std::uint32_t remotes = 0;
   Resources per_replica;
+  std::uint32_t ranks = 1;  ///< of each replica
   std::vector<std::string> models;
   std::vector<ReplicaRecord> lives;
 
@@ -249,6 +254,7 @@ class RunView {
   AttemptPart& part(TaskRecord& task, std::uint32_t attempt, Rank rank, WallTime time);
   void set_state(TaskRecord& task, TaskState state, WallTime time);
   void set_group(TaskRecord& task, const std::string& name);
+  void count_replica(const ServiceRecord& owner, const ReplicaRecord& replica, bool add);
   void give_back(Rank rank, const Resources& resources);
   void note(Failure failure);
   using Samples = std::map<std::pair<const ServiceRecord*, Rank>, ServiceSample>;

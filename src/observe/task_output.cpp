@@ -20,9 +20,7 @@ bool is_there(const fs::path& path) {
 TaskOutput::TaskOutput(const RunPaths& paths, const TaskRecord& task, std::uint32_t attempt, std::uint32_t rank,
                        bool is_stderr)
     : run_(paths.root()) {
-  std::string name(is_stderr ? stderr_file : stdout_file);
-  if (rank > 0) name += '.' + std::to_string(rank);
-  file_ = paths.attempt(task.id, attempt) / name;
+  file_ = paths.attempt(task.id, attempt) / numbered(std::string(is_stderr ? stderr_file : stdout_file), rank);
   std::vector<Rank> seen;
   for (const AttemptPart& part : task.parts) {
     if (part.attempt != attempt || std::find(seen.begin(), seen.end(), part.rank) != seen.end()) continue;

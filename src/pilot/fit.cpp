@@ -66,13 +66,11 @@ Scheduler machine(std::span<const NodeSize> nodes, SeatPolicy policy) {
 std::optional<Error> seat_all(std::span<const ServiceNeed> services, Scheduler& scheduler) {
   for (std::size_t index : seat_order(services)) {
     const ServiceNeed& service = services[index];
-    std::vector<Rank> seats;
-    while (seats.size() < service.replicas) {
-      const auto seat = scheduler.assign(service.per_replica, seats);
-      if (!seat) {
-        return service_does_not_fit(service, static_cast<std::uint32_t>(seats.size()), scheduler);
-      }
-      seats.push_back(seat->rank);
+    std::vector<Rank> taken;
+    for (std::uint32_t seated = 0; seated < service.replicas; ++seated) {
+      const std::vector<Seat> seats = scheduler.assign(service.replica, taken);
+      if (seats.empty()) return service_does_not_fit(service, seated, scheduler);
+      for (const Seat& seat : seats) taken.push_back(seat.rank);
     }
   }
   return std::nullopt;
@@ -93,8 +91,8 @@ std::vector<std::size_t> seat_order(std::span<const ServiceNeed> services) {
   std::vector<std::size_t> order(services.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    const Resources& x = services[a].per_replica;
-    const Resources& y = services[b].per_replica;
+    const Resources x = services[a].replica.per_rank.times(services[a].replica.ranks);
+    const Resources y = services[b].replica.per_rank.times(services[b].replica.ranks);
     return std::tie(x.gpus, x.cores, x.memory) > std::tie(y.gpus, y.cores, y.memory);
   });
   return order;
@@ -131,16 +129,21 @@ Error task_does_not_fit(const TaskNeed& task, const Scheduler& scheduler) {
 }
 
 Error service_does_not_fit(const ServiceNeed& service, std::uint32_t seated, const Scheduler& scheduler) {
-  const std::string each = to_string(service.per_replica);
-  const std::string wanted =
-      service.replicas == 1 ? each + " on one node" : std::to_string(service.replicas) + " x " + each;
+  const SeatRequest& replica = service.replica;
+  const Shape shape{.per_rank = replica.per_rank, .ranks = replica.ranks, .ranks_per_node = replica.ranks_per_node};
+  const std::string each = replica.ranks == 1 ? to_string(replica.per_rank) : needs(shape);
+  const std::string wanted = service.replicas > 1 ? std::to_string(service.replicas) + " x " + each
+                             : replica.ranks == 1 ? each + " on one node"
+                                                  : each;
   std::string there;
   if (seated > 0) {
     there =
         "the machine (" + counted(living(scheduler), "node") + ") has room for " + std::to_string(seated) + " of them";
+  } else if (replica.ranks > 1) {
+    there = "the machine (" + counted(living(scheduler), "node") + ") has room for " +
+            std::to_string(scheduler.ranks_beside_seats(shape)) + " beside the other services";
   } else {
-    const std::string largest =
-        most_of(service.per_replica, scheduler, [](const auto& node) { return Room(node.total); });
+    const std::string largest = most_of(replica.per_rank, scheduler, [](const auto& node) { return Room(node.total); });
     there = largest.empty() ? "no node has all of that beside the other services" : "the largest node has " + largest;
   }
   return error("service " + std::string(service.name) + " needs " + wanted + "; " + there,

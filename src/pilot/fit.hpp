@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/description.hpp"
 #include "core/ids.hpp"
 #include "core/resources.hpp"
 #include "core/result.hpp"
@@ -25,9 +26,13 @@ struct NodeSize {
 };
 struct ServiceNeed {
   std::string_view name;
-  Resources per_replica;
+  SeatRequest replica;
   std::uint32_t replicas = 1;
 };
+inline SeatRequest seat_request(const ServiceDescription& service) {
+  return {service.per_rank, service.ranks, service.ranks_per_node};
+}
+
 /// One task of each shape is enough.
 struct TaskNeed {
   std::string id;

@@ -147,9 +147,10 @@ void Pilot::record_declared(ServiceIndex index) {
   events::ServiceDeclared event{.service = index,
                                 .name = service.name,
                                 .replicas = service.has_replicas() ? service.replicas : 0,
-                                .per_replica = service.per_replica,
+                                .per_replica = service.per_replica(),
                                 .models = {},
-                                .remotes = static_cast<std::uint32_t>(service.remote.size())};
+                                .remotes = static_cast<std::uint32_t>(service.remote.size()),
+                                .ranks = service.ranks};
   for (const Model& model : service.models) event.models.push_back(model.name);
   output_.record(std::move(event));
   tasks_.add_service(service.name);
@@ -395,6 +396,7 @@ void Pilot::on_node_lost(Rank rank, const std::string& reason, MonoTime now, Mon
   output_.record(events::NodeLost{.rank = rank, .reason = reason});
   scheduler_.remove_node(rank);
   tasks_.on_node_silent(rank);
+  services_.on_node_silent(rank, reason);
   agents_.erase(rank);
   if (phase_ == Phase::running) make_room();
   if (agents_.empty() && (phase_ == Phase::running || phase_ == Phase::draining)) {

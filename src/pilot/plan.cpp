@@ -16,7 +16,9 @@ class Draft final : public Output {
 
   void send(Rank to, ToAgent message) override {
     if (auto* start = std::get_if<StartReplica>(&message)) {
-      plan_.replicas.push_back({start->service.name, start->id.replica, to});
+      if (start->first_rank == 0) plan_.replicas.push_back({start->service.name, start->id.replica, {}});
+      plan_.replicas.back().parts.push_back({to, start->local_ranks});
+      if (start->first_rank > 0) return;
       answers_.emplace_back(to, ReplicaReady{.endpoint = {.id = start->id, .rank = to, .socket = "", .key = ""}});
     } else if (auto* stop = std::get_if<StopReplica>(&message)) {
       answers_.emplace_back(

@@ -16,22 +16,23 @@
 
 namespace trireme::pilot {
 
+struct PlannedPart {
+  Rank rank = 0;
+  std::uint32_t local_ranks = 1;
+  bool operator==(const PlannedPart&) const = default;
+};
+
 struct PlannedReplica {
   std::string service;
   std::uint32_t replica = 0;
-  Rank rank = 0;
+  std::vector<PlannedPart> parts;  ///< in the order of ranks
   bool operator==(const PlannedReplica&) const = default;
 };
 
 struct PlannedTask {
-  struct Part {
-    Rank rank = 0;
-    std::uint32_t local_ranks = 1;
-    bool operator==(const Part&) const = default;
-  };
   std::string id;
   std::uint32_t wave = 0;
-  std::vector<Part> parts;
+  std::vector<PlannedPart> parts;
   bool operator==(const PlannedTask&) const = default;
 };
 

@@ -50,7 +50,7 @@ void Services::on_sample(Rank rank, const ServiceSample& sample) {
     if (one.replica >= service.replicas.size()) continue;
     // A node goes on to tell of a replica that it had once and that has moved.
     Replica& replica = service.replicas[one.replica];
-    if (replica.seat && replica.seat->rank == rank) replica.active = one.active;
+    if (node_of(replica) == rank) replica.active = one.active;
   }
 }
 
@@ -58,7 +58,7 @@ void Services::on_sample(Rank rank, const ServiceSample& sample) {
 std::uint32_t Services::seated(ServiceIndex index) const {
   const std::vector<Replica>& replicas = services_[index.value].replicas;
   return static_cast<std::uint32_t>(std::count_if(replicas.begin(), replicas.end(), [](const Replica& replica) {
-    return replica.seat && !replica.seat->leaving && (replica.state != ReplicaState::draining || replica.returning);
+    return has_seats(replica) && (replica.state != ReplicaState::draining || replica.returning);
   }));
 }
 
@@ -68,7 +68,7 @@ ServiceLoad Services::load_of(ServiceIndex index) const {
   for (const auto& [rank, queued] : service.queued) load.queued += queued;
   for (const Replica& replica : service.replicas) {
     load.active += replica.active;
-    if (replica.state == ReplicaState::ready) ++load.ready;
+    if (answers(replica)) ++load.ready;
   }
   return load;
 }
@@ -102,10 +102,10 @@ void Services::scale(const std::function<bool()>& tasks_fit, MonoTime now) {
 
 /// Gives one more replica a seat; false if there is none that leaves all tasks a place.
 bool Services::grow(ServiceIndex index, const std::function<bool()>& tasks_fit) {
-  const Resources& per_replica = description(index).per_replica;
+  const Resources& per_rank = description(index).per_rank;
   const auto nodes = scheduler_.nodes();
   const bool has_room = std::any_of(nodes.begin(), nodes.end(), [&](const Scheduler::Node& node) {
-    return node.alive && node.beside.ranks_that_fit(per_replica) > 0;
+    return node.alive && node.beside.ranks_that_fit(per_rank) > 0;
   });
   if (!has_room) return false;
   Service& service = at(index);
@@ -118,8 +118,8 @@ bool Services::grow(ServiceIndex index, const std::function<bool()>& tasks_fit) 
     if (number < service.former_lives.size()) service.replicas.back().attempt = service.former_lives[number];
   }
   const ReplicaRef ref{index, number};
-  if (!take_seat(ref) || !tasks_fit()) {
-    if (at(ref).seat) scheduler_.vacate(*std::exchange(at(ref).seat, std::nullopt), per_replica);
+  if (!take_seats(ref) || !tasks_fit()) {
+    give_up_seats(ref);
     if (is_new) service.replicas.pop_back();
     return false;
   }
@@ -135,12 +135,13 @@ bool Services::grow(ServiceIndex index, const std::function<bool()>& tasks_fit) 
 /// Ends the replica that is missed least: of those that are ready, one with few requests, for it has drained the sooner.
 void Services::shrink(ServiceIndex index) {
   const std::vector<Replica>& replicas = at(index).replicas;
-  const auto missed = [](const Replica& replica) { return std::pair(worth(replica.state), replica.active); };
+  const auto missed = [](const Replica& replica) {
+    return std::pair(worth(replica.broken ? ReplicaState::draining : replica.state), replica.active);
+  };
   std::optional<std::uint32_t> least;
   for (std::uint32_t i = 0; i < replicas.size(); ++i) {
     const Replica& replica = replicas[i];
-    const bool counts =
-        replica.seat && !replica.seat->leaving && (replica.state != ReplicaState::draining || replica.returning);
+    const bool counts = has_seats(replica) && (replica.state != ReplicaState::draining || replica.returning);
     if (counts && (!least || missed(replica) <= missed(replicas[*least]))) least = i;
   }
   if (!least) return;
@@ -148,8 +149,9 @@ void Services::shrink(ServiceIndex index) {
   Replica& replica = at(ref);
   replica.outdated = replica.returning = false;
   if (replica.state == ReplicaState::waiting) return life_over(ref, ReplicaState::ended, "");
-  scheduler_.leave(*replica.seat, description(index).per_replica);
-  if (replica.state != ReplicaState::draining) drain(ref);
+  for (Part& part : replica.parts) scheduler_.leave(part.seat, description(index).per_rank);
+  if (replica.state != ReplicaState::draining) return drain(ref);
+  replica.broken.reset();  // it is ending already, and will not come again
 }
 
 bool Services::shrink_to_min() {
@@ -174,7 +176,7 @@ Status Services::restart(ServiceIndex index) {
                  .code = ExitCode::usage};
   }
   // Those that start now are new enough.
-  for (Replica& replica : service.replicas) replica.outdated = replica.state == ReplicaState::ready;
+  for (Replica& replica : service.replicas) replica.outdated = answers(replica);
   service.rolling = true;
   roll(index);
   return {};
@@ -185,12 +187,11 @@ void Services::roll(ServiceIndex index) {
   Service& service = at(index);
   if (!service.rolling || frozen_ || service.stopped) return;
   const bool is_busy = std::any_of(service.replicas.begin(), service.replicas.end(), [](const Replica& replica) {
-    return replica.returning || replica.state == ReplicaState::starting || replica.restart_at;
+    return replica.returning || replica.broken || replica.state == ReplicaState::starting || replica.restart_at;
   });
   if (is_busy) return;
-  const auto next = std::find_if(service.replicas.begin(), service.replicas.end(), [](const Replica& replica) {
-    return replica.outdated && replica.state == ReplicaState::ready;
-  });
+  const auto next = std::find_if(service.replicas.begin(), service.replicas.end(),
+                                 [](const Replica& replica) { return replica.outdated && answers(replica); });
   if (next == service.replicas.end()) {
     service.rolling = false;
     return;

@@ -77,13 +77,21 @@ struct Placement {
   std::vector<Part> parts;  ///< in order of first_rank, which is that of nodes
 };
 
-/// Where a replica lives, from when it is given the place until it gives it up.
+/// Where ranks of a replica live, from when they are given the place until they give it up.
 struct Seat {
   Rank rank = 0;
+  std::uint32_t ranks = 1;
   bool occupied = false;  ///< its resources are out of what is free: it may start
   bool leaving = false;   ///< the place no longer counts as a seat: whoever is there ends, as a task does
   Grant beside;
   Grant free;
+};
+
+/// What a replica asks for.
+struct SeatRequest {
+  Resources per_rank;
+  std::uint32_t ranks = 1;
+  std::uint32_t ranks_per_node = 0;  ///< exactly so many on a node, fewer on the last; 0: on as few nodes as possible
 };
 
 /// How replicas are spread: over as many nodes as possible, or over as few, where tasks need whole
@@ -161,14 +169,14 @@ class Scheduler {
 
   // Replicas.
   void set_seat_policy(SeatPolicy policy) { seat_policy_ = policy; }
-  /// Gives a replica a seat; `siblings` are the seats' ranks of the same service. None if no node
-  /// can hold it.
-  std::optional<Seat> assign(const Resources& per_replica, std::span<const Rank> siblings);
+  /// Gives a replica its seats, one on each node, in the order of ranks; `siblings` are the nodes of the same service's other
+  /// replicas. Empty if the nodes cannot hold it.
+  std::vector<Seat> assign(const SeatRequest& request, std::span<const Rank> siblings);
   /// Takes the seat's resources once they are free; false until then.
-  bool occupy(Seat& seat, const Resources& per_replica);
+  bool occupy(Seat& seat, const Resources& per_rank);
   /// Whoever has the seat will end: what comes later need not fit beside it.
-  void leave(Seat& seat, const Resources& per_replica);
-  void vacate(const Seat& seat, const Resources& per_replica);
+  void leave(Seat& seat, const Resources& per_rank);
+  void vacate(const Seat& seat, const Resources& per_rank);
 
  private:
   /// How far a shape of several ranks may be ahead of its turn and keep all its nodes, and how much further behind or ahead it
@@ -223,6 +231,11 @@ class Scheduler {
   TaskIndex pop(ShapeIndex shape);
   void move_turn(ShapeIndex shape, std::optional<Entry> before);
   void capacity_changed();
+
+  // Seats.
+  Seat take_seat(Rank rank, std::uint32_t ranks, const Resources& per_rank);
+  /// Whether one node suits a replica better than another, of two that can hold it.
+  auto better_seat(const Resources& per_rank, std::span<const Rank> siblings) const;
 
   // Placing.
   static Resources whole(const Node& node);

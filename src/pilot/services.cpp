@@ -27,12 +27,6 @@ std::string address(const ReplicaEndpoint& endpoint) {
   return endpoint.socket.empty() ? "127.0.0.1:" + std::to_string(endpoint.port) : endpoint.socket;
 }
 
-std::string why_ended(const AttemptEnd& end) {
-  if (!end.reason.empty()) return end.reason;
-  if (end.signal != 0) return "signal " + std::to_string(end.signal);
-  return "it ended with exit code " + std::to_string(end.exit_code);
-}
-
 /// A service that would wait for itself by way of others; null if there is none.
 const ServiceDescription* circular(const std::vector<ServiceDescription>& services) {
   std::vector<const ServiceDescription*> open;
@@ -48,17 +42,13 @@ const ServiceDescription* circular(const std::vector<ServiceDescription>& servic
 }
 
 ServiceNeed need_of(const ServiceDescription& service) {
-  return {service.name, service.per_replica, service.has_replicas() ? service.replicas : 0};
+  return {service.name, seat_request(service), service.has_replicas() ? service.replicas : 0};
 }
 
 /// Those that clients ask for by name.
 std::span<const Model> models_of(const ServiceDescription& service) {
   if (service.api != ServiceApi::openai && service.api != ServiceApi::ollama) return {};
   return service.models;
-}
-
-bool is_live(ReplicaState state) {
-  return state == ReplicaState::starting || state == ReplicaState::ready || state == ReplicaState::draining;
 }
 
 }  // namespace
@@ -125,8 +115,8 @@ void Services::continue_lives(std::string_view name, std::vector<std::uint32_t> 
 
 void Services::withdraw_last() {
   Service& service = services_.back();
-  for (Replica& replica : service.replicas) {
-    scheduler_.vacate(*replica.seat, service.description->per_replica);
+  for (std::uint32_t i = 0; i < service.replicas.size(); ++i) {
+    give_up_seats({ServiceIndex{size() - 1}, i});
     --living_;
   }
   by_name_.erase(service.description->name);
@@ -156,21 +146,12 @@ Status Services::take_seats(ServiceIndex index) {
     replicas.emplace_back();
     if (number < former.size()) replicas.back().attempt = former[number];
     ++living_;
-    if (take_seat({index, static_cast<std::uint32_t>(replicas.size() - 1)})) continue;
+    if (take_seats({index, static_cast<std::uint32_t>(replicas.size() - 1)})) continue;
     replicas.pop_back();
     --living_;
     return service_does_not_fit(need, static_cast<std::uint32_t>(replicas.size()), scheduler_);
   }
   return {};
-}
-
-bool Services::take_seat(ReplicaRef ref) {
-  std::vector<Rank> siblings;
-  for (const Replica& other : at(ref.first).replicas) {
-    if (other.seat) siblings.push_back(other.seat->rank);
-  }
-  at(ref).seat = scheduler_.assign(description(ref.first).per_replica, siblings);
-  return at(ref).seat.has_value();
 }
 
 // --- lives ---------------------------------------------------------------------------------------
@@ -192,9 +173,8 @@ void Services::start_waiting(MonoTime now) {
   if (frozen_) return;
   for (std::uint32_t s = 0; s < size(); ++s) roll({s});
   std::erase_if(waiting_, [&](ReplicaRef ref) {
-    Seat& seat = *at(ref).seat;
-    if (!scheduler_.alive(seat.rank)) return false;  // it moves, once its node is given up
-    if (!seat.occupied && !scheduler_.occupy(seat, description(ref.first).per_replica)) return false;
+    if (!has_its_nodes(at(ref))) return false;  // it moves, once its node is given up
+    if (!occupy_seats(ref)) return false;
     if (!may_start(ref.first)) return false;
     launch(ref, now);
     return true;
@@ -204,12 +184,31 @@ void Services::start_waiting(MonoTime now) {
 void Services::launch(ReplicaRef ref, MonoTime now) {
   Replica& replica = at(ref);
   const ReplicaId id{ref.first, ref.second, replica.attempt};
-  replica.endpoint = {.id = id, .rank = replica.seat->rank, .state = ReplicaState::starting, .socket = "", .key = ""};
+  replica.endpoint = {.id = id, .rank = node_of(replica), .state = ReplicaState::starting, .socket = "", .key = ""};
   replica.asked = now;
   replica.spawned = 0;
   replica.active = 0;
+  std::vector<RankBlock> layout;
+  std::uint32_t first_rank = 0;
+  for (Part& part : replica.parts) {
+    part.lives = true;
+    layout.push_back({part.seat.rank, first_rank, part.seat.ranks});
+    first_rank += part.seat.ranks;
+  }
   note(ref, ReplicaState::starting, "");
-  output_.send(replica.seat->rank, StartReplica{.id = id, .service = description(ref.first)});
+  for (const RankBlock& block : layout) {
+    output_.send(block.node, StartReplica{.id = id,
+                                          .first_rank = block.first_rank,
+                                          .local_ranks = block.local_ranks,
+                                          .layout = layout,
+                                          .service = description(ref.first)});
+  }
+}
+
+std::string Services::why_ended(const AttemptEnd& end) {
+  if (!end.reason.empty()) return end.reason;
+  if (end.signal != 0) return "signal " + std::to_string(end.signal);
+  return "it ended with exit code " + std::to_string(end.exit_code);
 }
 
 /// A replica's new state, for the log.
@@ -217,27 +216,32 @@ void Services::note(ReplicaRef ref, ReplicaState state, const std::string& reaso
   Replica& replica = at(ref);
   replica.state = state;
   replica.endpoint.state = state;
-  output_.record(events::ReplicaChanged{.replica = {ref.first, ref.second, replica.attempt},
-                                        .state = state,
-                                        .rank = replica.seat ? replica.seat->rank : -1,
-                                        .endpoint = "",
-                                        .reason = reason});
+  events::ReplicaChanged event{.replica = {ref.first, ref.second, replica.attempt},
+                               .state = state,
+                               .rank = node_of(replica),
+                               .endpoint = "",
+                               .reason = reason,
+                               .launch = "",
+                               .parts = {}};
+  if (state == ReplicaState::starting && description(ref.first).ranks > 1) {
+    for (const Part& part : replica.parts) event.parts.push_back({part.seat.rank, part.seat.ranks});
+  }
+  output_.record(std::move(event));
 }
 
-/// The replica that is in this life on this node; none for what is long over.
-std::optional<Services::ReplicaRef> Services::live_replica(Rank rank, ReplicaId id) const {
+/// The replica that is in this life; none for what is long over.
+std::optional<Services::ReplicaRef> Services::live_replica(ReplicaId id) const {
   if (id.service.value >= services_.size()) return std::nullopt;
   const Service& service = services_[id.service.value];
   if (id.replica >= service.replicas.size()) return std::nullopt;
   const Replica& replica = service.replicas[id.replica];
-  const bool here = replica.seat && replica.seat->rank == rank && replica.attempt == id.attempt;
-  if (!here || !is_live(replica.state)) return std::nullopt;
+  if (replica.attempt != id.attempt || !is_live(replica.state)) return std::nullopt;
   return ReplicaRef{id.service, id.replica};
 }
 
 void Services::on_started(Rank rank, const ReplicaStarted& started, MonoTime now) {
-  const auto ref = live_replica(rank, started.id);
-  if (!ref || at(*ref).state != ReplicaState::starting) return;
+  const auto ref = live_replica(started.id);
+  if (!ref || node_of(at(*ref)) != rank || at(*ref).state != ReplicaState::starting) return;
   Replica& replica = at(*ref);
   replica.spawned = started.time;
   output_.record(events::ReplicaChanged{.replica = started.id,
@@ -246,12 +250,14 @@ void Services::on_started(Rank rank, const ReplicaStarted& started, MonoTime now
                                         .pid = started.pid,
                                         .endpoint = "",
                                         .reason = "",
-                                        .took = Duration(now - replica.asked)});
+                                        .took = Duration(now - replica.asked),
+                                        .launch = description(ref->first).mpi == MpiKind::none ? "" : started.launch,
+                                        .parts = {}});
 }
 
 void Services::on_ready(Rank rank, const ReplicaReady& ready, MonoTime now) {
-  const auto ref = live_replica(rank, ready.endpoint.id);
-  if (!ref || at(*ref).state != ReplicaState::starting) return;
+  const auto ref = live_replica(ready.endpoint.id);
+  if (!ref || node_of(at(*ref)) != rank || at(*ref).state != ReplicaState::starting || at(*ref).broken) return;
   Replica& replica = at(*ref);
   replica.state = ReplicaState::ready;
   replica.ready_since = now;
@@ -264,7 +270,9 @@ void Services::on_ready(Rank rank, const ReplicaReady& ready, MonoTime now) {
                                         .rank = rank,
                                         .endpoint = address(ready.endpoint),
                                         .reason = "",
-                                        .took = Duration(took)});
+                                        .took = Duration(took),
+                                        .launch = "",
+                                        .parts = {}});
   Service& service = at(ref->first);
   service.was_ready = true;
   if (const Duration uptime = service.description->uptime; uptime > Duration::zero() && !service.expires) {
@@ -273,49 +281,69 @@ void Services::on_ready(Rank rank, const ReplicaReady& ready, MonoTime now) {
   changed(ref->first);
 }
 
+/// Whether it was ready for long.
+bool Services::is_stable(ReplicaRef ref, MonoTime now) {
+  const Replica& replica = at(ref);
+  const Duration pause =
+      std::max<Duration>(backoff(description(ref.first), replica.restarts), defaults::restart_backoff);
+  return replica.state == ReplicaState::ready &&
+         Duration(now - replica.ready_since) >= defaults::stable_backoffs * pause;
+}
+
 void Services::on_ended(Rank rank, const ReplicaEnded& ended, MonoTime now) {
-  const auto ref = live_replica(rank, ended.id);
-  if (!ref) return;
-  Replica& replica = at(*ref);
-  const ServiceDescription& service = description(ref->first);
-  const std::string by_itself = ended.end.outcome == Outcome::cancelled ? "" : why_ended(ended.end);
+  const auto ref = live_replica(ended.id);
+  if (!ref || !part_ended(*ref, rank, ended, now)) return;
+  auto broken = std::exchange(at(*ref).broken, std::nullopt);
+  all_ended(*ref, broken ? *broken : Breakage{.end = ended.end, .was_stable = is_stable(*ref, now)}, now);
+}
+
+/// All parts of a replica have ended: it is over, or comes again.
+void Services::all_ended(ReplicaRef ref, const Breakage& how, MonoTime now) {
+  Replica& replica = at(ref);
+  const std::string by_itself = how.end.outcome == Outcome::cancelled ? "" : why_ended(how.end);
+  if (!frozen_ && how.lost_node) {
+    leave_nodes(ref, by_itself);
+    return resettle(ref, true, by_itself);
+  }
   if (!frozen_ && std::exchange(replica.returning, false)) {
-    note(*ref, ReplicaState::ended, by_itself);
+    note(ref, ReplicaState::ended, by_itself);
     ++replica.attempt;
     replica.restarts = 0;
-    launch(*ref, now);
-    return changed(ref->first);
+    changed(ref.first);
+    if (has_its_nodes(replica)) return launch(ref, now);
+    replica.state = ReplicaState::waiting;
+    return waiting_.push_back(ref);
   }
-  if (frozen_ || replica.state == ReplicaState::draining) {
-    return life_over(*ref, ReplicaState::ended, by_itself);
-  }
-  const Duration pause = std::max<Duration>(backoff(service, replica.restarts), defaults::restart_backoff);
-  const bool was_stable =
-      replica.state == ReplicaState::ready && Duration(now - replica.ready_since) >= defaults::stable_backoffs * pause;
-  if (was_stable) replica.restarts = 0;
-  if (replica.restarts >= service.restart_max) return fail(*ref, why_ended(ended.end));
+  if (frozen_ || replica.state == ReplicaState::draining) return life_over(ref, ReplicaState::ended, by_itself);
+  if (how.was_stable) replica.restarts = 0;
+  if (replica.restarts >= description(ref.first).restart_max) return fail(ref, why_ended(how.end));
+  start_again_later(ref, why_ended(how.end), now);
+}
 
-  note(*ref, ReplicaState::ended, why_ended(ended.end));
+void Services::start_again_later(ReplicaRef ref, const std::string& why, MonoTime now) {
+  Replica& replica = at(ref);
+  const ServiceDescription& service = description(ref.first);
+  note(ref, ReplicaState::ended, why);
   replica.state = ReplicaState::waiting;
   const Duration wait = backoff(service, replica.restarts);
   replica.restart_at = now + wait.count();
   ++replica.restarts;
-  if (!std::exchange(at(ref->first).restart_told, true)) {
-    output_.record(events::Warning{"service " + service.name + ": replica " + std::to_string(ref->second) +
+  if (!std::exchange(at(ref.first).restart_told, true)) {
+    output_.record(events::Warning{"service " + service.name + ": replica " + std::to_string(ref.second) +
                                    " is started again in " + format_duration(wait) + " (restart " +
                                    std::to_string(replica.restarts) + " of " + std::to_string(service.restart_max) +
-                                   "): " + why_ended(ended.end)});
+                                   "): " + why});
   }
   ++replica.attempt;
-  restarts_.insert({*replica.restart_at, *ref});
-  changed(ref->first);
+  restarts_.insert({*replica.restart_at, ref});
+  changed(ref.first);
 }
 
 void Services::on_time(MonoTime now) {
   while (!frozen_ && !restarts_.empty() && restarts_.begin()->first <= now) {
     const ReplicaRef ref = restarts_.extract(restarts_.begin()).value().second;
     at(ref).restart_at.reset();
-    if (scheduler_.alive(at(ref).seat->rank)) {
+    if (has_its_nodes(at(ref))) {
       launch(ref, now);
     } else {
       waiting_.push_back(ref);
@@ -356,8 +384,8 @@ void Services::life_over(ReplicaRef ref, ReplicaState state, const std::string& 
   forget_plans(ref);
   note(ref, state, reason);
   Replica& replica = at(ref);
-  if (replica.seat) scheduler_.vacate(*replica.seat, description(ref.first).per_replica);
-  replica.seat.reset();
+  give_up_seats(ref);
+  replica.broken.reset();
   replica.outdated = replica.returning = false;
   replica.active = 0;
   --living_;
@@ -397,51 +425,6 @@ void Services::fail_followers(ServiceIndex index) {
   }
 }
 
-void Services::on_node_lost(Rank rank, const std::string& reason) {
-  const std::string text = "node " + std::to_string(rank) + " was lost: " + reason;
-  std::vector<std::pair<ReplicaRef, bool>> homeless;  // and whether it lived
-  for (std::uint32_t s = 0; s < size(); ++s) {
-    Service& service = services_[s];
-    if (service.started && service.home == rank) {
-      service.home = home_of({s});
-      changed({s});
-    }
-    service.queued.erase(rank);
-    for (std::uint32_t i = 0; i < service.replicas.size(); ++i) {
-      Replica& replica = service.replicas[i];
-      if (!replica.seat || replica.seat->rank != rank) continue;
-      const ReplicaRef ref{ServiceIndex{s}, i};
-      const bool was_live = is_live(replica.state);
-      if (frozen_ || (replica.state == ReplicaState::draining && !replica.returning)) {
-        life_over(ref, ReplicaState::ended, text);
-        continue;
-      }
-      replica.outdated = replica.returning = false;
-      forget_plans(ref);
-      if (was_live) note(ref, ReplicaState::ended, text);
-      replica.state = ReplicaState::waiting;
-      replica.seat.reset();
-      homeless.emplace_back(ref, was_live);
-    }
-  }
-  for (const auto& [ref, was_live] : homeless) {
-    if (at(ref).state == ReplicaState::waiting) resettle(ref, was_live, text);
-  }
-}
-
-/// Gives a replica that lost its node another place, or gives it up.
-void Services::resettle(ReplicaRef ref, bool was_live, const std::string& why) {
-  bool has_seat = take_seat(ref);
-  if (!has_seat && seated(ref.first) >= description(ref.first).replicas)
-    return life_over(ref, ReplicaState::ended, why);
-  // What only the load had asked for, of whichever service, gives way to the first replicas.
-  if (!has_seat) has_seat = shrink_to_min() && take_seat(ref);
-  if (!has_seat) return fail(ref, why + "; no other node has room for it");
-  if (was_live) ++at(ref).attempt;
-  waiting_.push_back(ref);
-  changed(ref.first);
-}
-
 void Services::stop() {
   frozen_ = true;
   for (std::uint32_t s = 0; s < size(); ++s) stop_replicas({s});
@@ -476,14 +459,16 @@ void Services::stop_replicas(ServiceIndex index) {
       drain(ref);
     } else {
       replica.returning = false;
+      replica.broken.reset();
     }
   }
 }
 
 void Services::drain(ReplicaRef ref) {
-  const Replica& replica = at(ref);
+  Replica& replica = at(ref);
   note(ref, ReplicaState::draining, "");
-  output_.send(replica.seat->rank, StopReplica{{ref.first, ref.second, replica.attempt}});
+  const bool is_ending = std::exchange(replica.broken, std::nullopt).has_value();
+  if (!is_ending) output_.send(node_of(replica), StopReplica{.id = {ref.first, ref.second, replica.attempt}});
   changed(ref.first);
 }
 
@@ -496,9 +481,14 @@ void Services::abandon(std::optional<Rank> rank, const std::string& reason) {
   frozen_ = true;
   for (std::uint32_t s = 0; s < size(); ++s) {
     for (std::uint32_t i = 0; i < services_[s].replicas.size(); ++i) {
-      const Replica& replica = services_[s].replicas[i];
-      if (replica.seat && (!rank || replica.seat->rank == *rank)) {
-        life_over({ServiceIndex{s}, i}, ReplicaState::ended, reason);
+      const ReplicaRef ref{ServiceIndex{s}, i};
+      Replica& replica = at(ref);
+      if (replica.parts.empty() || (rank && part_on(replica, *rank) == nullptr)) continue;
+      for (Part& part : replica.parts) part.lives = part.lives && rank && part.seat.rank != *rank;
+      if (any_lives(replica)) {
+        end_parts(ref);
+      } else {
+        life_over(ref, ReplicaState::ended, reason);
       }
     }
   }
@@ -507,7 +497,10 @@ void Services::abandon(std::optional<Rank> rank, const std::string& reason) {
 Duration Services::longest_drain() const {
   Duration longest{0};
   for (const Service& service : services_) {
-    if (!service.replicas.empty()) longest = std::max(longest, service.description->drain);
+    if (service.replicas.empty()) continue;
+    // Those of several ranks end rank 0, and then the others.
+    const Duration more = service.description->ranks > 1 ? Duration(defaults::stop_grace) : Duration{0};
+    longest = std::max(longest, service.description->drain + more);
   }
   return longest;
 }
@@ -533,9 +526,8 @@ bool Services::is_dead(ServiceIndex index) const {
 void Services::changed(ServiceIndex index) {
   Service& service = at(index);
   if (!std::exchange(service.unpublished, true)) unpublished_.push_back(index);
-  const bool ready = !service.description->remote.empty() ||
-                     std::any_of(service.replicas.begin(), service.replicas.end(),
-                                 [](const Replica& r) { return r.state == ReplicaState::ready; });
+  const bool ready =
+      !service.description->remote.empty() || std::any_of(service.replicas.begin(), service.replicas.end(), answers);
   if (ready == std::exchange(service.ready, ready)) return;
   changes_.push_back({index, ready ? Change::Kind::ready : Change::Kind::unready, ""});
 }
@@ -556,7 +548,8 @@ ServiceEndpoint Services::endpoint_of(ServiceIndex index) const {
                            .prefer = d.prefer,
                            .replicas = {}};
   for (const Replica& replica : service.replicas) {
-    if (is_live(replica.state)) endpoint.replicas.push_back(replica.endpoint);
+    const bool has_head = is_live(replica.state) && replica.parts.front().lives;
+    if (has_head) endpoint.replicas.push_back(replica.endpoint);
   }
   if (service.stopped) endpoint.remote.clear();
   endpoint.dead = is_dead(index);

@@ -13,11 +13,17 @@
 // (defaults::stable_backoffs of its backoffs) counts anew. The loss of a node is no restart: the replica moves, if there
 // is room.
 //
+// A replica of several ranks has a part on each node that holds some of them, and starts once all its seats are free. The part
+// with rank 0 is the replica for its clients: it gets ready, drains, and when it has ended so, the others are told to end. If
+// another part ends, or a node is lost, the replica is broken: no requests are sent to it any more, the other parts are ended
+// at once, and when all are gone it has ended for the reason of the first.
+//
 // Each change that proxies must know is published: first the bare service, so
 // that requests queue, then replicas as they get ready, drain and end. Changes that tasks must know are kept for
 // `take_changes`.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -78,7 +84,10 @@ class Services {
   void on_started(Rank rank, const ReplicaStarted& started, MonoTime now);
   void on_ready(Rank rank, const ReplicaReady& ready, MonoTime now);
   void on_ended(Rank rank, const ReplicaEnded& ended, MonoTime now);
-  /// The scheduler no longer knows the node.
+  /// The scheduler no longer knows the node, which may still run what it had: replicas that have ranks on other nodes too are
+  /// ended there.
+  void on_node_silent(Rank rank, const std::string& reason);
+  /// And now it does not run anything any more.
   void on_node_lost(Rank rank, const std::string& reason);
   void on_sample(Rank rank, const ServiceSample& sample);
   /// Adds and ends replicas as the load asks for it. `tasks_fit` says whether all tasks fit beside the seats.
@@ -114,11 +123,23 @@ class Services {
   const ServiceDescription& description(ServiceIndex service) const { return *services_[service.value].description; }
 
  private:
+  /// Its ranks on one node.
+  struct Part {
+    Seat seat;
+    bool lives = false;  ///< it was started, and has not ended
+  };
+  /// Why a replica is being ended that nobody asked to end.
+  struct Breakage {
+    AttemptEnd end;
+    bool was_stable = false;
+    bool lost_node = false;
+  };
   struct Replica {
     ReplicaState state = ReplicaState::waiting;
     std::uint32_t attempt = 0;   ///< the life that it is in, or that comes next
     std::uint32_t restarts = 0;  ///< since it last counted anew
-    std::optional<Seat> seat;
+    std::vector<Part> parts;     ///< in the order of ranks; none where it has no seats
+    std::optional<Breakage> broken;
     MonoTime asked = 0;  ///< when its start was asked for
     MonoTime ready_since = 0;
     WallTime spawned = 0;      ///< by its node's clock
@@ -147,6 +168,21 @@ class Services {
   };
   using ReplicaRef = std::pair<ServiceIndex, std::uint32_t>;
 
+  /// The node of rank 0.
+  static Rank node_of(const Replica& replica) { return replica.parts.empty() ? -1 : replica.parts.front().seat.rank; }
+  static Part* part_on(Replica& replica, Rank rank);
+  static bool any_lives(const Replica& replica) {
+    return std::any_of(replica.parts.begin(), replica.parts.end(), [](const Part& part) { return part.lives; });
+  }
+  static bool answers(const Replica& replica) { return replica.state == ReplicaState::ready && !replica.broken; }
+  /// That it will keep.
+  static bool has_seats(const Replica& replica) {
+    return !replica.parts.empty() && !replica.parts.front().seat.leaving;
+  }
+  static std::string why_ended(const AttemptEnd& end);
+  static bool is_live(ReplicaState state) {
+    return state == ReplicaState::starting || state == ReplicaState::ready || state == ReplicaState::draining;
+  }
   static bool is_over(const Replica& replica) {
     return replica.state == ReplicaState::ended || replica.state == ReplicaState::failed;
   }
@@ -154,11 +190,27 @@ class Services {
   static bool goes_on(const Replica& replica) {
     return !is_over(replica) && (replica.state != ReplicaState::draining || replica.returning);
   }
+  /// It is to end for good.
+  bool is_leaving(const Replica& replica) const {
+    return frozen_ || (replica.state == ReplicaState::draining && !replica.returning);
+  }
   Service& at(ServiceIndex index) { return services_[index.value]; }
   Replica& at(ReplicaRef ref) { return at(ref.first).replicas[ref.second]; }
-  std::optional<ReplicaRef> live_replica(Rank rank, ReplicaId id) const;
-  bool take_seat(ReplicaRef ref);
+  std::optional<ReplicaRef> live_replica(ReplicaId id) const;
+  bool take_seats(ReplicaRef ref);
+  void give_up_seats(ReplicaRef ref);
+  bool occupy_seats(ReplicaRef ref);
+  bool has_its_nodes(const Replica& replica) const;
   void launch(ReplicaRef ref, MonoTime now);
+  bool part_ended(ReplicaRef ref, Rank rank, const ReplicaEnded& ended, MonoTime now);
+  void break_up(ReplicaRef ref, Breakage why);
+  void end_parts(ReplicaRef ref);
+  bool is_stable(ReplicaRef ref, MonoTime now);
+  void all_ended(ReplicaRef ref, const Breakage& how, MonoTime now);
+  void start_again_later(ReplicaRef ref, const std::string& why, MonoTime now);
+  void miss_part(ReplicaRef ref, const Part& part, AttemptEnd why);
+  bool lose_part(ReplicaRef ref, Rank rank, const std::string& why);
+  void leave_nodes(ReplicaRef ref, const std::string& why);
   void note(ReplicaRef ref, ReplicaState state, const std::string& reason);
   void life_over(ReplicaRef ref, ReplicaState state, const std::string& reason);
   void fail(ReplicaRef ref, const std::string& reason);

@@ -98,7 +98,10 @@ Result<ServiceDescription> describe(const Service& service, const std::string& f
   out.script = texts.script(service.script);
   out.env = texts.variables(service.env);
   out.replicas = service.replicas;
-  out.per_replica = {service.cores, texts.gpus(service.gpus), service.memory};
+  out.ranks = service.ranks;
+  out.ranks_per_node = service.ranks_per_node;
+  out.mpi = service.mpi ? MpiKind::automatic : MpiKind::none;
+  out.per_rank = {service.cores, texts.gpus(service.gpus), service.memory};
   if (!service.ready_http.empty()) {
     out.ready.kind = Probe::Kind::http;
     out.ready.argument = texts.strict(service.ready_http);
@@ -109,6 +112,7 @@ Result<ServiceDescription> describe(const Service& service, const std::string& f
   out.retry = service.retry_always ? RetryKind::always : RetryKind::safe;
   if (service.name.empty()) texts.fail("a service needs a name");
   if (service.command.empty() == service.script.empty()) texts.fail("a service has either a command or a script");
+  if (service.ranks == 0) texts.fail("ranks must be at least 1");
   if (service.replicas == 0) texts.fail("replicas must be at least 1");
   if (service.concurrency == 0) texts.fail("concurrency must be at least 1");
   if (texts.error()) return *texts.error();

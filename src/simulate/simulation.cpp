@@ -134,7 +134,8 @@ class Machine final : public pilot::Output {
   }
   void send(Rank to, ToAgent message) override {
     if (const auto* replica = std::get_if<StartReplica>(&message)) {
-      busy_ += replica->service.per_replica.cores;
+      busy_ += replica->service.per_rank.cores * replica->local_ranks;
+      if (replica->first_rank > 0) return;
       answers_.emplace_back(to, ReplicaReady{.endpoint = {.id = replica->id, .rank = to, .socket = "", .key = ""}});
     } else if (const auto* stop = std::get_if<StopReplica>(&message)) {
       answers_.emplace_back(

@@ -26,8 +26,15 @@ void move_to(Node& node, Position at) {
   }
 }
 
+/// The other spelling of what each rank gets, or the key itself.
+std::string with_rank(std::string_view key) {
+  const bool is_amount = key == "cores" || key == "gpus" || key == "memory";
+  return std::string(key) + (is_amount ? "_per_rank" : "");
+}
+
 void merge(Node& map, const Entry& given) {
   Entry* own = entry_of(map, given.key);
+  if (own == nullptr) own = entry_of(map, with_rank(given.key));
   if (own == nullptr) {
     map.entries.push_back(given);
   } else if (given.key == "env" && own->value.is_map()) {
@@ -40,6 +47,7 @@ void merge(Node& map, const Entry& given) {
 /// The whole number in a field, rounded up, at least 1: a share of a GPU is one GPU to who uses it.
 std::string at_least_one(Node& map, std::string_view key) {
   const Entry* entry = entry_of(map, key);
+  if (entry == nullptr) entry = entry_of(map, with_rank(key));
   if (entry == nullptr || !entry->value.is_scalar()) return "1";
   const std::string whole = entry->value.text.substr(0, entry->value.text.find('.'));
   const bool is_number = !whole.empty() && whole.find_first_not_of("0123456789") == std::string::npos;

@@ -8,8 +8,8 @@ namespace {
 
 constexpr std::array<std::string_view, 8> in_tasks{"host",    "run_dir", "scratch",  "workflow_dir",
                                                    "task_id", "rank",    "task_dir", "attempt"};
-constexpr std::array<std::string_view, 8> in_services{"host", "run_dir", "scratch", "workflow_dir",
-                                                      "port", "socket",  "key",     "replica"};
+constexpr std::array<std::string_view, 11> in_services{
+    "host", "run_dir", "scratch", "workflow_dir", "port", "socket", "key", "replica", "rank", "head", "head_port"};
 constexpr std::array<std::string_view, 4> everywhere{"host", "run_dir", "scratch", "workflow_dir"};
 
 bool contains(std::span<const std::string_view> names, std::string_view name) {

@@ -7,6 +7,7 @@
 #include "core/pattern.hpp"
 #include "workflow/presets.hpp"
 #include "workflow/program.hpp"
+#include "workflow/ranks.hpp"
 
 namespace trireme::workflow {
 namespace {
@@ -119,9 +120,7 @@ class ServiceReader {
     } else {
       fields_.integer("replicas", service_.replicas, 1);
     }
-    fields_.integer("cores", service_.per_replica.cores, 0);
-    fields_.gpus("gpus", service_.per_replica.gpus);
-    fields_.memory("memory", service_.per_replica.memory);
+    read_ranks(fields_, reader_, {service_.ranks, service_.mpi, service_.per_rank, service_.ranks_per_node});
     fields_.duration("uptime", service_.uptime, Zero::allowed);
     if (const auto priority = fields_.take("priority")) {
       if (const auto read = reader_.integer(*priority, -highest_priority, highest_priority)) {
@@ -330,8 +329,11 @@ class ServiceReader {
       reader_.error(key_, "there is nothing to run and nowhere to send requests", "a command, a script or remote");
     }
     if (!has_program) {
-      for (std::string_view key : {"replicas", "cores", "gpus", "memory", "ready", "live", "restart", "drain", "env",
-                                   "environment", "cwd", "uses", "prefer", "uptime", "priority", "after"}) {
+      for (std::string_view key : {"replicas",       "ranks", "mpi",           "ranks_per_node", "cores",
+                                   "cores_per_rank", "gpus",  "gpus_per_rank", "memory",         "memory_per_rank",
+                                   "ready",          "live",  "restart",       "drain",          "env",
+                                   "environment",    "cwd",   "uses",          "prefer",         "uptime",
+                                   "priority",       "after"}) {
         if (!fields_.has(key)) continue;
         reader_.warning(*fields_.take(key), "this has no effect: the service has no command");
       }

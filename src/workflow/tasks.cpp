@@ -3,35 +3,13 @@
 #include "workflow/foreach.hpp"
 #include "workflow/function.hpp"
 #include "workflow/program.hpp"
+#include "workflow/ranks.hpp"
 
 namespace trireme::workflow {
 namespace {
 
 bool is_url(std::string_view text) {
   return text.find("://") != std::string_view::npos;
-}
-
-/// Names and their meaning are the same for `mpi: true` and `mpi: openmpi`.
-void read_mpi(Fields& fields, const Reader& reader, MpiKind& out) {
-  constexpr std::string_view expected = "true, false, openmpi, mpich or pmix";
-  const auto value = fields.take("mpi");
-  if (!value) return;
-  const auto text = reader.text(*value, expected);
-  if (!text) return;
-  if (*text == "true") {
-    out = MpiKind::automatic;
-  } else if (*text == "false") {
-    out = MpiKind::none;
-  } else if (*text == "openmpi") {
-    out = MpiKind::openmpi;
-  } else if (*text == "mpich") {
-    out = MpiKind::mpich;
-  } else if (*text == "pmix") {
-    out = MpiKind::pmix;
-  } else {
-    reader.error(*value, in_quotes(*text) + " is not known here", std::string(expected),
-                 did_you_mean(*text, {"true", "false", "openmpi", "mpich", "pmix"}));
-  }
 }
 
 }  // namespace
@@ -42,18 +20,6 @@ void read_output(Fields& fields, OutputMode& out) {
 }
 
 namespace {
-
-/// One resource under either of its spellings: what a rank gets.
-template <typename Read>
-void read_per_rank(Fields& fields, const Reader& reader, std::string_view full, std::string_view brief, Read read) {
-  if (fields.has(full) && fields.has(brief)) {
-    reader.error(*fields.take(brief), "it means the same as " + std::string(full), "one of the two");
-    fields.take(full);
-    return;
-  }
-  read(fields.has(brief) ? brief : full);
-  fields.take(fields.has(brief) ? full : brief);
-}
 
 enum class Direction { in, out };
 
@@ -186,16 +152,7 @@ class TaskReader {
 
  private:
   void read_resources(TaskDescription& task) {
-    fields_.integer("ranks", task.ranks, 1);
-    read_mpi(fields_, reader_, task.mpi);
-    Resources& each = task.per_rank;
-    read_per_rank(fields_, reader_, "cores_per_rank", "cores",
-                  [&](std::string_view key) { fields_.integer(key, each.cores, 0); });
-    read_per_rank(fields_, reader_, "gpus_per_rank", "gpus",
-                  [&](std::string_view key) { fields_.gpus(key, each.gpus); });
-    read_per_rank(fields_, reader_, "memory_per_rank", "memory",
-                  [&](std::string_view key) { fields_.memory(key, each.memory); });
-    fields_.integer("ranks_per_node", task.ranks_per_node, 1);
+    read_ranks(fields_, reader_, {task.ranks, task.mpi, task.per_rank, task.ranks_per_node});
     fields_.boolean("exclusive", task.exclusive);
     fields_.text("colocate", task.colocate);
   }

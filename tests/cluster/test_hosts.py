@@ -1,4 +1,5 @@
-"""The runtime under Open MPI's mpirun on hosts of their own (hosts.py): tasks of each kind of MPI across them."""
+"""The runtime under Open MPI's mpirun on hosts of their own (hosts.py): tasks of each kind of MPI across them, and services of
+several ranks."""
 
 import os
 import sys
@@ -10,6 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
 from harness import BUILD, TestCase  # noqa: E402
 from hosts import Hosts  # noqa: E402
 
+E2E = os.path.join(os.path.dirname(HERE), "e2e")
 PROGRAMS = os.path.join(BUILD, "tests", "programs")
 DEADLINE = 240
 
@@ -44,13 +46,51 @@ tasks:
     ranks: 6
 """
 
+SERVICES = """
+name: services
+services:
+  sim:
+    command: [{programs}/mpi_service.openmpi, "{{port}}"]
+    ranks: 6
+    mpi: true
+    ready: {{http: /, timeout: 120s}}
+  group:
+    command: [/usr/bin/python3, {e2e}/meeting.py, "{{rank}}", "3", "{{head}}", "{{head_port}}", "{{port}}"]
+    ranks: 3
+    ranks_per_node: 1
+    cores: 0
+    ready: {{http: /}}
+tasks:
+  ask_sim:
+    command: [/usr/bin/python3, {e2e}/ask.py, sim, /pids]
+    services: [sim]
+    cores: 0
+  ask_group:
+    command: [/usr/bin/python3, {e2e}/ask.py, group, /]
+    services: [group]
+    cores: 0
+"""
+
 
 class AcrossHosts(TestCase):
-    def test_tasks_of_each_kind(self):
+    def run_on_hosts(self, flow):
         with Hosts(self.folder, 3) as hosts:
             mpirun = ["mpirun.openmpi", "--mca", "plm_rsh_agent", hosts.agent, "--host", hosts.names(":1"), "-n", "3"]
             launcher = hosts.on("n0", mpirun)
-            run = self.start(FLOW.format(programs=PROGRAMS), "--worker-cores", "2", ranks=3, launcher=launcher).finish(DEADLINE)
+            flow = flow.format(programs=PROGRAMS, e2e=E2E)
+            return self.start(flow, "--worker-cores", "2", ranks=3, launcher=launcher).finish(DEADLINE)
+
+    def test_services_of_several_ranks(self):
+        run = self.run_on_hosts(SERVICES)
+        self.assertEqual(run.code, 0, run.stderr)
+        self.assertEqual(run.stdout_of("ask_sim").split()[0], "6")
+        self.assertEqual(run.stdout_of("ask_group"), "0 1 2")
+        places = {e["service"]: e["parts"] for e in run.events() if e["event"] == "replica_changed" and "parts" in e}
+        self.assertEqual(places["sim"], [{"rank": rank, "local_ranks": 2} for rank in range(3)])
+        self.assertEqual(sorted(part["rank"] for part in places["group"]), [0, 1, 2])
+
+    def test_tasks_of_each_kind(self):
+        run = self.run_on_hosts(FLOW)
         self.assertEqual(run.code, 1, run.stderr)
         self.assertEqual(run.summary()["nodes"], 3)
         reasons = {e["task"]: (e["state"], e["reason"]) for e in run.events() if e["event"] == "task_changed"}

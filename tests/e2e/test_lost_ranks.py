@@ -17,6 +17,25 @@ tasks:
       [ {attempt} -gt 0 ] || while [ ! -e {run_dir}/go ]; do sleep 0.1; done
 """
 
+# A group of two on three nodes, and a client that asks it when it is told to.
+SERVICE_FLOW = f"""
+name: lost
+services:
+  group:
+    command: [/usr/bin/python3, {harness.HERE}/meeting.py, "{{rank}}", "2", "{{head}}", "{{head_port}}", "{{port}}"]
+    ranks: 2
+    ready: {{http: /}}
+tasks:
+  ask:
+    script: |
+      touch {{run_dir}}/asking
+      while [ ! -e {{run_dir}}/go ]; do sleep 0.1; done
+      /usr/bin/python3 {harness.HERE}/ask.py group /
+    services: [group]
+    cores: 0
+    retries: 1
+"""
+
 
 @unittest.skipUnless(harness.MPI == "openmpi", "hydra ends all ranks with the first that dies")
 class LostRanks(harness.TestCase):
@@ -58,6 +77,29 @@ class LostRanks(harness.TestCase):
         lost = [e for e in self.of_kind(run, "attempt_ended") if e["outcome"] == "lost"]
         self.assertEqual([(e["task"], e["rank"]) for e in lost], [(victim, 1)])
         self.assert_nothing_left()
+
+    def test_a_service_of_several_ranks_moves_from_a_killed_rank(self):
+        run = self.start(SERVICE_FLOW, "--worker-cores", "1", ranks=3,
+                         launcher=[harness.MPIEXEC, "-n", "3", "--bind-to", "none", "--enable-recovery"])
+        harness.wait_until(lambda: run.process.poll() is not None or os.path.exists(os.path.join(run.run_dir, "asking")), "the service is ready")
+        [before] = self.places(run)
+        victim = next(rank for rank in before if rank != 0)
+        os.kill(harness.rank_processes(self.mark)[victim], signal.SIGKILL)
+        harness.wait_until(lambda: len(self.places(run)) > 1, "the service starts elsewhere")
+        self.go(run)
+        run.finish()
+        self.assertEqual(run.summary()["state"], "done", run.stderr)
+        attempt = self.of_kind(run, "attempt_ended")[-1]["attempt"]
+        self.assertEqual(run.stdout_of("ask", attempt), "0 1")
+        after = self.places(run)[-1]
+        self.assertEqual((len(after), victim in after), (2, False))
+        [reason] = [e["reason"] for e in self.of_kind(run, "replica_changed") if e["state"] == "ended" and e["reason"]]
+        self.assertIn(f"node {victim} was lost", reason)
+        self.assert_nothing_left()
+
+    def places(self, run):
+        """Of each life of the service the nodes of its ranks."""
+        return [[part["rank"] for part in e["parts"]] for e in self.of_kind(run, "replica_changed") if "parts" in e]
 
     def test_a_rank_that_the_pilot_does_not_hear_ends_its_tasks(self):
         run = self.start_and_wait([0], "--dedicated-pilot")

@@ -65,6 +65,11 @@ Result<Source> source_of_task(const LoadedRun& run, const observe::TaskRecord& t
 
 Result<Source> source_of_service(const LoadedRun& run, const observe::ServiceRecord& service,
                                  const LogsOptions& options) {
+  if (const std::uint32_t rank = options.rank.value_or(0); rank >= service.ranks) {
+    return no_such("service " + service.name + " has " + counted(service.ranks, "rank") + " and so no rank " +
+                       std::to_string(rank),
+                   run);
+  }
   const std::uint32_t replica = options.replica.value_or(0);
   const observe::ReplicaRecord* newest = service.newest(replica);
   if (newest == nullptr) {
@@ -103,7 +108,8 @@ std::streamoff copy_from(const fs::path& path, std::streamoff offset, std::ostre
 class Shown {
  public:
   Shown(const LoadedRun& run, const LogsOptions& options, const Source& source)
-      : file_(source.folder / (options.from_stderr ? stderr_file : stdout_file)) {
+      : file_(source.folder /
+              numbered(std::string(options.from_stderr ? stderr_file : stdout_file), options.rank.value_or(0))) {
     if (const auto* task = run.view.find_task(options.name)) {
       task_.emplace(run.paths, *task, source.attempt, options.rank.value_or(0), options.from_stderr);
       file_ = task_->file();
@@ -175,12 +181,13 @@ void show(const LogsOptions& options, Context& context) {
   const auto source = find_source(*run, options);
   if (!source.ok()) return context.fail(source.error());
   if (options.json) {
+    const std::uint32_t rank = options.rank.value_or(0);
     Json json{{"name", options.name},
               {"attempt", source->attempt},
               {"replica", source->replica ? Json(*source->replica) : Json()},
               {"folder", source->folder.string()},
-              {"stdout", (source->folder / stdout_file).string()},
-              {"stderr", (source->folder / stderr_file).string()}};
+              {"stdout", (source->folder / numbered(std::string(stdout_file), rank)).string()},
+              {"stderr", (source->folder / numbered(std::string(stderr_file), rank)).string()}};
     print(context.out, json);
     return;
   }

@@ -51,11 +51,21 @@ std::string life_name(const observe::ReplicaRecord& life) {
   return std::to_string(life.replica) + (life.attempt > 0 ? "." + std::to_string(life.attempt) : "");
 }
 
+Json parts_json(const observe::ReplicaRecord& life) {
+  Json out = Json::array();
+  for (const events::PlacedRanks& part : life.parts) {
+    out.push_back({{"rank", part.rank}, {"local_ranks", part.local_ranks}});
+  }
+  return out;
+}
+
 Json replica_json(const observe::ReplicaRecord& life) {
   return {{"replica", life.replica},
           {"attempt", life.attempt},
           {"state", to_string(life.state)},
           {"rank", life.rank},
+          {"parts", parts_json(life)},
+          {"launch", life.launch_method},
           {"pid", life.pid},
           {"endpoint", life.endpoint},
           {"reason", life.reason},
@@ -114,10 +124,10 @@ void print_services(const LoadedRun& run, std::ostream& out) {
         continue;
       }
       table.add({service.name, life_name(*life), std::string(to_string(life->state)),
-                 life->rank >= 0 ? std::to_string(life->rank) : "-", short_seconds(life->launch),
-                 short_seconds(life->init), short_seconds(life->publish), std::to_string(loads[replica].active),
-                 std::to_string(count.requests), milliseconds(loads[replica].latency, 0.5),
-                 milliseconds(loads[replica].latency, 0.99), life->endpoint.empty() ? "-" : life->endpoint});
+                 life->rank >= 0 ? life->nodes() : "-", short_seconds(life->launch), short_seconds(life->init),
+                 short_seconds(life->publish), std::to_string(loads[replica].active), std::to_string(count.requests),
+                 milliseconds(loads[replica].latency, 0.5), milliseconds(loads[replica].latency, 0.99),
+                 life->endpoint.empty() ? "-" : life->endpoint});
     }
     if (service.remotes > 0 && counts.lower_bound(first_remote) == counts.end()) {
       table.add({service.name, "remote", std::to_string(service.remotes) + " endpoints", "-", "-", "-", "-", "-", "-",

@@ -103,6 +103,7 @@ Bench::Bench(SpawnerKind kind, std::vector<EnvironmentDescription> environments)
   options.rank = 3;
   options.host = "n003";
   options.node = small_node();
+  options.hosts = Hosts({0, 1, 2, 3, 4}, {"n000", "n001", "n002", "n003", "n004"}, false);
   options.proxy_url = "http://127.0.0.1:9999";
   options.proxy_socket = "/nowhere/proxy";
   options.tmp_folder = root.path() / "tmp";
@@ -116,6 +117,7 @@ Bench::Bench(SpawnerKind kind, std::vector<EnvironmentDescription> environments)
   hooks.send = [this](FromAgent message) { messages.push_back(std::move(message)); };
   hooks.drain_replica = [this](ReplicaId id, std::function<void()> done) { drains.emplace_back(id, std::move(done)); };
   hooks.service_names = [this] { return service_names; };
+  hooks.send_peer = [this](Rank to, std::string message) { to_peers.emplace_back(to, std::move(message)); };
   hooks.warn = [this](const std::string& warning) { warnings.push_back(warning); };
 
   SpawnerFactory factory;

@@ -86,6 +86,7 @@ class Bench {
   std::vector<FromAgent> messages;
   std::vector<std::string> warnings;
   std::vector<std::string> service_names;
+  std::vector<std::pair<Rank, std::string>> to_peers;
   std::vector<std::pair<ReplicaId, std::function<void()>>> drains;
   std::unique_ptr<Agent> agent;
 };

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "bench.hpp"
+#include "launch/wireup/messages.hpp"
 
 using namespace trireme;
 using test::Bench;
@@ -224,4 +225,116 @@ TEST_CASE("a replica that starts can be stopped, and shutting down ends one that
   REQUIRE(bench.until([&] { return bench.agent->done(); }));
   CHECK(bench.drains.empty());
   CHECK(bench.sent<ReplicaEnded>().size() == 2);
+}
+
+TEST_CASE("each rank of a replica is a process with its number and its own logs, and rank 0 makes it ready") {
+  Bench bench(SpawnerKind::real);
+  auto order = replica(
+      "echo rank {rank} of $TRIREME_RANKS at {head}; test {rank} -eq 0 && exec /usr/bin/python3 -m http.server {port}; "
+      "sleep 600");
+  order.service.ranks = 3;
+  order.local_ranks = 3;
+  order.layout = {{3, 0, 3}};
+  bench.agent->on_message(order);
+  REQUIRE(until_ready(bench));
+  CHECK(bench.sent<ReplicaStarted>().size() == 1);
+  const fs::path folder = bench.root.path() / "run/services/web/0/0";
+  REQUIRE(bench.until([&] { return contains(read(folder / "stdout.2"), "\n"); }));
+  CHECK(read(folder / "stdout.2") == "rank 2 of 3 at 127.0.0.1\n");
+  CHECK(bench.to_peers.empty());
+  bench.agent->on_message(StopReplica{order.id, true});
+  REQUIRE(until_ended(bench));
+  CHECK(bench.drains.size() <= 2);
+  CHECK(bench.sent<ReplicaEnded>()[0].end.outcome == Outcome::cancelled);
+}
+
+TEST_CASE("a replica whose other rank ends, however well, ends with the words of that rank") {
+  Bench bench(SpawnerKind::real);
+  auto order = replica("echo from {rank} >&2; test {rank} -eq 1 && exit {replica}; echo {port}; sleep 600");
+  order.service.ranks = 2;
+  order.local_ranks = 2;
+  order.layout = {{3, 0, 2}};
+  SUBCASE("badly") {
+    order.id.replica = 7;
+  }
+  SUBCASE("well") {
+    order.id.replica = 0;
+  }
+  bench.agent->on_message(order);
+  REQUIRE(until_ended(bench));
+  const AttemptEnd end = bench.sent<ReplicaEnded>()[0].end;
+  CHECK(end.outcome == Outcome::failed);
+  CHECK(contains(end.reason, "rank 1: exit code " + std::to_string(order.id.replica) + " before it was ready"));
+  CHECK(contains(end.reason, "; the end of its stderr.1:\nfrom 1"));
+}
+
+TEST_CASE("the node of rank 0 tells the others where that is, and they start when they know") {
+  Bench bench(SpawnerKind::real);
+  auto order = replica("echo {rank} {head} {head_port} {key}; touch up; sleep 600");
+  order.service.ready = {Probe::Kind::file, test::text("up"), std::chrono::minutes(1)};
+  order.service.ranks = 3;
+  order.layout = {{3, 0, 1}, {4, 1, 2}};
+  bench.agent->on_message(order);
+  REQUIRE(until_ready(bench));
+  REQUIRE(bench.to_peers.size() == 1);
+  CHECK(bench.to_peers[0].first == 4);
+  const auto message = wireup::decode(bench.to_peers[0].second);
+  REQUIRE(message.ok());
+  const auto head = std::get<wireup::HeadAddress>(*message);
+  CHECK(head.replica == order.id);
+  CHECK(head.host == "n003");
+  CHECK(head.meeting_port > 0);
+  CHECK(head.key.size() == 32);
+
+  // And now this node is the other one.
+  auto other = replica("echo {rank} {head} {head_port} {port} {key}; sleep 600");
+  other.id.replica = 1;
+  other.service.ranks = 3;
+  other.first_rank = 1;
+  other.local_ranks = 2;
+  other.layout = {{4, 0, 1}, {3, 1, 2}};
+  const wireup::HeadAddress there{other.id, "n004", 7001, 7000, "", "secret"};
+  const fs::path folder = bench.root.path() / "run/services/web/1/0";
+  SUBCASE("the order comes first") {
+    bench.agent->on_message(other);
+    bench.settle();
+    CHECK(!fs::exists(folder));
+    bench.agent->on_peer_message(4, wireup::encode(there));
+  }
+  SUBCASE("the head is known first") {
+    bench.agent->on_peer_message(4, wireup::encode(there));
+    bench.agent->on_message(other);
+  }
+  REQUIRE(bench.until([&] { return contains(read(folder / "stdout.2"), "\n"); }));
+  CHECK(read(folder / "stdout.2") == "2 n004 7001 7000 secret\n");
+  REQUIRE(bench.until([&] { return contains(read(folder / "stdout.1"), "\n"); }));
+  CHECK(bench.sent<ReplicaReady>().size() == 1);
+  bench.agent->on_message(StopReplica{other.id, true});
+  REQUIRE(until_ended(bench));
+  CHECK(bench.sent<ReplicaEnded>()[0].id == other.id);
+  CHECK(bench.sent<ReplicaEnded>()[0].end.outcome == Outcome::cancelled);
+}
+
+TEST_CASE("ranks that wait for their head end when they are told to, and those that fail say why") {
+  Bench bench(SpawnerKind::real);
+  auto order = replica("echo no luck at {head} >&2; exit 4");
+  order.service.ranks = 2;
+  order.first_rank = 1;
+  order.layout = {{4, 0, 1}, {3, 1, 1}};
+  bench.agent->on_message(order);
+  SUBCASE("told") {
+    bench.agent->on_message(StopReplica{order.id, true});
+    REQUIRE(until_ended(bench));
+    CHECK(bench.sent<ReplicaEnded>()[0].end.outcome == Outcome::cancelled);
+  }
+  SUBCASE("failed") {
+    bench.agent->on_peer_message(4, wireup::encode(wireup::HeadAddress{order.id, "n004", 0, 0, "", ""}));
+    REQUIRE(until_ended(bench));
+    CHECK(bench.sent<ReplicaEnded>()[0].end.reason == "rank 1: exit code 4; the end of its stderr.1:\nno luck at n004");
+  }
+  SUBCASE("shut down") {
+    bench.agent->on_message(ShutdownAgent{});
+    REQUIRE(bench.until([&] { return bench.agent->done(); }));
+    CHECK(bench.sent<ReplicaEnded>().size() == 1);
+  }
 }

@@ -149,9 +149,10 @@ TEST_SUITE("autoscaler") {
       "whatever the load does, no replica is ended that was needed within the cool-down, and a fall is followed") {
     std::mt19937 random(7);
     for (int run = 0; run < 300; ++run) {
-      const ScalingLimits some{.min = 1 + random() % 3,
-                               .max = 3 + random() % 8,
-                               .concurrency = 1 + random() % 8,
+      const auto below = [&random](std::uint32_t most) { return static_cast<std::uint32_t>(random() % most); };
+      const ScalingLimits some{.min = 1 + below(3),
+                               .max = 3 + below(8),
+                               .concurrency = 1 + below(8),
                                .cooldown = std::chrono::seconds(random() % 12)};
       ScalingHistory history;
       ServiceLoad load{.ready = some.min, .replicas = some.min};

@@ -61,6 +61,7 @@ class Mix final : public Output {
     CHECK(overtaking_ == 0);
   }
   std::uint32_t grown() const { return grown_; }
+  std::uint32_t wide() const { return wide_; }
 
  private:
   static constexpr Rank nodes = 3;
@@ -91,7 +92,9 @@ class Mix final : public Output {
     service.concurrency = 1 + draw(4);
     service.cooldown = std::chrono::seconds(1 + draw(10));
     service.priority = static_cast<std::int32_t>(draw(5)) - 2;
-    service.per_replica = make_resources(3);
+    service.per_rank = make_resources(3);
+    if (draw(3) == 0) service.ranks = 2 + draw(3);
+    if (service.ranks > 1 && draw(2) == 0) service.ranks_per_node = 1 + draw(2);
     if (i > 0 && draw(3) == 0) service.after = {"s0"};
     return service;
   }
@@ -139,7 +142,12 @@ class Mix final : public Output {
       coming_.push({now_ + length, ++order_, to, TaskEnded{.id = start->id, .end = end}, held});
     } else if (auto* replica = std::get_if<StartReplica>(&message)) {
       const std::uint32_t service = replica->id.service.value;
-      take(to, described_[service].per_replica);
+      const Resources held = described_[service].per_rank.times(replica->local_ranks);
+      held_[{replica->id, to}] = held;
+      take(to, held);
+      if (replica->layout.size() > 1) ++wide_;
+      if (replica->first_rank > 0) return;
+      head_[replica->id] = to;
       if (++living_[service] > described_[service].replicas_max + draining_[service]) ++outside_;
       coming_.push({now_ + second + draw(5) * second,
                     ++order_,
@@ -147,11 +155,12 @@ class Mix final : public Output {
                     ReplicaReady{.endpoint = {.id = replica->id, .rank = to, .port = 1}},
                     {}});
     } else if (auto* stop = std::get_if<StopReplica>(&message)) {
-      const std::uint32_t service = stop->id.service.value;
-      ++draining_[service];
+      const bool is_head = head_.at(stop->id) == to;
+      const std::uint32_t service = is_head ? stop->id.service.value : ~0U;
+      if (is_head) ++draining_[service];
       const AttemptEnd end{.outcome = Outcome::cancelled, .reason = ""};
       coming_.push({now_ + second + draw(4) * second, ++order_, to, ReplicaEnded{.id = stop->id, .end = end},
-                    described_[service].per_replica, service});
+                    held_.at({stop->id, to}), service});
     } else if (std::holds_alternative<ShutdownAgent>(message)) {
       coming_.push({now_ + 1, ++order_, to, AgentDone{}, {}});
     }
@@ -181,23 +190,29 @@ class Mix final : public Output {
   std::vector<ServiceDescription> described_;
   std::priority_queue<Coming> coming_;
   std::map<Rank, Resources> used_;
+  std::map<std::pair<ReplicaId, Rank>, Resources> held_;  ///< by the parts of replicas
+  std::map<ReplicaId, Rank> head_;
   std::map<std::uint32_t, std::uint32_t> living_;
   std::map<std::uint32_t, std::uint32_t> draining_;
   std::uint32_t overfull_ = 0;
   std::uint32_t outside_ = 0;
   std::uint32_t overtaking_ = 0;
   std::uint32_t grown_ = 0;
+  std::uint32_t wide_ = 0;  ///< parts of replicas on several nodes
 };
 
 }  // namespace
 
 TEST_CASE("services and tasks that compete for cores and GPUs follow priorities, and never wait for each other") {
   std::uint32_t grown = 0;
+  std::uint32_t wide = 0;
   for (std::uint32_t seed = 0; seed < 300; ++seed) {
     CAPTURE(seed);
     Mix mix(seed);
     mix.run();
     grown += mix.grown();
+    wide += mix.wide();
   }
   CHECK(grown > 300);
+  CHECK(wide > 30);
 }

@@ -57,9 +57,8 @@ class Mix final : public Output {
       running_.push_back({to, start->id, taken});
     } else if (const auto* replica = std::get_if<StartReplica>(&message)) {
       // One that comes back has kept its seat.
-      if (seats_.insert({replica->id.service.value, replica->id.replica}).second)
-        take(node, replica->service.per_replica);
-      replicas_[replica->id] = {to, replica->service.per_replica, false};
+      if (seats_.insert({replica->id.service.value, replica->id.replica}).second) take(node, replica->service.per_rank);
+      replicas_[replica->id] = {to, replica->service.per_rank, false};
     } else if (const auto* stop = std::get_if<StopReplica>(&message)) {
       said_.emplace_back(to, ReplicaEnded{.id = stop->id, .end = {.outcome = Outcome::cancelled}});
     } else if (std::holds_alternative<ShutdownAgent>(message)) {

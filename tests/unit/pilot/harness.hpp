@@ -33,14 +33,18 @@ inline std::string with(const std::string& reason) {
 struct ToLine {
   std::string operator()(const StartTask& m) const {
     if (m.ahead) return "ahead " + name(m.id);
-    std::string line = "start " + name(m.id) + " ranks " + std::to_string(m.first_rank) + "-" +
-                       std::to_string(m.first_rank + m.local_ranks - 1);
-    for (std::size_t i = 0; i < m.layout.size(); ++i) {
-      const RankBlock& block = m.layout[i];
-      line += (i == 0 ? " of " : ", ") + std::to_string(block.first_rank) + "-" +
-              std::to_string(block.first_rank + block.local_ranks - 1) + "@" + std::to_string(block.node);
+    return "start " + name(m.id) + ranks(m.first_rank, m.local_ranks, m.layout);
+  }
+  static std::string ranks(std::uint32_t first, std::uint32_t count, const std::vector<RankBlock>& layout) {
+    const auto range = [](std::uint32_t from, std::uint32_t n) {
+      return std::to_string(from) + "-" + std::to_string(from + n - 1);
+    };
+    std::string text = " ranks " + range(first, count);
+    for (std::size_t i = 0; i < layout.size(); ++i) {
+      const RankBlock& block = layout[i];
+      text += (i == 0 ? " of " : ", ") + range(block.first_rank, block.local_ranks) + "@" + std::to_string(block.node);
     }
-    return line;
+    return text;
   }
   std::string operator()(const CancelTask& m) const { return "cancel " + name(m.id) + with(m.reason); }
   std::string operator()(const RecallTasks& m) const {
@@ -48,8 +52,10 @@ struct ToLine {
     for (const AttemptId id : m.ids) line += " " + name(id);
     return line;
   }
-  std::string operator()(const StartReplica& m) const { return "start " + name(m.id); }
-  std::string operator()(const StopReplica& m) const { return "stop " + name(m.id); }
+  std::string operator()(const StartReplica& m) const {
+    return "start " + name(m.id) + (m.service.ranks > 1 ? ranks(m.first_rank, m.local_ranks, m.layout) : "");
+  }
+  std::string operator()(const StopReplica& m) const { return "stop " + name(m.id) + (m.at_once ? " at once" : ""); }
   std::string operator()(const ShutdownAgent&) const { return "shutdown"; }
 
   std::string operator()(const events::RunStarted&) const { return "run started"; }
@@ -76,9 +82,16 @@ struct ToLine {
     return "service " + std::to_string(e.service.value) + " declared as " + e.name;
   }
   std::string operator()(const events::ReplicaChanged& e) const {
-    return name(e.replica) + " " + std::string(to_string(e.state)) + " on " + std::to_string(e.rank) +
+    return name(e.replica) + " " + std::string(to_string(e.state)) + " on " + std::to_string(e.rank) + places(e.parts) +
            (e.pid != 0 ? " pid " + std::to_string(e.pid) : "") + (e.endpoint.empty() ? "" : " at " + e.endpoint) +
            with(e.reason);
+  }
+  static std::string places(const std::vector<events::PlacedRanks>& parts) {
+    std::string text;
+    for (const events::PlacedRanks& part : parts) {
+      text += (text.empty() ? " (" : ", ") + std::to_string(part.local_ranks) + "@" + std::to_string(part.rank);
+    }
+    return text.empty() ? "" : text + ")";
   }
   std::string operator()(const events::EpochPublished&) const { return "epoch published"; }
   std::string operator()(const events::RequestsCounted& e) const {
@@ -129,7 +142,7 @@ inline ServiceDescription service(std::string name, std::uint32_t replicas = 1, 
   s.name = std::move(name);
   s.command = {Template::literal("serve")};
   s.replicas = replicas;
-  s.per_replica.cores = cores;
+  s.per_rank.cores = cores;
   return s;
 }
 

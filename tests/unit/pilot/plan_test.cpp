@@ -18,7 +18,7 @@ TEST_SUITE("plan") {
     flow.tasks = {mpi, task("a"), task("b"), task("last", {"mpi"})};
     const auto plan = make_plan(flow, {{.cores = 4}, {.cores = 4}});
     REQUIRE(plan);
-    CHECK(plan->replicas == std::vector<PlannedReplica>{{"s", 0, 0}, {"s", 1, 1}});
+    CHECK(plan->replicas == std::vector<PlannedReplica>{{"s", 0, {{0, 1}}}, {"s", 1, {{1, 1}}}});
     CHECK(plan->waves == 3);
     const std::vector<PlannedTask> expected{
         {"a", 0, {{0, 1}}}, {"b", 0, {{1, 1}}}, {"mpi", 1, {{0, 3}, {1, 3}}}, {"last", 2, {{0, 1}}}};

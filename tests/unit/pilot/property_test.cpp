@@ -20,7 +20,8 @@ struct Tally {
   std::map<ExitCode, int> codes;
   int done = 0, failed = 0, skipped = 0, cancelled = 0, retried = 0;
   int ahead = 0, recalled = 0, succeeded = 0;
-  int lost_nodes = 0, several_nodes = 0, replicas_ready = 0, replicas_failed = 0, late = 0;
+  int lost_nodes = 0, several_nodes = 0, wide_replicas = 0, wide_ready = 0, replicas_ready = 0, replicas_failed = 0,
+      late = 0;
 };
 
 class Simulation final : public Output {
@@ -64,6 +65,8 @@ class Simulation final : public Output {
   void send(Rank to, ToAgent message) override {
     REQUIRE(run_ended_ == 0);
     Agent& agent = agents_.at(to);
+    const bool starts = std::holds_alternative<StartTask>(message) || std::holds_alternative<StartReplica>(message);
+    if (!agent.alive && !starts && silent_.contains(to)) return;  // it may still hear it
     REQUIRE(agent.alive);
     if (const auto* start = std::get_if<StartTask>(&message); start != nullptr && start->ahead) {
       check_start(*start);
@@ -86,8 +89,12 @@ class Simulation final : public Output {
         end_task(to, cancel->id, chance(20) ? Outcome::done : Outcome::cancelled);
       }
     } else if (const auto* replica = std::get_if<StartReplica>(&message)) {
-      take(agent, replica->service.per_replica);
-      agent.replica_taken[replica->id] = replica->service.per_replica;
+      REQUIRE(replica->first_rank + replica->local_ranks <= replica->service.ranks);
+      const Resources held = replica->service.per_rank.times(replica->local_ranks);
+      if (replica->layout.size() > 1) ++tally_.wide_replicas;
+      layout_[replica->id] = replica->layout;
+      take(agent, held);
+      agent.replica_taken[replica->id] = held;
       agent.replicas[replica->id] = false;
       answer(to, ReplicaStarted{.id = replica->id, .pid = 2});
     } else if (const auto* stop = std::get_if<StopReplica>(&message)) {
@@ -111,6 +118,7 @@ class Simulation final : public Output {
     if (const auto* ended = std::get_if<events::AttemptEnded>(&event)) give_task(ended->rank, ended->attempt);
     if (const auto* changed = std::get_if<events::ReplicaChanged>(&event)) {
       if (changed->state == ReplicaState::ready) was_ready_.insert(changed->replica.service.value);
+      if (changed->state == ReplicaState::ready && layout_.at(changed->replica).size() > 1) ++tally_.wide_ready;
       tally_.replicas_ready += changed->state == ReplicaState::ready ? 1 : 0;
       tally_.replicas_failed += changed->state == ReplicaState::failed ? 1 : 0;
     }
@@ -118,8 +126,13 @@ class Simulation final : public Output {
 
   void publish(ServiceEndpoint service) override {
     REQUIRE(run_ended_ == 0);
-    if (!agents_.empty() && any_alive()) REQUIRE(agents_.at(service.home).alive);
-    for (const ReplicaEndpoint& r : service.replicas) REQUIRE(agents_.at(r.rank).alive);
+    if (!agents_.empty() && any_alive() && !silent_.contains(service.home)) REQUIRE(agents_.at(service.home).alive);
+    for (const ReplicaEndpoint& r : service.replicas) {
+      if (!silent_.contains(r.rank)) REQUIRE(agents_.at(r.rank).alive);
+      if (r.state != ReplicaState::ready) continue;
+      const std::vector<RankBlock>& parts = layout_.at(r.id);
+      for (const RankBlock& part : parts) REQUIRE((parts.size() == 1 || agents_.at(part.node).alive));
+    }
   }
 
  private:
@@ -185,6 +198,8 @@ class Simulation final : public Output {
     for (unsigned s = 0; s < services_; ++s) {
       ServiceDescription d = service("s" + std::to_string(s), 1 + pick(3), pick(2));
       d.restart_max = pick(3);
+      if (chance(50)) d.ranks = 2 + pick(8);
+      if (chance(40)) d.ranks_per_node = 1 + pick(3);
       d.concurrency = 1;
       REQUIRE(pilot_.declare(d, now_));
     }
@@ -309,7 +324,9 @@ class Simulation final : public Output {
     agent.tasks.clear();
     agent.replicas.clear();
     agent.backlog.clear();
-    pilot_.on_node_lost(rank, "silence", now_);
+    const MonoTime harmless_at = chance(50) ? now_ + pick(20) * second : 0;
+    if (harmless_at > now_) silent_.insert(rank);
+    pilot_.on_node_lost(rank, "silence", now_, harmless_at);
   }
 
   void deliver(Rank rank) {
@@ -348,6 +365,8 @@ class Simulation final : public Output {
   std::map<unsigned, TaskState> final_;
   std::map<unsigned, Resources> may_hand_on_;  ///< what they ask for, by task
   std::set<unsigned> was_ready_;
+  std::map<ReplicaId, std::vector<RankBlock>> layout_;
+  std::set<Rank> silent_;  ///< lost, and once not known to be harmless
   bool drained_ = false;
   int run_ended_ = 0;
 };
@@ -367,8 +386,8 @@ TEST_SUITE("properties") {
       CHECK(tally.codes[code] > 0);
     }
     for (int happened : {tally.done, tally.failed, tally.skipped, tally.cancelled, tally.retried, tally.lost_nodes,
-                         tally.several_nodes, tally.ahead, tally.recalled, tally.succeeded, tally.replicas_ready,
-                         tally.replicas_failed, tally.late}) {
+                         tally.several_nodes, tally.wide_replicas, tally.wide_ready, tally.ahead, tally.recalled,
+                         tally.succeeded, tally.replicas_ready, tally.replicas_failed, tally.late}) {
       CHECK(happened > 20);
     }
     std::string codes;

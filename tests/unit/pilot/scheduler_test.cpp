@@ -212,29 +212,61 @@ TEST_SUITE("scheduler") {
     const Resources two{.cores = 2};
     std::vector<Rank> seats;
     for (int i = 0; i < 3; ++i) {
-      auto seat = m.assign(two, seats);
-      REQUIRE(seat);
-      REQUIRE(m.occupy(*seat, two));
-      seats.push_back(seat->rank);
+      auto taken = m.assign({two}, seats);
+      REQUIRE(taken.size() == 1);
+      REQUIRE(m.occupy(taken[0], two));
+      seats.push_back(taken[0].rank);
     }
     CHECK(seats == std::vector<Rank>{0, 1, 0});
     const auto a = m.queue({.cores = 1});
     m.queue({.cores = 1});
     CHECK(m.start().size() == 2);
-    auto seat = m.assign(two, seats);
-    REQUIRE(seat);
-    CHECK(seat->rank == 1);
-    CHECK(!m.assign(two, seats));
-    CHECK(!m.occupy(*seat, two));
+    auto last = m.assign({two}, seats);
+    REQUIRE(last.size() == 1);
+    CHECK(last[0].rank == 1);
+    CHECK(m.assign({two}, seats).empty());
+    CHECK(!m.occupy(last[0], two));
     m.queue({.cores = 1});
     m.end(a);
     CHECK(m.start().empty());
     CHECK(m.take_stranded().size() == 1);  // both nodes are full of seats
     m.end(a + 1);
-    CHECK(m.occupy(*seat, two));
-    m.vacate(*seat, two);
+    CHECK(m.occupy(last[0], two));
+    m.vacate(last[0], two);
     m.queue({.cores = 2});
     CHECK(m.start().size() == 1);
+  }
+
+  TEST_CASE("the ranks of a replica sit on as few nodes as possible, or as they ask") {
+    const auto where = [](const std::vector<Seat>& seats) {
+      Where out;
+      for (const Seat& seat : seats) out.emplace_back(seat.rank, seat.ranks);
+      return out;
+    };
+    const Resources one{.cores = 1};
+    Machine m(Nodes{{.cores = 4}, {.cores = 8}, {.cores = 2}, {.cores = 8}});
+    CHECK(where(m.assign({one, 10}, {})) == Where{{1, 8}, {2, 2}});
+    CHECK(where(m.assign({one, 6, 4}, {})) == Where{{3, 4}, {0, 2}});
+    CHECK(m.assign({one, 7}, {}).empty());
+    CHECK(where(m.assign({one, 6}, {})) == Where{{3, 4}, {0, 2}});
+    Machine empty(Nodes{{.cores = 4}, {.cores = 8}});
+    CHECK(where(empty.assign({one, 1, 4}, {})) == Where{{1, 1}});
+  }
+
+  TEST_CASE("a replica's ranks on one node take what they all need, and give it back") {
+    const Resources two{.cores = 2};
+    Machine m(Nodes{{.cores = 8}});
+    const auto a = m.queue({.cores = 4});
+    CHECK(m.start() == Ids{a});
+    auto seats = m.assign({two, 3}, {});
+    REQUIRE(seats.size() == 1);
+    CHECK(!m.occupy(seats[0], two));
+    m.end(a);
+    CHECK(m.occupy(seats[0], two));
+    const auto b = m.queue({.cores = 3});
+    CHECK(m.start().empty());
+    m.vacate(seats[0], two);
+    CHECK(m.start() == Ids{b});
   }
 
   TEST_CASE("what was taken on a lost node is forgotten") {
@@ -282,7 +314,7 @@ TEST_SUITE("scheduler") {
 
   TEST_CASE("an exclusive task can never run where a service lives") {
     Machine m(Nodes{{.cores = 4}});
-    REQUIRE(m.assign({.cores = 1}, {}));
+    REQUIRE(!m.assign({{.cores = 1}}, {}).empty());
     const auto alone = m.queue_shape(Shape{.per_rank = {.cores = 1}, .exclusive = true});
     CHECK(m.start().empty());
     CHECK(m.take_stranded().size() == 1);

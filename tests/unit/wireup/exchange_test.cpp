@@ -52,7 +52,7 @@ struct Network {
 };
 
 ExchangeKey key(std::uint32_t number = 0, std::uint32_t task = 1) {
-  return {{{task}, 0}, "all", number};
+  return {AttemptId{{task}, 0}, "all", number};
 }
 
 }  // namespace

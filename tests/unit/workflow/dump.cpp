@@ -7,6 +7,8 @@ namespace {
 
 using namespace trireme;
 
+constexpr std::array mpi_kinds{"none", "automatic", "openmpi", "mpich", "pmix"};
+
 class Dump {
  public:
   void heading(const std::string& text) { out_ += text + "\n"; }
@@ -58,7 +60,7 @@ class Dump {
     line("stderr", d.stderr_to);
     output(d.output);
     number("ranks", d.ranks, 1u);
-    word("mpi", d.mpi, MpiKind::none, std::array{"none", "automatic", "openmpi", "mpich", "pmix"});
+    word("mpi", d.mpi, MpiKind::none, mpi_kinds);
     if (d.per_rank != TaskDescription{}.per_rank) line("per rank", to_string(d.per_rank));
     number("ranks per node", d.ranks_per_node, 0u);
     if (d.exclusive) line("exclusive", "true");
@@ -82,7 +84,10 @@ class Dump {
     duration("uptime", d.uptime, usual.uptime);
     number("priority", d.priority, usual.priority);
     list("after", d.after);
-    if (d.per_replica != usual.per_replica) line("per replica", to_string(d.per_replica));
+    number("ranks", d.ranks, usual.ranks);
+    word("mpi", d.mpi, MpiKind::none, mpi_kinds);
+    if (d.per_rank != usual.per_rank) line("per rank", to_string(d.per_rank));
+    number("ranks per node", d.ranks_per_node, 0u);
     constexpr std::array probes{"tcp", "http", "stdout", "file"};
     word("ready", d.ready.kind, usual.ready.kind, probes);
     line("ready argument", d.ready.argument);

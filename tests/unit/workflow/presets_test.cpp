@@ -76,12 +76,20 @@ TEST_CASE("what stands beside a preset wins, options are appended, and GPUs are 
       "env: {VLLM_DO_NOT_TRACK: '0', MORE: x}, models: [{name: big, upstream: org/big}]");
   CHECK(command_of(service) ==
         "vllm serve org/big --host 127.0.0.1 --port {port} --tensor-parallel-size 4 --max-model-len 8192");
-  CHECK(service.per_replica.gpus == 4 * whole_gpu);
+  CHECK(service.per_rank.gpus == 4 * whole_gpu);
   CHECK(service.replicas == 2);
   CHECK(service.env.at("VLLM_DO_NOT_TRACK").source() == "0");
   CHECK(service.env.at("VLLM_API_KEY").source() == "{key}");
   CHECK(service.env.contains("MORE"));
   CHECK(service.models == std::vector<Model>{{.name = "big", .upstream = "org/big"}});
+}
+
+TEST_CASE("either spelling of what a rank gets stands for a preset's") {
+  const ServiceDescription service =
+      load_service("preset: vllm, model: m, gpus_per_rank: 2, cores_per_rank: 3, ranks: 2");
+  CHECK(service.per_rank.gpus == 2 * whole_gpu);
+  CHECK(service.per_rank.cores == 3);
+  CHECK(command_of(service).find("--tensor-parallel-size 2") != std::string::npos);
 }
 
 TEST_CASE("a preset that is not there, or has no model, is said where it was named") {

@@ -50,7 +50,7 @@ export function services({ rows, more: left }) {
         cells: [
           { text: name, title: replica.endpoint || "" },
           state(replica.state, words),
-          n(replica.rank >= 0 ? String(replica.rank) : missing),
+          n(replica.nodes || missing),
           n(quietCount(replica.active)),
           n(""),
           n(""),
