@@ -296,7 +296,7 @@ void Replica::quiet() {
 void Replica::end_processes() {
   quiet();
   phase_ = Phase::ending;
-  group_->stop("stopped on request");
+  group_->stop(std::string(stopped_on_request));
 }
 
 void Replica::stop(bool at_once) {
@@ -403,20 +403,7 @@ void Replica::finish() {
   provision_.give_back();
   std::error_code ignored;  // what stays here goes with the private folder at the end of the run
   if (!values_.head.socket.empty()) std::filesystem::remove(values_.head.socket, ignored);
-  if (!values_.scratch.empty()) {
-    const auto remove = [scratch = values_.scratch] {
-      std::error_code unremoved;
-      std::filesystem::remove_all(scratch, unremoved);
-    };
-    static_cast<void>(node_.files.post(remove, [] {}));
-  }
-  if (asked_to_end_) {
-    end_.outcome = Outcome::cancelled;
-    end_.reason = "stopped on request";
-  }
-  if (end_.started == 0) end_.started = wall_now();
-  if (end_.ended == 0) end_.ended = wall_now();
-  over_({order_.id, std::move(end_), was_ready_});
+  over_({order_.id, finished(node_, values_, std::move(end_), asked_to_end_), was_ready_});
 }
 
 }  // namespace trireme

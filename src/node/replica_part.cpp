@@ -79,7 +79,7 @@ void ReplicaPart::end_now() {
   if (std::exchange(asked_to_end_, true)) return;
   stop_.request_stop();
   if (phase_ == Phase::provision || phase_ == Phase::head) finish();
-  if (phase_ == Phase::running) group_->stop("stopped on request");
+  if (phase_ == Phase::running) group_->stop(std::string(stopped_on_request));
 }
 
 void ReplicaPart::fail(const std::string& why) {
@@ -93,20 +93,7 @@ void ReplicaPart::finish() {
   const auto keep = shared_from_this();
   phase_ = Phase::over;
   provision_.give_back();
-  if (!values_.scratch.empty()) {
-    const auto remove = [scratch = values_.scratch] {
-      std::error_code unremoved;
-      std::filesystem::remove_all(scratch, unremoved);
-    };
-    static_cast<void>(node_.files.post(remove, [] {}));
-  }
-  if (asked_to_end_) {
-    end_.outcome = Outcome::cancelled;
-    end_.reason = "stopped on request";
-  }
-  if (end_.started == 0) end_.started = wall_now();
-  if (end_.ended == 0) end_.ended = wall_now();
-  over_({order_.id, std::move(end_), false});
+  over_({order_.id, finished(node_, values_, std::move(end_), asked_to_end_), false});
 }
 
 }  // namespace trireme

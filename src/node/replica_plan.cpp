@@ -110,6 +110,23 @@ Result<ReplicaPlan> plan_replica(NodeContext& node, const StartReplica& order, c
   return plan;
 }
 
+AttemptEnd finished(const NodeContext& node, const ReplicaValues& values, AttemptEnd end, bool was_asked) {
+  if (!values.scratch.empty()) {
+    const auto remove = [scratch = values.scratch] {
+      std::error_code unremoved;  // what stays here goes with the private folder at the end of the run
+      std::filesystem::remove_all(scratch, unremoved);
+    };
+    static_cast<void>(node.files.post(remove, [] {}));
+  }
+  if (was_asked) {
+    end.outcome = Outcome::cancelled;
+    end.reason = stopped_on_request;
+  }
+  if (end.started == 0) end.started = wall_now();
+  if (end.ended == 0) end.ended = wall_now();
+  return end;
+}
+
 std::string words_of_logs(const std::vector<std::filesystem::path>& logs) {
   for (const std::filesystem::path& log : logs) {
     const std::string tail = tail_of_file(log, defaults::log_tail_lines, defaults::log_tail_bytes);

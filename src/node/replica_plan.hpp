@@ -38,6 +38,11 @@ bool mentions(const ServiceDescription& service, std::string_view name);
 /// The folder of this life in which its logs are, and the scratch folder on this node; that is empty where nothing names it.
 ReplicaValues replica_values(const NodeContext& node, const StartReplica& order);
 
+/// Why a replica ends that was asked to.
+inline constexpr std::string_view stopped_on_request = "stopped on request";
+/// What is told of a replica's end here; its scratch folder goes.
+AttemptEnd finished(const NodeContext& node, const ReplicaValues& values, AttemptEnd end, bool was_asked);
+
 /// "; the end of its stderr: …": of the first of these logs that has a text. Blocks.
 std::string words_of_logs(const std::vector<std::filesystem::path>& logs);
 
