@@ -20,6 +20,15 @@ std::uint64_t ranks_on(const Room& room, const Shape& shape) {
   return ranks >= wanted ? wanted : 0;
 }
 
+/// Ranks of the shape that the machine holds when nothing else is there.
+std::uint64_t ranks_on_empty(const Scheduler& scheduler, const Shape& shape) {
+  std::uint64_t ranks = 0;
+  for (const Scheduler::Node& node : scheduler.nodes()) {
+    if (node.alive) ranks += ranks_on(Room(node.total), shape);
+  }
+  return ranks;
+}
+
 /// What one node at most has, of the first thing that no node has enough of.
 template <typename RoomOf>
 std::string most_of(const Resources& wanted, const Scheduler& scheduler, RoomOf room_of) {
@@ -101,10 +110,7 @@ std::vector<std::size_t> seat_order(std::span<const ServiceNeed> services) {
 Error task_does_not_fit(const TaskNeed& task, const Scheduler& scheduler) {
   const Shape& shape = task.shape;
   const std::string who = "task " + task.id;
-  std::uint64_t empty = 0;
-  for (const Scheduler::Node& node : scheduler.nodes()) {
-    if (node.alive) empty += ranks_on(Room(node.total), shape);
-  }
+  const std::uint64_t empty = ranks_on_empty(scheduler, shape);
   const std::uint64_t beside = scheduler.ranks_beside_seats(shape);
   const bool by_services = empty >= shape.ranks;
   if (by_services) {
@@ -140,8 +146,9 @@ Error service_does_not_fit(const ServiceNeed& service, std::uint32_t seated, con
     there =
         "the machine (" + counted(living(scheduler), "node") + ") has room for " + std::to_string(seated) + " of them";
   } else if (replica.ranks > 1) {
-    there = "the machine (" + counted(living(scheduler), "node") + ") has room for " +
-            std::to_string(scheduler.ranks_beside_seats(shape)) + " beside the other services";
+    const std::uint64_t beside = scheduler.ranks_beside_seats(shape);
+    there = "the machine (" + counted(living(scheduler), "node") + ") has room for " + std::to_string(beside) +
+            (beside < ranks_on_empty(scheduler, shape) ? " beside the other services" : "");
   } else {
     const std::string largest = most_of(replica.per_rank, scheduler, [](const auto& node) { return Room(node.total); });
     there = largest.empty() ? "no node has all of that beside the other services" : "the largest node has " + largest;

@@ -45,15 +45,15 @@ TEST_SUITE("fit") {
   }
 
   TEST_CASE("a service of several ranks is told how many there is room for") {
-    CHECK(
-        misfit(two_nodes, {{"sim", {{.cores = 4}, 4}, 1}}, {}) ==
-        "service sim needs 4 ranks with 4 cores each; the machine (2 nodes) has room for 3 beside the other services");
+    CHECK(misfit(two_nodes, {{"sim", {{.cores = 4}, 4}, 1}}, {}) ==
+          "service sim needs 4 ranks with 4 cores each; the machine (2 nodes) has room for 3");
     CHECK(misfit(two_nodes, {{"sim", {{.cores = 4}, 3}, 2}}, {}) ==
           "service sim needs 2 x 3 ranks with 4 cores each; the machine (2 nodes) has room for 1 of them");
+    CHECK(misfit(two_nodes, {{"sim", {{.cores = 4}, 4, 2}, 1}}, {}) ==
+          "service sim needs 4 ranks with 4 cores each, 2 on each node; the machine (2 nodes) has room for 2");
     CHECK(
-        misfit(two_nodes, {{"sim", {{.cores = 4}, 4, 2}, 1}}, {}) ==
-        "service sim needs 4 ranks with 4 cores each, 2 on each node; the machine (2 nodes) has room for 2 beside the "
-        "other services");
+        misfit(two_nodes, {{"big", {{.cores = 8}}, 1}, {"sim", {{.cores = 4}, 2}, 1}}, {}) ==
+        "service sim needs 2 ranks with 4 cores each; the machine (2 nodes) has room for 1 beside the other services");
     CHECK(check_fit(two_nodes, std::vector<ServiceNeed>{{"sim", {{.cores = 4}, 3}, 1}}, {}));
   }
 
