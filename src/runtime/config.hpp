@@ -27,9 +27,9 @@ struct RunConfig {
   std::optional<std::uint32_t> worker_cores;
   std::optional<std::uint32_t> worker_gpus;
   std::optional<std::uint64_t> worker_memory;
-  std::string reserve_cores;     ///< cores of each host that are never given away (node/topology.hpp); empty: none
-  bool keep_to_reserved = false;      ///< the process is the runtime's alone, and keeps to one of these
-  bool dedicated_pilot = false;  ///< rank 0 takes no work
+  std::string reserve_cores;      ///< cores of each host that are never given away (node/topology.hpp); empty: none
+  bool keep_to_reserved = false;  ///< the process is the runtime's alone, and keeps to one of these
+  bool dedicated_pilot = false;   ///< rank 0 takes no work
   std::string launcher = "auto";
   std::string dvm_uri;                    ///< of a PMIx runtime for the launch method `dvm`
   OutputMode output = OutputMode::files;  ///< of tasks that do not say their own

@@ -63,8 +63,9 @@ static void serve(int port, int size) {
     tell(order);
     carry_out(order, 0, size, body, sizeof(body));
     char answer[4096];
-    const int length = snprintf(answer, sizeof(answer), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
-                                strlen(body), body);
+    const int length =
+        snprintf(answer, sizeof(answer), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
+                 strlen(body), body);
     if (send(client, answer, (size_t)length, MSG_NOSIGNAL) < 0) perror("send");
     close(client);
   }
