@@ -148,9 +148,8 @@ class Embedding(harness.TestCase):
                                    TRIREME_SPAWNER=f"{harness.BUILD}/trireme-spawner", OMPI_MCA_btl_vader_backing_directory=self.folder)
         harness.wait_until(lambda: os.path.exists(f"{self.folder}/run/tasks/long/0/stdout"), "the task runs")
         started.process.send_signal(signal.SIGINT)
+        # With what code is the launcher's own affair (MPICH's may say 0); MPI's shared memory is left behind by ranks that die of a signal.
         started.finish()
-        self.assertNotEqual(started.code, 0)
-        # MPI's own shared memory is left behind by ranks that die of a signal.
         harness.wait_until(lambda: not harness.processes_with(self.mark), "the program and its tasks are gone", 30)
         self.assertEqual(os.listdir(self.tmp), [])
 
