@@ -5,6 +5,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -33,7 +34,7 @@ class Browser:
         self.process = subprocess.Popen(
             ["/bin/bash", "-c", f'exec "$@" 3<&{to_browser} 4>&{from_browser}', "bash", *command, "about:blank"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=(to_browser, from_browser),
-            env=dict(os.environ, HOME=self.folder, TZ="UTC"))
+            env=dict(os.environ, HOME=self.folder, TZ="UTC"), start_new_session=True)
         os.close(to_browser)
         os.close(from_browser)
         self.unread = b""
@@ -47,19 +48,20 @@ class Browser:
         self.size(1280, 900)
 
     def close(self):
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        # The whole group: what was started is a script around the browser, whose processes write to its folder until their end.
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        harness.wait_until(self.group_is_gone, "all processes of the browser have ended")
         os.close(self.write_end)
         os.close(self.read_end)
-        harness.wait_until(self.folder_is_gone, "the browser's other processes have left its folder")
+        shutil.rmtree(self.folder)
 
-    def folder_is_gone(self):
-        shutil.rmtree(self.folder, ignore_errors=True)
-        return not os.path.exists(self.folder)
+    def group_is_gone(self):
+        try:
+            os.killpg(self.process.pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
 
     def call(self, method, **parameters):
         self.number += 1
