@@ -297,7 +297,8 @@ void Pilot::settle(MonoTime now) {
         tasks_.on_service_unready(change.service);
         break;
       case Services::Change::Kind::over:
-        tasks_.on_service_over(change.service, change.reason);
+      case Services::Change::Kind::stopped:
+        tasks_.on_service_over(change.service, change.kind == Services::Change::Kind::stopped, change.reason);
         break;
     }
   }
@@ -345,6 +346,7 @@ RunResult Pilot::judge() const {
   if (!services_.first_failure().empty()) {
     reason = services_.first_failure() + (reason.empty() ? "" : "; " + reason);
   }
+  if (reason.empty()) reason = tasks_.first_left_out();
   if (!reason.empty()) return {RunState::failed, ExitCode::failed, reason};
   return {RunState::done, ExitCode::done, ""};
 }

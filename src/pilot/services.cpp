@@ -352,7 +352,7 @@ void Services::on_time(MonoTime now) {
   for (std::uint32_t s = 0; s < size() && !frozen_; ++s) {
     const std::optional<MonoTime> expires = services_[s].expires;
     if (expires && *expires <= now) {
-      stop({s}, "its uptime of " + format_duration(services_[s].description->uptime) + " is over");
+      end({s}, Change::Kind::over, "its uptime of " + format_duration(services_[s].description->uptime) + " is over");
     }
   }
 }
@@ -430,12 +430,12 @@ void Services::stop() {
   for (std::uint32_t s = 0; s < size(); ++s) stop_replicas({s});
 }
 
-void Services::stop(ServiceIndex index, const std::string& reason) {
+void Services::end(ServiceIndex index, Change::Kind how, const std::string& reason) {
   if (std::exchange(at(index).stopped, true)) return;
   at(index).expires.reset();
   stop_replicas(index);
   changed(index);
-  changes_.push_back({index, Change::Kind::over, "is over: " + reason});
+  changes_.push_back({index, how, "is over: " + reason});
   if (!at(index).was_ready) fail_followers(index);
 }
 

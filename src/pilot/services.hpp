@@ -56,6 +56,7 @@ class Services {
       ready,    ///< requests are answered: a replica is ready, or it is remote
       unready,  ///< no replica is ready at the moment
       over,     ///< and none will be
+      stopped,  ///< the same, as somebody has asked for
     };
     ServiceIndex service;
     Kind kind = Kind::ready;
@@ -101,8 +102,8 @@ class Services {
   void freeze() { frozen_ = true; }
   /// Asks all replicas to end.
   void stop();
-  /// Asks the replicas of one service to end, for good: it failed as far as tasks can tell, and nothing went wrong.
-  void stop(ServiceIndex service, const std::string& reason);
+  /// Asks the replicas of one service to end, for good: somebody wants it, and nothing has gone wrong.
+  void stop(ServiceIndex service, const std::string& reason) { end(service, Change::Kind::stopped, reason); }
   /// Starts each replica anew, one after the other.
   Status restart(ServiceIndex service);
   /// Goes on without the answers of an agent, or of all: its replicas count as ended.
@@ -216,6 +217,7 @@ class Services {
   void fail(ReplicaRef ref, const std::string& reason);
   void fail_followers(ServiceIndex service);
   void resettle(ReplicaRef ref, bool was_live, const std::string& why);
+  void end(ServiceIndex service, Change::Kind how, const std::string& reason);
   void stop_replicas(ServiceIndex service);
   void drain(ReplicaRef ref);
   bool may_start(ServiceIndex service) const;

@@ -195,8 +195,14 @@ void Tasks::connect(TaskIndex index) {
 void Tasks::skip_if_service_over(TaskIndex task) {
   for (const std::string& name : shared(task).services) {
     const Service& service = services_[service_by_name_.find(name)->second.value];
-    if (service.over) return skip(task, over_text(service));
+    if (service.over) return leave_out(task, service);
   }
+}
+
+void Tasks::leave_out(TaskIndex task, const Service& service) {
+  const std::string reason = "it needs service " + service.name + ", which " + service.reason;
+  if (!service.asked_for && first_left_out_.empty()) first_left_out_ = "task " + id(task) + " was skipped: " + reason;
+  skip(task, reason);
 }
 
 bool Tasks::mark_done(std::string_view id) {
@@ -277,10 +283,6 @@ void Tasks::skip(TaskIndex index, const std::string& reason) {
   end_task(index, TaskState::skipped, reason);
 }
 
-std::string Tasks::over_text(const Service& service) {
-  return "it needs service " + service.name + ", which " + service.reason;
-}
-
 std::string Tasks::broken_text(TaskIndex after, TaskIndex root) const {
   const auto how = [&](TaskIndex task) {
     const TaskState s = state(task);
@@ -325,14 +327,14 @@ void Tasks::on_service_unready(ServiceIndex index) {
   services_[index.value].ready = false;
 }
 
-void Tasks::on_service_over(ServiceIndex index, const std::string& reason) {
+void Tasks::on_service_over(ServiceIndex index, bool asked_for, const std::string& reason) {
   Service& service = services_[index.value];
   service.ready = false;
   service.over = true;
+  service.asked_for = asked_for;
   service.reason = reason;
-  const std::string text = over_text(service);
   for (TaskIndex task : std::exchange(service.users, {})) {
-    if (state(task) == TaskState::waiting || state(task) == TaskState::ready) skip(task, text);
+    if (state(task) == TaskState::waiting || state(task) == TaskState::ready) leave_out(task, service);
   }
 }
 

@@ -97,8 +97,9 @@ class Tasks {
   void on_service_ready(ServiceIndex service);
   /// It has no ready replica at the moment: tasks submitted from now on wait.
   void on_service_unready(ServiceIndex service);
-  /// It will never be ready again: tasks that name it and do not run yet are skipped.
-  void on_service_over(ServiceIndex service, const std::string& reason);
+  /// It will never be ready again: tasks that name it and do not run yet are skipped, which is no failure where somebody has asked
+  /// for the end of the service.
+  void on_service_over(ServiceIndex service, bool asked_for, const std::string& reason);
 
   /// All that was sent ahead shall come back.
   void call_back_all();
@@ -115,6 +116,8 @@ class Tasks {
   std::uint64_t stopped() const { return stopped_; }
   /// "task train failed: exit code 3", of the first task that failed; empty if none did.
   const std::string& first_failure() const { return first_failure_; }
+  /// "task train was skipped: it needs service llama, which …", of the first that was left out though nobody asked for it; empty if there is none.
+  const std::string& first_left_out() const { return first_left_out_; }
   /// One task of each shape that tasks which have not ended ask for.
   std::vector<TaskNeed> needs() const;
   std::optional<TaskIndex> find(std::string_view id) const { return names_.find(id); }
@@ -174,6 +177,7 @@ class Tasks {
     std::string name;
     bool ready = false;
     bool over = false;
+    bool asked_for = false;  ///< that it is over
     std::string reason;
     std::vector<TaskIndex> waiting;  ///< for it to be ready
     std::vector<TaskIndex> users;
@@ -186,6 +190,8 @@ class Tasks {
   ShapeIndex shape(TaskIndex task) const { return family(task).shape; }
   std::optional<Graph::Vertex> find_before(std::string_view id_or_name) const;
   void skip_if_service_over(TaskIndex task);
+  /// Skips a task whose service is over.
+  void leave_out(TaskIndex task, const Service& service);
   void make_ready(TaskIndex task);
   void start(Placement& placement);
   Attempt& open_attempt(TaskIndex task, std::uint32_t parts);
@@ -205,7 +211,6 @@ class Tasks {
   void ask_to_end(Attempt& attempt, const std::string& reason);
   void end_task(TaskIndex task, TaskState state, const std::string& reason, bool tell_others = true);
   void skip(TaskIndex task, const std::string& reason);
-  static std::string over_text(const Service& service);
   std::string broken_text(TaskIndex after, TaskIndex root) const;
 
   Scheduler& scheduler_;
@@ -222,6 +227,7 @@ class Tasks {
   TaskCounts counts_;
   std::uint64_t stopped_ = 0;
   std::string first_failure_;
+  std::string first_left_out_;
   Backlogs backlogs_;
   std::unordered_map<TaskIndex, Wish> wishes_;  ///< of tasks that were sent ahead
   std::optional<std::string> stopping_;         ///< why whatever starts now is to end

@@ -399,6 +399,29 @@ TEST_SUITE("lives of services") {
     CHECK(w.pilot.result().code == ExitCode::done);
   }
 
+  TEST_CASE("a run that leaves tasks out because the uptime of their service is over has failed") {
+    World w;
+    WorkflowDescription flow;
+    flow.services = {service("s")};
+    flow.services[0].uptime = std::chrono::seconds(60);
+    TaskDescription late = task("late", {"first"});
+    late.services = {"s"};
+    flow.tasks = {task("first"), late};
+    REQUIRE(w.pilot.submit_all(flow));
+    w.nodes(1, 2);
+    w.start();
+    w.pilot.close(w.now);
+    w.replica_ready(0, replica(0, 0));
+    wait(w, 60 * second);
+    w.replica_ended(0, replica(0, 0), "", Outcome::cancelled);
+    w.end(0, 0);
+    w.done(0);
+    REQUIRE(w.pilot.finished());
+    CHECK(w.pilot.result().code == ExitCode::failed);
+    CHECK(w.pilot.result().reason ==
+          "task late was skipped: it needs service s, which is over: its uptime of 1m is over");
+  }
+
   TEST_CASE("a workflow of services alone stays up until it is told to end, and is done then") {
     World w;
     WorkflowDescription flow;
