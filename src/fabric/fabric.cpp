@@ -13,13 +13,11 @@
 
 #include "fabric/bells.hpp"
 #include "fabric/broadcast.hpp"
-#include "fabric/channel.hpp"
 #include "fabric/closing.hpp"
 #include "fabric/epochs.hpp"
 #include "fabric/frame.hpp"
-#include "fabric/inbox.hpp"
+#include "fabric/links.hpp"
 #include "fabric/liveness.hpp"
-#include "fabric/outbox.hpp"
 
 namespace trireme {
 
@@ -30,17 +28,6 @@ namespace {
 constexpr std::uint16_t first_foreign_kind = 16;
 constexpr std::size_t repair_bytes = 1u << 20;
 constexpr std::size_t epoch_overhead = 64;
-constexpr auto classes = std::array{MessageClass::control, MessageClass::bulk};
-
-bool only_heartbeats(std::string_view records) {
-  RecordReader reader(records);
-  std::string_view chunk;
-  while (!reader.at_end()) {
-    const auto header = reader.next(chunk);
-    if (!header || header->kind != MessageKind::heartbeat) return false;
-  }
-  return true;
-}
 
 template <typename T>
 std::string bytes_of(const T& value) {
@@ -79,21 +66,19 @@ class Fabric::Impl {
         epochs_comm_(epochs),
         rank_(rank),
         size_(size),
-        incarnation_(incarnation),
         now_(std::chrono::steady_clock::now()),
         heard_(static_cast<std::size_t>(size), now_),
         heard_by_pilot_(now_),
-        peers_(static_cast<std::size_t>(size)),
-        lost_(static_cast<std::size_t>(size), false),
-        bells_(std::move(bells)),
+        said_goodbye_(static_cast<std::size_t>(size), false),
+        stamps_(static_cast<std::size_t>(size), 0),
         closing_(rank == pilot_rank),
         watch_(config.heartbeat_every, config.heartbeat_lost, now_),
         log_(size),
-        channel_(frames, config.frame_bytes, std::min(defaults::frame_receives, config.frame_credits)),
+        links_(frames, rank, size, incarnation, std::move(bells), config, stats_),
         broadcast_(epochs, rank == pilot_rank,
                    {.incarnation = incarnation, .first_bytes = config.epoch_inline, .max_bytes = config.max_message}) {
     if (is_pilot()) {
-      for_each_living([this](Rank other) { watch_.watch(other, now_); });
+      links_.for_each_living([this](Rank other) { watch_.watch(other, now_); });
     } else {
       watch_.watch(pilot_rank, now_);
     }
@@ -101,7 +86,7 @@ class Fabric::Impl {
 
   Rank rank() const { return rank_; }
   Rank size() const { return size_; }
-  bool is_lost(Rank rank) const { return lost_[index(rank)]; }
+  bool is_lost(Rank rank) const { return links_.is_lost(rank); }
   bool closed() const { return closing_.closed(); }
   bool clean() const { return closing_.clean(); }
   SteadyTime last_heard(Rank rank) const { return heard_[index(rank)]; }
@@ -120,13 +105,12 @@ class Fabric::Impl {
       own_messages_.push_back({message_class, kind, std::move(payload)});
       return;
     }
-    enqueue(to, message_class, kind, std::move(payload));
+    links_.enqueue(to, message_class, kind, std::move(payload));
   }
 
   std::size_t backlog(Rank to, MessageClass message_class) const {
     if (to == rank_) return own_backlog_[index_of(message_class)];
-    const auto& peer = peers_[index(to)];
-    return peer ? peer->out[index_of(message_class)].backlog() : 0;
+    return links_.backlog(to, message_class);
   }
 
   std::uint64_t publish(std::string payload) {
@@ -141,120 +125,46 @@ class Fabric::Impl {
 
   bool poll(TransportHandler& handler);
 
-  Doorbell* doorbell() { return bells_.own.get(); }
+  Doorbell* doorbell() { return links_.doorbell(); }
   bool will_be_rung() const {
-    bool owes = !to_flush_.empty() || !own_messages_.empty() || !own_epochs_.empty() || closing_.begun() ||
-                (is_pilot() && lossless() && !broadcast_.ready());
-    channel_.each_owed([&](Rank) { owes = true; });
-    return bells_.everywhere && !owes;
+    return links_.will_be_rung() && own_messages_.empty() && own_epochs_.empty() && !closing_.begun() &&
+           !(is_pilot() && links_.lossless() && !broadcast_.ready());
   }
 
   void begin_close(Duration deadline) {
     if (closing_.begun()) return;
     closing_.begin(std::chrono::steady_clock::now() + deadline);
-    for_each_living([this](Rank other) {
-      if (peers_[index(other)]) list(other);
-    });
+    links_.list_known();
   }
 
   FabricStats stats() const {
     FabricStats stats = stats_;
-    stats.mpi_errors = channel_.errors();
+    stats.mpi_errors = links_.mpi_errors();
     return stats;
   }
 
  private:
-  struct Peer {
-    explicit Peer(const FabricConfig& config)
-        : out{OutLane(config.frame_credits), OutLane(config.frame_credits)},
-          in{InLane(config.frame_credits, config.max_message), InLane(config.frame_credits, config.max_message)} {}
-    std::array<OutLane, message_classes> out;
-    std::array<InLane, message_classes> in;
-    bool listed = false;   ///< in to_flush_
-    bool to_ring = false;  ///< something was sent that it should see at once
-    bool broken = false;   ///< about to be lost
-    bool said_goodbye = false;
-    SteadyTime::rep stamp = 0;  ///< on rank 0: of its last heartbeat, by its own clock
-  };
   struct OwnMessage {
     MessageClass message_class;
     MessageKind kind;
     std::string payload;
   };
-  struct Loss {
-    Rank rank;
-    std::string reason;
-    bool told = false;  ///< by rank 0, which need not hear of it again
-  };
 
   static std::size_t index(Rank rank) { return static_cast<std::size_t>(rank); }
   bool is_pilot() const { return rank_ == pilot_rank; }
-  bool lossless() const { return view_ == 0; }
-
-  /// Every other rank that is not lost.
-  template <typename Each>
-  void for_each_living(Each&& each) {
-    for (Rank other = 0; other < size_; ++other) {
-      if (other != rank_ && !is_lost(other)) each(other);
-    }
-  }
-  template <typename Test>
-  bool all_living(Test&& test) {
-    bool all = true;
-    for_each_living([&](Rank other) { all = all && test(other); });
-    return all;
-  }
-
-  Peer& peer(Rank rank) {
-    auto& slot = peers_[index(rank)];
-    if (!slot) slot = std::make_unique<Peer>(config_);
-    return *slot;
-  }
-
-  /// flush() will look at that peer.
-  void list(Rank rank) {
-    Peer& listed = peer(rank);
-    if (listed.listed) return;
-    listed.listed = true;
-    to_flush_.push_back(rank);
-  }
-
-  void enqueue(Rank to, MessageClass message_class, MessageKind kind, std::string payload) {
-    Peer& to_peer = peer(to);
-    OutLane& lane = to_peer.out[index_of(message_class)];
-    lane.push(kind, std::move(payload));
-    list(to);
-    if (message_class == MessageClass::control && lane.backlog() > config_.control_backlog) {
-      break_with(to, "it takes nothing in: too much is waiting for it");
-    }
-  }
-
-  /// Losses are worked off at one place in poll(), so that nothing is torn away under a handler.
-  void break_with(Rank rank, std::string reason, bool told = false) {
-    if (rank == rank_ || rank < 0 || rank >= size_ || is_lost(rank)) return;
-    Peer& broken = peer(rank);
-    if (broken.broken) return;
-    broken.broken = true;
-    losses_.push_back({rank, std::move(reason), told});
+  void tell(Rank to, MessageKind kind, std::string payload) {
+    links_.enqueue(to, MessageClass::control, kind, std::move(payload));
   }
 
   bool deliver_own(TransportHandler& handler);
-  void take_frame(const FrameChannel::Arrival& arrival, TransportHandler& handler);
   void take_record(Rank from, const RecordHeader& header, std::string_view payload, TransportHandler& handler);
   void take_stamp(Rank from, SteadyTime::rep stamp);
   void take_epochs(std::string_view data, TransportHandler& handler);
   bool move_epochs(TransportHandler& handler);
   void repair(Rank rank, SteadyTime cutoff);
   void tick();
-  void lose(Loss loss);
+  void lose(const Links::Broken& loss);
   bool work_off_losses(TransportHandler& handler);
-  void flush();
-  void reap_sends();
-  void ring(Rank rank);
-  bool send_frame(Rank to, MessageClass message_class);
-  void send_credit(Rank to);
-  void start_frame(Rank to, FrameWriter& frame, FrameChannel::Buffer buffer, FrameHeader header);
-  bool drained();
   void close_step();
 
   FabricConfig config_;
@@ -262,20 +172,13 @@ class Fabric::Impl {
   MPI_Comm epochs_comm_;
   Rank rank_;
   Rank size_;
-  std::uint64_t incarnation_;
   SteadyTime now_;  ///< of the current poll
 
   std::vector<SteadyTime> heard_;  ///< when each rank was heard last
   SteadyTime heard_by_pilot_;      ///< rank 0 has heard this rank since
 
-  std::vector<std::unique_ptr<Peer>> peers_;  ///< made when first used
-  std::vector<bool> lost_;
-  Bells bells_;
-  std::uint32_t view_ = 0;
-  std::vector<Rank> to_flush_;
-  std::vector<Loss> losses_;
-  std::vector<Rank> failed_sends_;
-  std::vector<Rank> owed_;
+  std::vector<bool> said_goodbye_;
+  std::vector<SteadyTime::rep> stamps_;  ///< rank 0: of the last heartbeat of each rank, by its own clock
 
   std::deque<OwnMessage> own_messages_;
   std::array<std::size_t, message_classes> own_backlog_{};
@@ -288,13 +191,10 @@ class Fabric::Impl {
   std::uint64_t repaired_ = 0;          ///< rank 0, after a loss: last epoch sent to all
   EpochReceiver receiver_;
   SteadyTime looked_at_broadcast_;
-  bool news_ = false;               ///< something but heartbeats came in or went out at this poll
   std::uint64_t acknowledged_ = 0;  ///< last epoch that this rank has acknowledged
 
-  bool pilot_said_goodbye_ = false;
-
   FabricStats stats_;
-  FrameChannel channel_;
+  Links links_;
   EpochBroadcast broadcast_;
 };
 
@@ -302,20 +202,22 @@ bool Fabric::Impl::poll(TransportHandler& handler) {
   if (closed()) return false;
   now_ = std::chrono::steady_clock::now();
   bool active = deliver_own(handler);
-  news_ = false;
-  channel_.receive([&](const FrameChannel::Arrival& arrival) { take_frame(arrival, handler); });
+  links_.receive(
+      [this](Rank from) {
+        watch_.heard(from, now_);
+        heard_[index(from)] = now_;
+      },
+      [this, &handler](Rank from, const RecordHeader& header, std::string_view payload) {
+        take_record(from, header, payload, handler);
+      });
   active |= move_epochs(handler);
   tick();
-  // Those that take what was not sent yet have to look again, however far this look brought it.
-  owed_.clear();
-  channel_.each_owed([this](Rank to) { owed_.push_back(to); });
-  reap_sends();
-  for (const Rank rank : owed_) ring(rank);
+  links_.progress();
   active |= work_off_losses(handler);
-  flush();
+  links_.flush(closing_.begun());
   if (closing_.begun()) close_step();
   // Heartbeats and returned credit are no activity: an idle rank would be woken by them again and again.
-  return active || news_;
+  return links_.take_news() || active;
 }
 
 bool Fabric::Impl::deliver_own(TransportHandler& handler) {
@@ -330,47 +232,8 @@ bool Fabric::Impl::deliver_own(TransportHandler& handler) {
   return true;
 }
 
-void Fabric::Impl::take_frame(const FrameChannel::Arrival& arrival, TransportHandler& handler) {
-  const auto frame = read_frame(arrival.bytes);
-  const Rank from = arrival.from;
-  if (!frame || frame->header.incarnation != incarnation_ || frame->header.sender != from ||
-      frame->header.message_class != arrival.message_class) {
-    ++stats_.frames_mismatched;
-    return;
-  }
-  if (is_lost(from) || peer(from).broken) {
-    ++stats_.frames_from_lost;
-    return;
-  }
-  ++stats_.frames_received;
-  stats_.bytes_received += arrival.bytes.size();
-  watch_.heard(from, now_);
-  heard_[index(from)] = now_;
-
-  Peer& sender = peer(from);
-  for (const MessageClass message_class : classes) {
-    const std::size_t c = index_of(message_class);
-    if (!sender.out[c].acknowledge(frame->header.taken[c])) {
-      break_with(from, "it acknowledges frames that were never sent");
-    }
-    if (sender.out[c].can_send()) list(from);
-  }
-  if ((frame->header.flags & FrameHeader::credited) == 0) return;
-  news_ |= !only_heartbeats(frame->records);
-  InLane& lane = sender.in[index_of(arrival.message_class)];
-  const bool in_order = lane.accept(
-      frame->header.sequence, frame->records,
-      [&](const RecordHeader& header, std::string_view payload) { take_record(from, header, payload, handler); });
-  if (!in_order) break_with(from, "it sent a frame that cannot be read");
-  list(from);
-}
-
 void Fabric::Impl::take_record(Rank from, const RecordHeader& header, std::string_view payload,
                                TransportHandler& handler) {
-  if (header.source != from || header.destination != rank_) {
-    break_with(from, "it sent a message that is not for this rank");
-    return;
-  }
   if (static_cast<std::uint16_t>(header.kind) >= first_foreign_kind) {
     ++stats_.messages_received;
     handler.on_message(from, header.kind, payload);
@@ -389,13 +252,12 @@ void Fabric::Impl::take_record(Rank from, const RecordHeader& header, std::strin
       take_epochs(payload, handler);
       break;
     case MessageKind::goodbye:
-      peer(from).said_goodbye = true;
-      if (from == pilot_rank) pilot_said_goodbye_ = true;
+      said_goodbye_[index(from)] = true;
       watch_.forget(from);
       break;
     case MessageKind::view:
       if (const auto rank = value_of<Rank>(payload)) {
-        break_with(*rank, std::string(payload), from == pilot_rank);
+        links_.break_with(*rank, std::string(payload), from == pilot_rank);
       }
       break;
     default:
@@ -407,7 +269,7 @@ void Fabric::Impl::take_record(Rank from, const RecordHeader& header, std::strin
 /// on its way, what comes back is a time after which rank 0 has heard this rank.
 void Fabric::Impl::take_stamp(Rank from, SteadyTime::rep stamp) {
   if (is_pilot()) {
-    peer(from).stamp = stamp;
+    stamps_[index(from)] = stamp;
   } else if (from == pilot_rank && stamp != 0) {
     heard_by_pilot_ = std::clamp(SteadyTime(SteadyTime::duration(stamp)), heard_by_pilot_, now_);
   }
@@ -431,7 +293,7 @@ bool Fabric::Impl::move_epochs(TransportHandler& handler) {
     log_.acknowledge(rank_, number);
     active = true;
   }
-  if (size_ > 1 && lossless()) {
+  if (size_ > 1 && links_.lossless()) {
     // MPI moves a broadcast on by itself; looking less often whether one has come halves what a rank costs that waits. But it is
     // looked at when a sleep ends, for it may be what has ended that, and where the next broadcast waits for the end of this one.
     const bool look = is_pilot() || now_ - looked_at_broadcast_ >= defaults::broadcast_look_every;
@@ -441,18 +303,18 @@ bool Fabric::Impl::move_epochs(TransportHandler& handler) {
       // Half the limit leaves room for what append_epoch adds.
       if (std::string batch = log_.take_batch(config_.max_message / 2); !batch.empty()) {
         broadcast_.start(std::move(batch), false);
-        for_each_living([this](Rank to) { ring(to); });
+        links_.for_each_living([this](Rank to) { links_.ring(to); });
         ++stats_.broadcasts;
         active = true;
       }
     }
   } else if (is_pilot() && repaired_ < log_.last()) {
     repaired_ = log_.last();
-    for_each_living([this](Rank other) { repair(other, SteadyTime::max()); });
+    links_.for_each_living([this](Rank other) { repair(other, SteadyTime::max()); });
   }
   if (!is_pilot() && acknowledged_ < receiver_.held() && !is_lost(pilot_rank)) {
     acknowledged_ = receiver_.held();
-    enqueue(pilot_rank, MessageClass::control, MessageKind::epoch_ack, bytes_of(acknowledged_));
+    tell(pilot_rank, MessageKind::epoch_ack, bytes_of(acknowledged_));
     active = true;
   }
   while (is_pilot() && reported_ack_ < log_.acknowledged()) {
@@ -465,176 +327,72 @@ bool Fabric::Impl::move_epochs(TransportHandler& handler) {
 void Fabric::Impl::repair(Rank rank, SteadyTime cutoff) {
   for (std::string& message : log_.repair(rank, cutoff, repair_bytes)) {
     ++stats_.epochs_repaired;
-    enqueue(rank, MessageClass::control, MessageKind::epoch_repair, std::move(message));
+    tell(rank, MessageKind::epoch_repair, std::move(message));
   }
 }
 
 void Fabric::Impl::tick() {
   const RankWatch::Tick tick = watch_.tick(now_);
   for (const Rank rank : tick.silent) {
-    break_with(rank, "nothing was heard from it for " + format_duration(config_.heartbeat_lost));
+    links_.break_with(rank, "nothing was heard from it for " + format_duration(config_.heartbeat_lost));
   }
   if (!tick.beat || !closing_.may_send()) return;
   if (is_pilot()) {
     // To those too that have said goodbye: they wait for ours, however long we need.
-    for_each_living([this](Rank to) {
-      enqueue(to, MessageClass::control, MessageKind::heartbeat, bytes_of(log_.last()) + bytes_of(peer(to).stamp));
-    });
+    links_.for_each_living(
+        [this](Rank to) { tell(to, MessageKind::heartbeat, bytes_of(log_.last()) + bytes_of(stamps_[index(to)])); });
   } else if (!is_lost(pilot_rank)) {
-    enqueue(pilot_rank, MessageClass::control, MessageKind::heartbeat,
-            bytes_of(receiver_.held()) + bytes_of(now_.time_since_epoch().count()));
+    tell(pilot_rank, MessageKind::heartbeat, bytes_of(receiver_.held()) + bytes_of(now_.time_since_epoch().count()));
   }
 }
 
-void Fabric::Impl::lose(Loss loss) {
-  lost_[index(loss.rank)] = true;
-  ++view_;
+void Fabric::Impl::lose(const Links::Broken& loss) {
   watch_.forget(loss.rank);
-  peers_[index(loss.rank)].reset();
-  channel_.abandon(loss.rank);
-  // Its last frames may hold on to as many receives as it had credit.
-  channel_.add_receives(config_.frame_credits);
+  links_.lose(loss.rank);
   broadcast_.abandon();
   const std::string word = bytes_of(loss.rank) + loss.reason;
   if (is_pilot()) {
     log_.forget(loss.rank);
-    for_each_living([&](Rank other) {
-      enqueue(other, MessageClass::control, MessageKind::view, word);
+    links_.for_each_living([&](Rank other) {
+      tell(other, MessageKind::view, word);
       repair(other, SteadyTime::max());
     });
     repaired_ = log_.last();
   } else if (!loss.told && loss.rank != pilot_rank && !is_lost(pilot_rank)) {
-    enqueue(pilot_rank, MessageClass::control, MessageKind::view, word);
+    tell(pilot_rank, MessageKind::view, word);
   }
 }
 
 bool Fabric::Impl::work_off_losses(TransportHandler& handler) {
-  if (losses_.empty()) return false;
-  for (Loss& loss : std::exchange(losses_, {})) {
+  const std::vector<Links::Broken> broken = links_.take_broken();
+  for (const Links::Broken& loss : broken) {
     lose(loss);
     handler.on_rank_lost(loss.rank, loss.reason);
   }
-  return true;
-}
-
-void Fabric::Impl::flush() {
-  if (to_flush_.empty()) return;
-  std::vector<Rank> ranks = std::exchange(to_flush_, {});
-  std::erase_if(ranks, [this](Rank rank) { return is_lost(rank); });
-  // Nobody is always last when there is more bulk than one poll may send.
-  std::rotate(ranks.begin(), ranks.begin() + (ranks.empty() ? 0 : 1), ranks.end());
-  std::uint32_t budget = defaults::bulk_frames_per_poll;
-  for (bool more = true; more;) {
-    more = false;
-    for (const Rank rank : ranks) {
-      if (send_frame(rank, MessageClass::control)) {
-        more = true;
-      } else if (budget > 0 && send_frame(rank, MessageClass::bulk)) {
-        --budget;
-        more = true;
-      }
-    }
-    if (more) channel_.progress();
-  }
-  const std::uint32_t owed_limit = !closing_.begun() ? std::max(config_.frame_credits / 2, 1u) : 1;
-  bool credit_sent = false;
-  for (const Rank rank : ranks) {
-    Peer& flushed = peer(rank);
-    flushed.listed = false;
-    if (std::any_of(flushed.in.begin(), flushed.in.end(),
-                    [owed_limit](const InLane& lane) { return lane.owed() >= owed_limit; })) {
-      send_credit(rank);
-      credit_sent = true;
-    }
-    if (std::any_of(flushed.out.begin(), flushed.out.end(), [](const OutLane& lane) { return lane.can_send(); })) {
-      list(rank);
-    }
-  }
-  if (credit_sent) channel_.progress();
-  for (const Rank rank : ranks) {
-    if (std::exchange(peer(rank).to_ring, false)) ring(rank);
-  }
-  reap_sends();
-}
-
-void Fabric::Impl::reap_sends() {
-  channel_.reap(failed_sends_);
-  for (const Rank rank : std::exchange(failed_sends_, {})) {
-    break_with(rank, "MPI cannot send to it");
-  }
-}
-
-bool Fabric::Impl::send_frame(Rank to, MessageClass message_class) {
-  OutLane& lane = peer(to).out[index_of(message_class)];
-  if (peer(to).broken || !lane.can_send()) return false;
-  FrameChannel::Buffer buffer = channel_.buffer();
-  FrameWriter frame({buffer.get(), channel_.frame_bytes()});
-  const std::uint32_t sequence = lane.fill(frame, rank_, to);
-  if (!only_heartbeats(frame.records())) news_ = peer(to).to_ring = true;
-  start_frame(to, frame, std::move(buffer),
-              {.message_class = message_class, .flags = FrameHeader::credited, .sequence = sequence});
-  return true;
-}
-
-void Fabric::Impl::send_credit(Rank to) {
-  if (peer(to).broken) return;
-  FrameChannel::Buffer buffer = channel_.buffer();
-  FrameWriter frame({buffer.get(), channel_.frame_bytes()});
-  ++stats_.credit_frames;
-  peer(to).to_ring = true;
-  start_frame(to, frame, std::move(buffer), {});
-}
-
-void Fabric::Impl::start_frame(Rank to, FrameWriter& frame, FrameChannel::Buffer buffer, FrameHeader header) {
-  Peer& to_peer = peer(to);
-  header.view = view_;
-  header.incarnation = incarnation_;
-  header.sender = rank_;
-  for (std::size_t c = 0; c < message_classes; ++c) {
-    header.taken[c] = to_peer.in[c].taken();
-    to_peer.in[c].tell();
-  }
-  const std::size_t length = frame.finish(header);
-  ++stats_.frames_sent;
-  stats_.bytes_sent += length;
-  if (!channel_.send(to, header.message_class, std::move(buffer), length)) {
-    break_with(to, "MPI cannot send to it");
-  }
-}
-
-void Fabric::Impl::ring(Rank rank) {
-  if (auto& bell = bells_.of[index(rank)]) bell->ring();
-}
-
-bool Fabric::Impl::drained() {
-  return own_messages_.empty() && losses_.empty() && channel_.sends_pending() == 0 && all_living([this](Rank other) {
-           const auto& slot = peers_[index(other)];
-           return !slot ||
-                  std::all_of(slot->out.begin(), slot->out.end(), [](const OutLane& lane) { return lane.drained(); });
-         });
+  return !broken.empty();
 }
 
 void Fabric::Impl::close_step() {
-  const bool epochs_over =
-      is_pilot() && own_epochs_.empty() && log_.acknowledged() == log_.last() && (broadcast_.ready() || !lossless());
-  const bool goodbyes_in =
-      is_pilot() ? all_living([this](Rank other) { return peer(other).said_goodbye; }) : pilot_said_goodbye_;
-  const auto step = closing_.step(now_, {.drained = drained(),
-                                         .lossless = lossless(),
+  const bool epochs_over = is_pilot() && own_epochs_.empty() && log_.acknowledged() == log_.last() &&
+                           (broadcast_.ready() || !links_.lossless());
+  const bool goodbyes_in = is_pilot() ? links_.all_living([this](Rank other) { return said_goodbye_[index(other)]; })
+                                      : said_goodbye_[pilot_rank];
+  const auto step = closing_.step(now_, {.drained = own_messages_.empty() && links_.drained(),
+                                         .lossless = links_.lossless(),
                                          .epochs_over = epochs_over,
                                          .goodbyes_in = goodbyes_in,
                                          .broadcasts_over = size_ == 1 || broadcast_.closed(),
                                          .pilot_lost = is_lost(pilot_rank)});
   if (step == Closing::Step::say_goodbye) {
-    const auto goodbye = [this](Rank to) { enqueue(to, MessageClass::control, MessageKind::goodbye, {}); };
+    const auto goodbye = [this](Rank to) { tell(to, MessageKind::goodbye, {}); };
     if (!is_pilot()) return goodbye(pilot_rank);
-    for_each_living(goodbye);
-    if (size_ > 1 && lossless()) {
+    links_.for_each_living(goodbye);
+    if (size_ > 1 && links_.lossless()) {
       broadcast_.start({}, true);
-      for_each_living([this](Rank to) { ring(to); });
+      links_.for_each_living([this](Rank to) { links_.ring(to); });
     }
   } else if (step == Closing::Step::finish && clean()) {
-    channel_.cancel();
+    links_.cancel();
     MPI_Comm_free(&frames_comm_);
     MPI_Comm_free(&epochs_comm_);
   }

@@ -5,8 +5,8 @@
 // happens is told from inside poll(); the handler may call anything here but poll().
 // docs/spec/messages.md is the contract.
 //
-// The parts: frame (layout), outbox and inbox (order, credit, chunks), epochs, liveness, closing are pure;
-// channel and broadcast are the edge to MPI, doorbell wakes ranks of this host; fabric.cpp ties them together.
+// The parts: frame (layout), outbox and inbox (order, credit, chunks), epochs, liveness, closing are pure; channel and broadcast are
+// the edge to MPI, doorbell wakes ranks of this host; links ties together what carries messages between two ranks, and fabric.cpp the rest.
 #pragma once
 
 #include <mpi.h>
@@ -19,37 +19,11 @@
 #include "core/defaults.hpp"
 #include "core/result.hpp"
 #include "core/units.hpp"
+#include "fabric/config.hpp"
 #include "fabric/doorbell.hpp"
 #include "fabric/transport.hpp"
 
 namespace trireme {
-
-struct FabricConfig {
-  std::size_t frame_bytes = defaults::frame_bytes;
-  std::uint32_t frame_credits = defaults::frame_credits;
-  std::size_t max_message = defaults::max_message;
-  std::size_t control_backlog = defaults::control_backlog;
-  std::size_t epoch_inline = defaults::epoch_inline;
-  Duration heartbeat_every = defaults::heartbeat_every;
-  Duration heartbeat_lost = defaults::heartbeat_lost;
-  Duration epoch_repair_after = defaults::epoch_repair_after;
-};
-
-struct FabricStats {
-  std::uint64_t frames_sent = 0;
-  std::uint64_t frames_received = 0;
-  std::uint64_t bytes_sent = 0;
-  std::uint64_t bytes_received = 0;
-  std::uint64_t messages_sent = 0;
-  std::uint64_t messages_received = 0;
-  std::uint64_t credit_frames = 0;      ///< of frames_sent: those that only return credit
-  std::uint64_t frames_mismatched = 0;  ///< dropped: another version or incarnation
-  std::uint64_t frames_from_lost = 0;   ///< dropped: their sender is lost
-  std::uint64_t messages_refused = 0;   ///< not sent: longer than max_message, or after the goodbye
-  std::uint64_t broadcasts = 0;
-  std::uint64_t epochs_repaired = 0;  ///< messages that brought epochs point to point
-  std::uint64_t mpi_errors = 0;
-};
 
 class Fabric final : public Transport {
  public:
