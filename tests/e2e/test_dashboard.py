@@ -54,8 +54,11 @@ tasks:
 
 class Live(harness.TestCase):
     def begin(self, *options, flow=FLOW, ranks=None):
-        self.pipe = os.path.join(self.folder, "pipe")
-        os.mkfifo(self.pipe)
+        pipe = os.path.join(self.folder, "pipe")
+        os.mkfifo(pipe)
+        # Open for both, and for the whole test: a reader never finds it without a writer.
+        self.gate = os.open(pipe, os.O_RDWR)
+        self.addCleanup(os.close, self.gate)
         run = self.start(flow.replace("FOLDER", self.folder), "--dashboard", *options, ranks=ranks)
         self.link = os.path.join(run.run_dir, "dashboard.url")
         self.url = self.next_url()
@@ -72,9 +75,8 @@ class Live(harness.TestCase):
         return harness.wait_until(read, "dashboard.url is there")
 
     def open_gate(self):
-        """Lets the task that waits go on: it has the pipe open, or will have."""
-        with open(self.pipe, "w") as pipe:
-            pipe.write("go\n")
+        """Lets the task that waits go on, or the next that will wait."""
+        os.write(self.gate, b"go\n")
 
 
 class Plain(Live):
