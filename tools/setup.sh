@@ -41,8 +41,15 @@ install_packages() {
   }
 }
 
+# Builds of one tree share what they compile alike: a folder that knows nothing of MPI is compiled once for both.
+share_compilations() {
+  export CCACHE_BASEDIR="${CCACHE_BASEDIR:-$PWD}" CCACHE_NOHASHDIR=1
+  export CCACHE_SLOPPINESS="${CCACHE_SLOPPINESS:-pch_defines,time_macros}"
+}
+
 # build PRESET: configures and builds it; quiet unless something goes wrong.
 build() {
+  share_compilations
   local log
   log=$(mktemp)
   say "building ($1) …"
