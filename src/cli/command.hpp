@@ -32,6 +32,7 @@ void add_events(CLI::App& app, Context& context);
 void add_export(CLI::App& app, Context& context);
 void add_logs(CLI::App& app, Context& context);
 void add_services(CLI::App& app, Context& context);
+void add_trace(CLI::App& app, Context& context);
 
 // Running.
 void add_run(CLI::App& app, Context& context);

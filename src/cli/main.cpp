@@ -67,6 +67,7 @@ int main(int argc, char** argv) {
   cli::add_explain(app, context);
   cli::add_events(app, context);
   cli::add_export(app, context);
+  cli::add_trace(app, context);
   cli::add_logs(app, context);
   cli::add_services(app, context);
   cli::add_stop(app, context);

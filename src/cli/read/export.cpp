@@ -1,12 +1,9 @@
 // trireme export RUN: a run as an instance in WfCommons' WfFormat 1.5.
 #include <CLI/CLI.hpp>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
 #include <memory>
-#include <ostream>
 
 #include "cli/command.hpp"
+#include "cli/read/output_file.hpp"
 #include "cli/read/rundir.hpp"
 #include "observe/wfformat.hpp"
 
@@ -29,17 +26,7 @@ void add_export(CLI::App& app, Context& context) {
     if (run->view.tasks().empty()) {
       return context.fail({"the run has no tasks, and an instance needs one", options->run, "", ExitCode::usage});
     }
-    if (options->out.empty()) {
-      return observe::write_wfformat(run->view, context.out);
-    }
-    errno = 0;
-    std::ofstream file(options->out);
-    observe::write_wfformat(run->view, file);
-    file.close();
-    if (!file) {
-      context.fail(
-          {"cannot be written: " + std::string(std::strerror(errno)), options->out, "", ExitCode::runtime_failed});
-    }
+    write_to(options->out, context, [&](std::ostream& out) { observe::write_wfformat(run->view, out); });
   });
 }
 
