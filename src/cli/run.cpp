@@ -133,20 +133,43 @@ Status add_what_grew(const RunPaths& paths, FormerRun& former) {
 
 // Among the settings that the log keeps; no parameter has such a name.
 constexpr std::string_view time_scale_setting = "--time-scale=";
+constexpr std::string_view output_setting = "--output=";
+
+const std::map<std::string, OutputMode> output_modes{
+    {"files", OutputMode::files}, {"stream", OutputMode::stream}, {"none", OutputMode::none}};
 
 /// What an earlier life of the run was given counts, unless it is given anew.
-void take_settings(const std::vector<std::string>& earlier, WorkflowArguments& workflow) {
+void take_settings(const std::vector<std::string>& earlier, RunOptions& options) {
+  WorkflowArguments& workflow = options.workflow;
   std::vector<std::string> all;
   for (const std::string& setting : earlier) {
-    if (!setting.starts_with(time_scale_setting)) {
+    if (setting.starts_with(time_scale_setting)) {
+      if (!workflow.time_scale)
+        workflow.time_scale = std::strtod(setting.substr(time_scale_setting.size()).c_str(), nullptr);
+    } else if (setting.starts_with(output_setting)) {
+      const auto mode = output_modes.find(setting.substr(output_setting.size()));
+      if (options.output == OutputMode::inherit && mode != output_modes.end()) options.output = mode->second;
+    } else {
       all.push_back(setting);
-    } else if (!workflow.time_scale) {
-      workflow.time_scale = std::strtod(setting.substr(time_scale_setting.size()).c_str(), nullptr);
     }
   }
   // What is given now comes after, and so counts where both set a parameter.
   all.insert(all.end(), workflow.settings.begin(), workflow.settings.end());
   workflow.settings = std::move(all);
+}
+
+/// For the next life of the run.
+std::vector<std::string> settings_to_keep(const RunOptions& options) {
+  std::vector<std::string> settings = options.workflow.settings;
+  if (const auto scale = options.workflow.time_scale) {
+    std::array<char, 32> text{};
+    std::snprintf(text.data(), text.size(), "%.17g", *scale);
+    settings.push_back(std::string(time_scale_setting) + text.data());
+  }
+  for (const auto& [name, mode] : output_modes) {
+    if (mode == options.output) settings.push_back(std::string(output_setting) + name);
+  }
+  return settings;
 }
 
 Status prepare(RunOptions& options, RunConfig& config, Prepared& prepared, Context& context) {
@@ -159,7 +182,7 @@ Status prepare(RunOptions& options, RunConfig& config, Prepared& prepared, Conte
     config.ended_before = earlier->view.ended();
     config.run_dir = earlier->paths.root();
     if (options.workflow.file.empty()) options.workflow.file = earlier->view.workflow_file();
-    take_settings(earlier->view.settings(), options.workflow);
+    take_settings(earlier->view.settings(), options);
   }
   auto workflow = load(options.workflow, context);
   if (!workflow) return workflow.error();
@@ -171,12 +194,7 @@ Status prepare(RunOptions& options, RunConfig& config, Prepared& prepared, Conte
   config.output = output == OutputMode::inherit ? OutputMode::files : output;
   config.workflow_file = fs::absolute(options.workflow.file).lexically_normal();
   config.workflow_dir = prepared.workflow.directory;
-  config.settings = options.workflow.settings;
-  if (const auto scale = options.workflow.time_scale) {
-    std::array<char, 32> text{};
-    std::snprintf(text.data(), text.size(), "%.17g", *scale);
-    config.settings.push_back(std::string(time_scale_setting) + text.data());
-  }
+  config.settings = settings_to_keep(options);
   return {};
 }
 
@@ -280,8 +298,7 @@ void add_run(CLI::App& app, Context& context) {
   command
       ->add_option("--output", options->output,
                    "what becomes of the output of tasks that do not say it: files, stream or none")
-      ->transform(CLI::Transformer(std::map<std::string, OutputMode>{
-          {"files", OutputMode::files}, {"stream", OutputMode::stream}, {"none", OutputMode::none}}));
+      ->transform(CLI::Transformer(output_modes));
   command->add_option("--progress", options->progress, "auto, bar, plain or none");
   command->add_option("--worker-cores", config.worker_cores, "cores that each rank has to give, instead of its node's");
   command->add_option("--worker-gpus", config.worker_gpus, "GPUs that each rank has to give");

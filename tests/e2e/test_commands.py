@@ -142,11 +142,11 @@ class Commands(harness.TestCase):
         path = self.workflow(FLOW)
         self.assertIn("did you mean third", self.trireme("simulate", path, "--duration", "thir=5", code=2).stderr)
 
-    def test_a_replay_keeps_its_scale_when_it_is_resumed(self):
+    def test_a_replay_keeps_its_scale_and_mode_of_output_when_it_is_resumed(self):
         path = self.workflow(json.dumps({"name": "long", "schemaVersion": "1.5", "workflow": {
             "specification": {"tasks": [{"id": "a"}, {"id": "b", "parents": ["a"]}]},
             "execution": {"tasks": [{"id": "a", "runtimeInSeconds": 1000}, {"id": "b", "runtimeInSeconds": 5}]}}}), "long.json")
-        run = self.start(path, "--time-scale", "0.001")
+        run = self.start(path, "--time-scale", "0.001", "--output", "none")
         harness.wait_until(lambda: os.path.exists(os.path.join(run.run_dir, "tasks", "a", "0")), "the first task is started")
         harness.wait_until(lambda: any(event["event"] == "attempt_started" for event in run.events()), "the first task runs")
         run.process.kill()
@@ -155,7 +155,8 @@ class Commands(harness.TestCase):
         resumed = harness.subprocess.run([harness.TRIREME, "run", "--resume", run.run_dir], capture_output=True, text=True, env=self.environment(), timeout=harness.DEADLINE)
         self.assertEqual(resumed.returncode, 0, resumed.stderr)
         starts = [event for event in run.events() if event["event"] == "run_started"]
-        self.assertEqual([start["settings"] for start in starts], [["--time-scale=0.001"]] * 2)
+        self.assertEqual([start["settings"] for start in starts], [["--time-scale=0.001", "--output=none"]] * 2)
+        self.assertFalse(os.path.exists(os.path.join(run.run_dir, "tasks", "b", "0", "stdout")))
 
     def test_output_that_cannot_be_written_is_no_success(self):
         run = self.run_workflow("name: t\ntasks:\n  a: {command: [/bin/true]}\n")
