@@ -22,6 +22,14 @@ WRONG = {
 }
 
 
+class Untold(Exception):
+    def __str__(self):
+        raise ValueError("it cannot be told")
+
+
+RAISED = {"exit": SystemExit(3), "interrupt": KeyboardInterrupt(), "untold": Untold(), "surrogate": ValueError("\udc80")}
+
+
 class Echo(Service):
     """Batches, so that requests overlap. What it saw of cancelled requests is in the folder that it runs in."""
 
@@ -33,6 +41,8 @@ class Echo(Service):
             os._exit(3)
         if request.target == "/fail":
             raise ValueError("as asked")
+        if "/raise/" in request.target:
+            raise RAISED[request.target.rsplit("/", 1)[1]]
         if "/wrong/" in request.target:
             return WRONG[request.target.rsplit("/", 1)[1]]
         if request.target == "/size":

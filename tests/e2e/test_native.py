@@ -1,5 +1,6 @@
 """The native protocol: its clients and services in Python, C++ and C, on the same rank and across ranks, and HTTP on either side."""
 
+import array
 import os
 import resource
 import socket
@@ -164,7 +165,17 @@ class Alone(unittest.TestCase):
                 with Client(path, "") as client:
                     for what in native.WRONG:
                         self.assertEqual(client.request("echo", path=f"/wrong/{what}", timeout=60).status, 500, what)
+                    for what in native.RAISED:
+                        self.assertEqual(client.request("echo", path=f"/raise/{what}", timeout=60).status, 500, what)
                     self.assertEqual(client.request("echo", b"after", timeout=60).body, b"after")
+
+    def test_any_buffer_is_a_body(self):
+        with tempfile.TemporaryDirectory() as folder:
+            _, path = self.service("serve", folder)
+            with Client(path, "") as client:
+                numbers = array.array("d", range(100_000))
+                for body in (numbers, memoryview(numbers[:3]), bytearray(b"abc")):
+                    self.assertEqual(bytes(client.request("echo", body, timeout=60).body), memoryview(body).tobytes())
 
     def test_a_service_asks_for_a_hello_first(self):
         with tempfile.TemporaryDirectory() as folder:

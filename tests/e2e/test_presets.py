@@ -1,6 +1,8 @@
 """Presets whose servers can be had here, run for real; and what `plan` shows of them."""
 
 import contextlib
+import http.client
+import json
 import os
 import socket
 import subprocess
@@ -58,6 +60,7 @@ class Module:
     eval = lambda self: self
 
     def __call__(self, rows):
+        rows[0][0].real
         if rows[0][0] == 99:
             raise RuntimeError("CUDA out of memory. Tried to allocate 99 GiB.")
         cuda.usable = cuda.usable and rows[0][0] != 13
@@ -95,13 +98,13 @@ class Presets(harness.TestCase):
         os.mkdir(os.path.join(self.folder, "modules"))
         return os.path.dirname(self.file("modules/torch.py", TORCH))
 
-    def test_an_answer_leaves_in_one_piece(self):
-        """In two, the second would wait until the client's host has acknowledged the first."""
+    def connect_to_server(self):
+        """To one that serves the stand-in, without the runtime."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
         path = os.pathsep.join([self.modules(), os.path.join(harness.SOURCE, "services", "python")])
         server = subprocess.Popen(["/usr/bin/python3", "-m", "trireme.serve", "pytorch", "none", "--port", str(port)],
-                                  env=self.environment(PYTHONPATH=path), stdout=subprocess.DEVNULL)
+                                  env=self.environment(PYTHONPATH=path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.addCleanup(server.wait)
         self.addCleanup(server.kill)
 
@@ -109,11 +112,34 @@ class Presets(harness.TestCase):
             with contextlib.suppress(ConnectionRefusedError):
                 return socket.create_connection(("127.0.0.1", port), timeout=harness.DEADLINE)
 
-        with harness.wait_until(connect, "the server listens") as connection:
+        return harness.wait_until(connect, "the server listens")
+
+    def test_an_answer_leaves_in_one_piece(self):
+        """In two, the second would wait until the client's host has acknowledged the first."""
+        with self.connect_to_server() as connection:
             body = b'{"inputs": [[4]]}'
             for _ in range(20):
                 connection.sendall(b"POST /predict HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
                 self.assertTrue(connection.recv(1 << 16).endswith(b'{"outputs": [8]}'))
+
+    def test_whatever_a_client_sends_is_answered_and_does_its_connection_no_harm(self):
+        client = http.client.HTTPConnection("localhost")
+        client.sock = self.connect_to_server()
+        self.addCleanup(client.close)
+
+        def ask(body, **headers):
+            client.request("POST", "/predict", body, headers)
+            answer = client.getresponse()
+            return answer.status, json.loads(answer.read(), parse_constant=lambda name: self.fail(f"{name} is not JSON"))
+
+        self.assertEqual(ask(iter([b'{"inputs": ', b"[[4]]}"])), (200, {"outputs": [8]}), "in chunks")
+        self.assertEqual(ask("[" * 100_000)[0], 400)
+        status, content = ask('{"inputs": [["good"]]}')
+        self.assertEqual((status, "AttributeError" in content["error"]), (500, True))
+        self.assertEqual(ask('{"inputs": [[NaN], [Infinity], [2.5]]}'), (200, {"outputs": [None, None, 5.0]}))
+        self.assertEqual(ask('{"inputs": [[5]]}'), (200, {"outputs": [10]}), "the connection goes on")
+        status, content = ask("zz\r\n", **{"Transfer-Encoding": "chunked"})
+        self.assertEqual((status, client.sock), (400, None), "where it ends cannot be told")
 
     def test_a_scikit_learn_model_answers_on_two_ranks(self):
         if subprocess.run(["/usr/bin/python3", "-c", "import sklearn"], capture_output=True).returncode != 0:

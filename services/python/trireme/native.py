@@ -251,6 +251,7 @@ class Client:
         raw_method = method.encode("latin-1")
         if not _TOKEN.fullmatch(raw_method) or not _TARGET.fullmatch(target):
             raise ValueError(f"{method!r} of {path!r} of {service!r} is no request")
+        body = memoryview(body).cast("B")
         first = body if len(body) <= _WINDOW // 2 else b""
         payload = b"".join((struct.pack("<QB", len(body), len(raw_method)), raw_method, struct.pack("<H", len(target)), target,
                             _headers(headers), first))
@@ -263,11 +264,11 @@ class Client:
         self._send(_frame(_REQUEST, len(first) == len(body), number, payload), end)
         self._next += 1
         self._pending[number] = pending
-        at, view = len(first), memoryview(body)
+        at = len(first)
         try:
             while at < len(body) and not pending._done:
                 self._until(lambda: pending._credit > 0 or pending._done, end)
-                part = view[at:at + min(pending._credit, _MAX_PAYLOAD)]
+                part = body[at:at + min(pending._credit, _MAX_PAYLOAD)]
                 if not len(part) or pending._done:
                     break
                 self._send(_frame(_DATA, at + len(part) == len(body), number, part.tobytes()), end)
@@ -541,8 +542,12 @@ class _Answering:
                 return
 
 
-def _raised(error: Exception) -> Response:
-    return Response(f"{type(error).__name__}: {error}\n".encode(), 500)
+def _raised(error: BaseException) -> Response:
+    try:
+        words = str(error)
+    except Exception:  # noqa: BLE001: of a class of the handler's own
+        words = "(an error that cannot be told)"
+    return Response(f"{type(error).__name__}: {words}\n".encode(errors="replace"), 500)
 
 
 class Service:
@@ -566,7 +571,7 @@ class Service:
     def _one(self, request: Request) -> Any:
         try:
             return self.handle(request)
-        except Exception as error:  # noqa: BLE001: whatever a handler raises is an answer
+        except BaseException as error:  # noqa: B036: whatever a handler raises is an answer, sys.exit() too
             return _raised(error)
 
     def serve(self, path: str) -> None:
@@ -614,7 +619,7 @@ class Service:
             answers = [self._one(batch[0])] if self.max_batch <= 1 else self.handle_batch(batch)
             if len(answers) != len(batch):
                 raise ValueError(f"handle_batch answered {len(answers)} of {len(batch)} requests")
-        except Exception as error:  # noqa: BLE001: whatever a handler raises is an answer
+        except BaseException as error:  # noqa: B036: whatever a handler raises is an answer, sys.exit() too
             answers = [_raised(error)] * len(batch)
         for request, answer in zip(batch, answers):
             request._connection.answer(request, answer)

@@ -1,7 +1,8 @@
 """Serves a scikit-learn estimator or a TorchScript module: what the presets `scikit-learn` and `pytorch` start.
 
-POST /predict takes {"inputs": [row, …]} and answers {"outputs": [value, …]}; GET /health answers once the model is loaded. The
-server listens on loopback alone. Requests are worked on one after the other: the model's own threads use the replica's cores.
+POST /predict takes {"inputs": [row, …]} and answers {"outputs": [value, …]}, with null for what is no number (NaN) or not finite;
+GET /health answers once the model is loaded. Rows that the model does not take are answered 400, whatever else it raises 500 with the
+traceback on standard error. The server listens on loopback alone. Requests are worked on one after the other: the model's own threads use the replica's cores.
 
 A TorchScript module is on the GPU where the replica has one, and takes no more of its memory than the replica's share. After an error
 of the GPU itself nothing works there any more in this process: it says so and ends, and Trireme starts the replica again.
@@ -10,8 +11,15 @@ of the GPU itself nothing works there any more in this process: it says so and e
 import argparse
 import http.server
 import json
+import math
 import os
+import re
 import sys
+import traceback
+
+
+class BadRequest(Exception):
+    """What came in is no HTTP request: where it ends cannot be told."""
 
 
 class GpuLost(Exception):
@@ -61,24 +69,71 @@ def pytorch_model(path):
 LOADERS = {"sklearn": sklearn_model, "pytorch": pytorch_model}
 
 
+def finite(value):
+    """The value with null for what JSON has no number for."""
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def encoded(content):
+    try:
+        return json.dumps(content, allow_nan=False).encode()
+    except ValueError:
+        return json.dumps({name: finite(value) for name, value in content.items()}, allow_nan=False).encode()
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 60  # of a connection that says nothing
     wbufsize = -1  # head and body leave in one piece: a body of its own would wait 40 ms for the head's acknowledgement
 
     def do_GET(self):
-        self.answer(200 if self.path == "/health" else 404, {"status": "ok"} if self.path == "/health" else {"error": "there is nothing at this path"})
+        self.handle_request({"/health": lambda _: self.answer(200, {"status": "ok"})})
 
     def do_POST(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if self.path != "/predict":
+        self.handle_request({"/predict": self.predict})
+
+    def handle_request(self, paths):
+        try:
+            body = self.body()
+        except BadRequest as error:
+            self.close_connection = True
+            return self.answer(400, {"error": str(error)})
+        if self.path not in paths:
             return self.answer(404, {"error": "there is nothing at this path"})
+        paths[self.path](body)
+
+    def body(self):
+        encoding = self.headers.get("Transfer-Encoding")
+        if encoding is None:
+            length = self.headers.get("Content-Length", "0")
+            if not re.fullmatch("[0-9]{1,18}", length):
+                raise BadRequest(f"Content-Length: {length!r} is no length")
+            return self.rfile.read(int(length))
+        if encoding.lower() != "chunked":
+            raise BadRequest(f"Transfer-Encoding: {encoding!r} is not understood")
+        chunks = []
+        while True:
+            size = re.fullmatch(rb"([0-9A-Fa-f]{1,15})[ \t]*(;.*)?\r?\n", self.rfile.readline(1024))
+            if not size:
+                raise BadRequest("the body is not chunked as it says")
+            if int(size[1], 16) == 0:
+                break
+            chunks.append(self.rfile.read(int(size[1], 16)))
+            if self.rfile.readline(3) not in (b"\r\n", b"\n"):
+                raise BadRequest("a chunk of the body is not as long as it says")
+        while self.rfile.readline(65536) not in (b"\r\n", b"\n", b""):
+            pass  # trailers
+        return b"".join(chunks)
+
+    def predict(self, body):
         try:
             rows = json.loads(body)["inputs"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             return self.answer(400, {"error": f'the body is no {{"inputs": [row, ...]}}: {error!r}'})
         try:
-            outputs = self.server.predict(rows)
+            answer = encoded({"outputs": self.server.predict(rows)})
         except (ValueError, TypeError, IndexError, RuntimeError) as error:  # rows of the wrong shape or kind
             return self.answer(400, {"error": str(error)})
         except MemoryError as error:
@@ -87,13 +142,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(500, {"error": str(error)})
             print(error, file=sys.stderr, flush=True)
             os._exit(1)
-        self.answer(200, {"outputs": outputs})
+        except Exception as error:  # noqa: BLE001: whatever a model raises is an answer
+            traceback.print_exc()
+            return self.answer(500, {"error": f"the model raised {error!r}"})
+        self.send(200, answer)
 
     def answer(self, status, content):
-        body = json.dumps(content).encode()
+        self.send(status, encoded(content))
+
+    def send(self, status, body):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
         self.wfile.flush()
