@@ -52,9 +52,15 @@ trireme_native_outcome trireme_native_request(trireme_native_client* client, con
 /* Sends it and does not wait for the answer; the body is not needed any more when it returns. To be waited for once. */
 trireme_native_pending* trireme_native_submit(trireme_native_client* client, const char* service, const char* path, const void* body,
                                               size_t length, double deadline);
-/* Frees `pending`. */
+/* Waits for the outcome, and frees `pending`. */
 trireme_native_outcome trireme_native_wait(trireme_native_pending* pending, trireme_native_answer* answer);
+/* Its outcome is CANCELLED, if it has none yet. */
 void trireme_native_cancel(trireme_native_pending* pending);
+/* The same request once more, for another thread: one waits, and the other may cancel, whenever that is. Each of the two is freed,
+ * by trireme_native_wait() or trireme_native_drop(). NULL where there is no memory. */
+trireme_native_pending* trireme_native_share(const trireme_native_pending* pending);
+/* Frees `pending` without waiting. The request goes on; cancel it where nobody wants its answer. */
+void trireme_native_drop(trireme_native_pending* pending);
 
 void trireme_native_release(trireme_native_answer* answer);
 

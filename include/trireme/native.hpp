@@ -107,11 +107,12 @@ struct ClientOptions {
 class Connection;
 struct Progress;
 
-/// A request under way.
+/// A request under way; copies are the same one. One thread at a time waits for it, and any other may cancel() it meanwhile or ask
+/// whether it is done(), through the same object or a copy.
 class Pending {
  public:
   Pending() = default;
-  /// Waits for the outcome, until the request's deadline at most. Once.
+  /// Waits for the outcome, until the request's deadline at most. Once: after that it is `invalid`.
   Outcome get();
   /// Whether get() would return at once.
   bool done() const;

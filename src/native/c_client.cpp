@@ -111,6 +111,14 @@ void trireme_native_cancel(trireme_native_pending* pending) {
   if (pending != nullptr) pending->pending.cancel();
 }
 
+trireme_native_pending* trireme_native_share(const trireme_native_pending* pending) {
+  return pending != nullptr ? new (std::nothrow) trireme_native_pending(*pending) : nullptr;
+}
+
+void trireme_native_drop(trireme_native_pending* pending) {
+  delete pending;
+}
+
 void trireme_native_release(trireme_native_answer* answer) {
   delete static_cast<Outcome*>(answer->held);
   *answer = {.status = 0, .body = "", .length = 0, .error = "", .held = nullptr};

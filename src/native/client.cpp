@@ -14,8 +14,7 @@ std::optional<std::string_view> Response::header(std::string_view name) const {
 
 Outcome Pending::get() {
   if (progress_ == nullptr) return Failure{Failure::Kind::invalid, "there is no request to wait for"};
-  const auto progress = std::exchange(progress_, nullptr);
-  return connection_->get(*progress);
+  return connection_->get(*progress_);
 }
 
 bool Pending::done() const {

@@ -15,8 +15,9 @@ namespace {
 
 constexpr std::size_t beside_head = frames::max_payload / 2;  ///< of a body: a longer one follows its head
 constexpr std::size_t gathered_most = 256u << 10;
-constexpr std::size_t waiting_most = 1u << 20;           ///< beyond, requests wait before they are written
-constexpr auto longest_own = std::chrono::minutes(10);  ///< the proxy's own deadline
+constexpr std::size_t waiting_most = 1u << 20;             ///< beyond, requests wait before they are written
+constexpr auto longest_own = std::chrono::minutes(10);     ///< the proxy's own deadline
+constexpr auto longest_told = std::chrono::hours(7 * 24);  ///< to it what is longer is the same
 
 std::string variable(const char* name) {
   const char* const value = std::getenv(name);
@@ -234,8 +235,8 @@ bool Connection::encode(const Call& call, Progress& progress) {
     frames::put_field(out_, {header.name, header.value});
   }
   if (longer) {
-    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(call.deadline).count();
-    frames::put_field(out_, {"X-Trireme-Deadline", std::to_string(seconds)});
+    const auto told = std::chrono::duration_cast<std::chrono::seconds>(std::min<Span>(call.deadline, longest_told));
+    frames::put_field(out_, {"X-Trireme-Deadline", std::to_string(told.count())});
   }
   if (together) out_.append(call.body);
   // A head that is none would end the connection for everybody.
@@ -338,6 +339,7 @@ Outcome Connection::get(Progress& progress) {
     give_up(progress, {Failure::Kind::deadline, "no answer came before the deadline"});
   }
   run_callbacks(lock);
+  if (std::exchange(progress.taken, true)) return Failure{Failure::Kind::invalid, "its outcome was taken before"};
   return std::move(progress.outcome);
 }
 

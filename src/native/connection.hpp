@@ -28,6 +28,7 @@ namespace trireme::native {
 struct Progress {
   std::uint64_t id = 0;  ///< 0: it has not left
   bool done = false;
+  bool taken = false;     ///< somebody has got the outcome
   bool answered = false;  ///< the head of the answer is in `response`
   Response response;
   Outcome outcome;

@@ -163,7 +163,7 @@ Result<Wishes> wishes_of(const http::Headers& headers) {
   if (const auto value = http::find(headers, "X-Trireme-Deadline")) {
     const auto deadline = parse_duration(*value);
     if (!deadline || *deadline <= Duration(0)) {
-      return Error{.what = "X-Trireme-Deadline is a number of seconds above 0"};
+      return Error{.what = "X-Trireme-Deadline is a number of seconds above 0, or a duration such as 1h30m"};
     }
     wishes.deadline = std::min<Duration>(*deadline, defaults::longest_deadline);
   }

@@ -1,8 +1,29 @@
 /* The C API, used from C. Returns null, or what went wrong. */
 #include <stdio.h>
 #include <string.h>
+#include <threads.h>
 
 #include "trireme/native.h"
+
+static int wait_for_it(void* pending) {
+  trireme_native_answer answer;
+  const trireme_native_outcome outcome = trireme_native_wait(pending, &answer);
+  trireme_native_release(&answer);
+  return (int)outcome;
+}
+
+static const char* cancel_from_another_thread(trireme_native_client* client) {
+  trireme_native_pending* const pending = trireme_native_submit(client, "any", "/wait", "", 0, 20);
+  trireme_native_pending* const same = trireme_native_share(pending);
+  thrd_t waiter;
+  int outcome = -1;
+  if (same == NULL || thrd_create(&waiter, wait_for_it, pending) != thrd_success) return "no second handle or thread";
+  trireme_native_cancel(same);
+  thrd_join(waiter, &outcome);
+  trireme_native_cancel(same);
+  trireme_native_drop(same);
+  return outcome == TRIREME_NATIVE_CANCELLED ? NULL : "not cancelled by another thread";
+}
 
 const char* use_from_c(const char* socket) {
   trireme_native_client* client = trireme_native_open(socket, "");
@@ -38,6 +59,7 @@ const char* use_from_c(const char* socket) {
   trireme_native_cancel(pending[0]);
   if (trireme_native_wait(pending[0], &answer) != TRIREME_NATIVE_CANCELLED) wrong = "not cancelled";
   trireme_native_release(&answer);
+  if (wrong == NULL) wrong = cancel_from_another_thread(client);
   trireme_native_close(client);
   client = trireme_native_open("/nowhere/at/all", NULL);
   if (trireme_native_request(client, "any", "/", "", 0, 20, &answer) != TRIREME_NATIVE_UNREACHABLE)

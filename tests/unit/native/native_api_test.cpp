@@ -83,7 +83,8 @@ struct TestService : Service {
     }
     return {.status = 201,
             .headers = {{"X-Method", std::string(request.method())},
-                        {"X-Given", std::string(request.header("x-given").value_or("none"))}},
+                        {"X-Given", std::string(request.header("x-given").value_or("none"))},
+                        {"X-Deadline", std::string(request.header("x-trireme-deadline").value_or("none"))}},
             .body = std::string(request.body())};
   }
   std::vector<Response> handle_batch(std::span<const Request> requests) override {
@@ -227,6 +228,7 @@ TEST_CASE("native API: a request has its method, headers and body, and its answe
     CHECK(answer->body == "body");
     CHECK(answer->header("x-method") == "PUT");
     CHECK(answer->header("X-GIVEN") == "yes");
+    CHECK(client.request("any", "", Span::max())->header("X-Deadline") == std::to_string(7 * 24 * 3600));
   }
 }
 
@@ -341,12 +343,13 @@ TEST_CASE("native API: a thread that waits for an answer is woken when another c
   Aside<Pending> asked([&] { return client.submit({.service = "any"}); });
   peer.welcome();
   Pending pending = asked.outcome.get();
-  Pending same = pending;
-  Aside<Outcome> waiting([&] { return same.get(); });
+  Aside<Outcome> waiting([&] { return pending.get(); });
   waiting.until_asleep();
   pending.cancel();
   REQUIRE(waiting.comes());
   CHECK(waiting.outcome.get().failure().kind == Failure::Kind::cancelled);
+  CHECK(pending.done());
+  CHECK_MESSAGE(pending.get().failure().kind == Failure::Kind::invalid, "an outcome is taken once");
 }
 
 TEST_CASE("native API: a request that was gathered leaves when somebody waits for it, though another thread reads") {
