@@ -222,10 +222,10 @@ void Carried::take(std::size_t bytes) {
 
 void Carried::respond_head(http::ResponseHead&& head) {
   note_head_sent(*exchange_);
-  if (head_only_ || head.status == 204 || head.status == 304) head.body = {};
+  if (head.status == 204 || head.status == 304) head.body = {};
   answer_ = std::move(head);
   if (answer_.body.kind == http::Body::Kind::length) answer_left_ = answer_.body.length;
-  if (answer_.body.kind == http::Body::Kind::none) answer_left_ = 0;
+  if (head_only_ || answer_.body.kind == http::Body::Kind::none) answer_left_ = 0;
   head_due_ = true;
   connection_.note_over(id_);  // goes out at the tail, unless bytes come before
 }

@@ -249,6 +249,11 @@ bool Passage::on_frame(const Frame& frame) {
 }
 
 bool Passage::answer(const ResponseView& view, bool end) {
+  const bool bodiless = view.status == 204 || view.status == 304;
+  if (end && !bodiless && view.length != unknown_length && view.length != view.body.size()) {
+    break_off("its answer is not as long as it said", false);
+    return true;
+  }
   times_.answered = mono_now();
   status_ = view.status;
   http::ResponseHead said;  // as far as it says something of the replica's health

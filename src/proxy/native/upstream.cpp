@@ -94,7 +94,19 @@ bool NativeCall::on_frame(const Frame& frame) {
       if (!response || head_seen_) return false;
       head_seen_ = true;
       body = response->body;
-      if (frame.end && !head_only_) response->head.body = {http::Body::Kind::length, body.size()};
+      if (head_only_) {
+        body = {};
+      } else if (frame.end) {
+        const bool bodiless = response->head.status == 204 || response->head.status == 304;
+        const http::Body said = response->head.body;
+        if (!bodiless && said.kind == http::Body::Kind::length && said.length != body.size()) {
+          link->forget(frame.id, false);
+          on_failed({CallError::Kind::lost, link->name() + " broke off: its answer is not as long as it said",
+                     CallError::Blame::some});
+          return true;
+        }
+        response->head.body = {http::Body::Kind::length, body.size()};
+      }
       observer_.on_head(std::move(response->head));
       break;
     }

@@ -580,6 +580,62 @@ TEST_CASE("native: an answer that is not as long as it said breaks off, and no o
   }
 }
 
+TEST_CASE("native: an answer of one frame that is not as long as it said is none, and harms no other") {
+  for (const Rank where : {0, 1}) {
+    for (const std::string_view body : {"short", "much too long to be the end of it", ""}) {
+      CAPTURE(where);
+      CAPTURE(body);
+      Stage stage(where);
+      End client(stage.dial());
+      client.write(Stage::hello(request(1, "/services/llama/", "") + request(2, "/services/llama/", "")));
+      client.expect(Type::welcome);
+      End replica(stage.accept());
+      Stage::greet(replica);
+      const std::uint64_t bad = replica.expect(Type::request).id;
+      const std::uint64_t good = replica.expect(Type::request).id;
+      http::ResponseHead head;
+      head.body = {http::Body::Kind::length, 16};
+      std::string out;
+      native::append_response(out, bad, head, body, true);
+      replica.write(out + answer(good, "fine"));
+      std::map<std::uint64_t, int> status;
+      while (status.size() < 2) {
+        const Got got = client.expect(Type::response);
+        status[got.id] = native::read_response(got.payload)->head.status;
+      }
+      CHECK(status == std::map<std::uint64_t, int>{{1, 502}, {2, 200}});
+    }
+  }
+}
+
+TEST_CASE("native: an answer to HEAD says how long it would be, and has no body") {
+  for (const Rank where : {0, 1}) {
+    CAPTURE(where);
+    Stage stage(where);
+    End client(stage.dial());
+    http::RequestHead asked;
+    asked.method = "HEAD";
+    asked.target = "/services/llama/";
+    asked.body = {http::Body::Kind::length, 0};
+    std::string out;
+    native::append_request(out, 1, asked, "", true);
+    client.write(Stage::hello(out));
+    client.expect(Type::welcome);
+    End replica(stage.accept());
+    Stage::greet(replica);
+    http::ResponseHead head;
+    head.body = {http::Body::Kind::length, 1234};
+    out.clear();
+    native::append_response(out, replica.expect(Type::request).id, head, "", true);
+    replica.write(out);
+    const Got got = client.expect(Type::response);
+    const auto said = native::read_response(got.payload);
+    CHECK(said->head.body == http::Body{http::Body::Kind::length, 1234});
+    CHECK(said->body.empty());
+    CHECK(got.end);
+  }
+}
+
 TEST_CASE("native: CONNECT is not passed on") {
   Stage stage(0);
   End client(stage.dial());
