@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -84,6 +85,11 @@ class BodyDecoder {
   bool at_eof();
 
   bool done() const { return state_ == State::done; }
+  /// Bytes of the body that have not come out yet; nothing where that is not known before its end.
+  std::optional<std::uint64_t> left() const {
+    if (done()) return 0;
+    return state_ == State::data && !chunked_ ? std::optional(left_) : std::nullopt;
+  }
   bool failed() const { return state_ == State::failed; }
   /// The next bytes are data, with no framing before them.
   bool inside_data() const { return state_ == State::data || state_ == State::until_close; }

@@ -177,7 +177,6 @@ void ServerConnection::begin_exchange() {
   count_client();
   decoder_ = BodyDecoder(head_.body);
   piece_ = 0;
-  discarded_ = 0;
   body_wanted_ = false;
   continue_due_ = head_.expect_continue;
   http10_ = head_.http10;
@@ -246,18 +245,14 @@ bool ServerConnection::step_finishing() {
   return true;
 }
 
+/// What is left is short: respond_head() has seen to it.
 bool ServerConnection::step_draining() {
-  discarded_ += piece_;
   in_.consume(piece_);
   piece_ = 0;
   decode();
   if (piece_ > 0) return true;
   if (decoder_.done()) {
     next_request();
-    return true;
-  }
-  if (decoder_.failed() || discarded_ > owner_.limits().drain_bytes) {
-    linger();
     return true;
   }
   switch (stream_.read(in_, defaults::stream_window)) {
@@ -274,19 +269,15 @@ bool ServerConnection::step_draining() {
 void ServerConnection::linger() {
   stream_.shut_down_writing();
   state_ = State::lingering;
-  discarded_ = 0;
   set_deadline(owner_.limits().linger);
 }
 
+/// Until the client ends or the time is over, however much it sends: many read the answer only when all of their body has left.
 bool ServerConnection::step_lingering() {
-  discarded_ += in_.size();
   in_.consume(in_.size());
-  if (discarded_ <= owner_.limits().drain_bytes) {
-    const Stream::Io io = stream_.read(in_, defaults::stream_window);
-    if (io == Stream::Io::progress) return true;
-    if (io == Stream::Io::blocked) return false;
-  }
-  close();
+  const Stream::Io io = stream_.read(in_, defaults::stream_window);
+  if (io == Stream::Io::progress) return true;
+  if (io != Stream::Io::blocked) close();
   return false;
 }
 
@@ -340,6 +331,12 @@ bool ServerConnection::decode() {
   return piece_ > before || decoder_.done();
 }
 
+/// What has not been taken of the body is known to be little enough to be passed over.
+bool ServerConnection::rest_is_short() const {
+  const auto left = decoder_.left();
+  return left && *left <= owner_.limits().drain_bytes && piece_ <= owner_.limits().drain_bytes - *left;
+}
+
 // ---- For the Exchange ---------------------------------------------------------------------------
 
 std::string_view ServerConnection::body() {
@@ -368,7 +365,7 @@ void ServerConnection::respond_head(ResponseHead&& head) {
   assert(!exchange_->head_sent_);
   exchange_->head_sent_ = true;
   // A client that was never told to send its body may send it or not, so the next request could not be told from it.
-  keep_alive_ = keep_alive_ && head.keep_alive && !continue_due_;
+  keep_alive_ = keep_alive_ && head.keep_alive && !continue_due_ && rest_is_short();
   answer_ = follows(head, method_);
   if (answer_.kind == Body::Kind::chunked || answer_.kind == Body::Kind::until_close) {
     answer_.kind = http10_ ? Body::Kind::until_close : Body::Kind::chunked;

@@ -1,8 +1,12 @@
 // A client's connection: requests are read from it one after the other, and each is an Exchange for the handler.
 //
 //   head ──► exchange ──► finishing ──► head …            (keep-alive)
-//     │                      ├──► draining ──► head …     (the rest of an unread body, up to a bound)
+//     │                      ├──► draining ──► head …     (the rest of an unread body that is known to be short)
 //     └──► (refused) ────────┴──► lingering ──► closed    (the client shall read the answer before the connection breaks)
+//
+// An answer that promises another request on the connection keeps that promise: where the rest of the request's body is long or
+// its end not known, it says `Connection: close`, and what the client goes on sending is thrown away for a while, since many
+// read no answer before they have sent everything.
 //
 // Pipelined requests wait in the input buffer or the socket until the one before them is answered. Reading ahead stops at a
 // window of body bytes, and the bytes of a next request are not read at all; that a client goes away is known from its
@@ -81,6 +85,7 @@ class ServerConnection final : public Resident, public ExchangeCarrier {
   void linger();
   void refuse(int status, std::string_view what);
   bool decode();
+  bool rest_is_short() const;
   void flush();
   std::size_t settle();
   void await_client();
@@ -108,10 +113,9 @@ class ServerConnection final : public Resident, public ExchangeCarrier {
   bool http10_ = false;
   bool continue_due_ = false;  ///< the client waits for "100 Continue"
   BodyDecoder decoder_;
-  std::size_t piece_ = 0;      ///< bytes of the body at the front of in_
-  std::size_t discarded_ = 0;  ///< while draining or lingering
-  bool body_wanted_ = false;   ///< body() found nothing
-  bool head_begun_ = false;    ///< the first byte of a head is here
+  std::size_t piece_ = 0;     ///< bytes of the body at the front of in_
+  bool body_wanted_ = false;  ///< body() found nothing
+  bool head_begun_ = false;   ///< the first byte of a head is here
 
   Exchange* exchange_ = nullptr;
   Body answer_;  ///< how the answer's body is sent

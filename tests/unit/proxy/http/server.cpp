@@ -235,18 +235,66 @@ TEST_CASE("the rest of an unread body is passed over, and the connection lives o
   });
 }
 
-TEST_CASE("a client that goes on sending an unwanted body still reads its answer") {
+TEST_CASE("an answer before a body that is too long to be passed over says that the connection ends") {
   LoopBeside beside;
   auto listener =
-      listen(beside, [](std::unique_ptr<Exchange> exchange) { exchange->respond(413, "text/plain", "too much"); });
+      listen(beside, [](std::unique_ptr<Exchange> exchange) { exchange->respond(404, "text/plain", "no"); });
+  beside.run([&] {
+    const std::string post = "POST / HTTP/1.1\r\nHost: h\r\n";
+    struct Case {
+      std::string request;
+      bool kept;
+    };
+    const std::vector<Case> cases = {
+        {post + "Content-Length: 1048576\r\n\r\n", true},
+        {post + "Content-Length: 1048577\r\n\r\n", false},
+        {post + "Content-Length: 1048579\r\n\r\nabc", false},
+        {post + "Transfer-Encoding: chunked\r\n\r\n", false},
+        {post + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n", false},
+        {post + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", true},
+    };
+    for (const Case& c : cases) {
+      CAPTURE(c.request);
+      TestSocket client = TestSocket::to_port(listener->port());
+      client.send(c.request);
+      const Answer answer = take_answer(client);
+      CHECK(answer.head.status == 404);
+      CHECK(answer.head.keep_alive == c.kept);
+    }
+  });
+}
+
+TEST_CASE("a client that sends all of an unwanted body first reads its answer then") {
+  LoopBeside beside;
+  ListenerOptions patient;
+  patient.limits.linger = std::chrono::seconds(give_up_seconds);
+  auto listener = listen(
+      beside, [](std::unique_ptr<Exchange> exchange) { exchange->respond(413, "text/plain", "too much"); }, patient);
+  beside.run([&] {
+    const std::size_t size = 33u << 20;
+    TestSocket client = TestSocket::to_port(listener->port());
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(size) + "\r\n\r\n");
+    CHECK(client.send(std::string(size, 'x')));
+    const Answer answer = take_answer(client);
+    CHECK(answer.head.status == 413);
+    CHECK(answer.body == "too much");
+  });
+}
+
+TEST_CASE("a client that never ends sending an unwanted body is dismissed") {
+  LoopBeside beside;
+  ListenerOptions hasty;
+  hasty.limits.linger = 200ms;
+  auto listener = listen(
+      beside, [](std::unique_ptr<Exchange> exchange) { exchange->respond(413, "text/plain", "too much"); }, hasty);
   beside.run([&] {
     TestSocket client = TestSocket::to_port(listener->port());
-    client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 900000000\r\n\r\n");
-    client.send(std::string(100'000, 'x'));
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
     CHECK(take_answer(client).head.status == 413);
     while (client.send(std::string(100'000, 'x'))) {
     }
   });
+  CHECK(listener->connections() == 0);
 }
 
 TEST_CASE("a client that goes away is noticed while its request waits") {
