@@ -291,7 +291,8 @@ class Proxy::Impl final : private http::Resident,
   }
   Request& keep(Start&& start) {
     const Service* service = admission_.table().find(start.demand.service);
-    start.head.repeatable = service != nullptr && service->endpoint.retry == RetryKind::always;
+    start.head.repeatable = http::changes_nothing(start.head.method) ||
+                            (service != nullptr && service->endpoint.retry == RetryKind::always);
     auto& request = requests_.emplace_back(
         std::make_unique<Request>(loop(), static_cast<RequestHost&>(*this), self_, std::move(start)));
     request->slot = requests_.size() - 1;

@@ -519,7 +519,8 @@ LocalUpstream::~LocalUpstream() {
 
 std::unique_ptr<Call> LocalUpstream::open(const RequestHead& head, std::string_view first, bool complete,
                                           CallObserver& observer) {
-  std::unique_ptr<UpstreamConnection> connection = pool_->take(head.repeatable);
+  std::unique_ptr<UpstreamConnection> connection;
+  if (!head.fresh) connection = pool_->take(head.repeatable);
   if (!connection) connection = std::make_unique<UpstreamConnection>(pool_->loop, pool_);
   UpstreamConnection& working = *connection;
   auto call = std::make_unique<LocalCall>(std::move(connection));

@@ -5,6 +5,7 @@
 // the server closes is dropped as soon as that shows. Where the two cross (the server closed before our request reached
 // it), a repeatable request is written once more on a fresh connection, provided that nothing of an answer came, that the
 // whole request is at hand, and that the connection ended at once: a server that dies while it works on a request is `lost`.
+// A request that says so (`fresh`) is given no pooled connection, since a server that has closed one may have closed them all.
 // It cannot be known that such a server has not seen the request, so one that is not repeatable is given only connections
 // that were used a moment ago, which no server closes for being idle.
 //

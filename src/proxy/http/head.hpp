@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "proxy/http/headers.hpp"
 
@@ -37,13 +38,19 @@ struct RequestHead {
   bool keep_alive = true;
   bool http10 = false;           ///< the client speaks HTTP/1.0
   bool expect_continue = false;  ///< the client waits for "100 Continue"
-  bool repeatable = false;       ///< a server may see it more than once: the service's `retry` says so
+  bool repeatable = false;       ///< a server may see it more than once: its method or the service's `retry` says so
+  bool fresh = false;            ///< it goes over no connection that was used before: an attempt has failed already
   bool operator==(const RequestHead&) const = default;
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(method, target, headers, body, keep_alive, http10, expect_continue, repeatable);
+    archive(method, target, headers, body, keep_alive, http10, expect_continue, repeatable, fresh);
   }
 };
+
+/// The methods of RFC 9110, 9.2.1: a server that sees such a request twice has been asked for nothing more.
+inline bool changes_nothing(std::string_view method) {
+  return method == "GET" || method == "HEAD" || method == "OPTIONS";
+}
 
 struct ResponseHead {
   int status = 200;

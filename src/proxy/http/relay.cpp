@@ -28,6 +28,7 @@ void Relay::attempt(Upstream& upstream) {
   assert(!call_ && outcome_.status == 0 && (replayable_ || outcome_.attempts == 0));
   ++outcome_.attempts;
   outcome_.error.reset();
+  head_.fresh = outcome_.attempts > 1;
   if (!exchange_->live()) return;  // on_gone() has been called or is about to be
 
   const bool from_kept = !kept_.empty();

@@ -14,6 +14,7 @@
 #include "backend.hpp"
 #include "client.hpp"
 #include "cluster.hpp"
+#include "scripted.hpp"
 #include "support.hpp"
 
 using namespace trireme;
@@ -39,16 +40,6 @@ double metric(Cluster& cluster, Rank rank, const std::string& line) {
   const std::size_t at = text.find("\n" + line + " ");
   REQUIRE_MESSAGE(at != std::string::npos, text);
   return std::stod(text.substr(at + line.size() + 2));
-}
-
-/// Until the condition holds; false after 20 s.
-bool eventually(const std::function<bool()>& condition) {
-  const auto end = std::chrono::steady_clock::now() + 20s;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(5ms);
-  }
-  return true;
 }
 
 }  // namespace
@@ -382,6 +373,29 @@ TEST_CASE("proxy: what may have been seen is retried only where the service allo
   CHECK(cut.status == 200);
   CHECK(cut.error != "");
   CHECK(backend.served() == 2 + static_cast<int>(defaults::request_attempts));
+}
+
+TEST_CASE("proxy: what changes nothing is sent once more where a kept connection ends, whatever the service allows") {
+  std::atomic<bool> breaks = false;
+  Scripted server([&](http::Exchange& exchange, int) {
+    if (breaks.exchange(false)) return exchange.abort();
+    exchange.respond(200, "text/plain", "");
+  });
+  for (const Rank ingress : {0, 1}) {
+    for (const char* method : {"GET", "OPTIONS", "HEAD", "POST", "PUT", "DELETE"}) {
+      CAPTURE(ingress);
+      CAPTURE(method);
+      Cluster cluster(2);
+      cluster.publish({service_of({replica_at(0, 0, server.port())})});
+      const std::string url = cluster.url(ingress, "/services/llama/");
+      CHECK(ask(url).status == 200);
+      const int before = server.requests();
+      breaks = true;
+      const bool again = http::changes_nothing(method);
+      CHECK(ask(url, {.method = method}).status == (again ? 200 : 502));
+      CHECK(server.requests() == before + (again ? 2 : 1));
+    }
+  }
 }
 
 TEST_CASE("proxy: a drain waits for the requests in flight and lets none follow") {

@@ -262,6 +262,24 @@ TEST_CASE("a request that a server must not see twice is given only connections 
   });
 }
 
+TEST_CASE("a request that asks for a fresh connection gets one, and leaves those that wait alone") {
+  ScriptedServer server(always(hello));
+  LoopBeside beside;
+  LocalUpstream upstream(beside.loop, {.port = server.port()}, patient());
+  RequestHead fresh = get();
+  fresh.fresh = true;
+  beside.run([&] {
+    for (const RequestHead& head : {get(), fresh, get()}) {
+      Recorder recorder;
+      exchange(beside, upstream, recorder, head);
+      CHECK(recorder.order == "hbe");
+      beside.on_loop([&] { recorder.call.reset(); });
+    }
+  });
+  CHECK(server.connections() == 2);
+  CHECK(upstream.idle() == 2);
+}
+
 TEST_CASE("a reused connection that ends before an answer is tried once more, if all of the request is here") {
   std::atomic<int> requests = 0;
   // The second request on the first connection is read and never answered.

@@ -4,6 +4,8 @@
 
 #include <condition_variable>
 #include <list>
+#include <map>
+#include <memory>
 #include <mutex>
 #include <random>
 
@@ -16,12 +18,16 @@ using namespace trireme::proxy::http;
 
 namespace {
 
-/// A small proxy: each request goes to the first upstream, and when that fails to the next.
+/// A small proxy: each request goes to the first upstream, and when that fails to the next. One port is one upstream, however
+/// often it is given.
 class Proxy {
  public:
   Proxy(LoopBeside& beside, const std::vector<std::uint16_t>& ports) {
+    std::map<std::uint16_t, std::shared_ptr<LocalUpstream>> by_port;
     for (std::uint16_t port : ports) {
-      upstreams_.push_back(std::make_unique<LocalUpstream>(beside.loop, LocalAddress{.port = port, .path = {}}));
+      auto& upstream = by_port[port];
+      if (!upstream) upstream = std::make_shared<LocalUpstream>(beside.loop, LocalAddress{.port = port, .path = {}});
+      upstreams_.push_back(upstream);
     }
     auto made = Listener::on_loopback(beside.loop, 0, [this](std::unique_ptr<Exchange> exchange) {
       requests_.emplace_back(*this, std::move(exchange)).start();
@@ -76,7 +82,7 @@ class Proxy {
     std::size_t next_ = 0;
   };
 
-  std::vector<std::unique_ptr<LocalUpstream>> upstreams_;
+  std::vector<std::shared_ptr<LocalUpstream>> upstreams_;
   std::list<Request> requests_;
   std::mutex mutex_;
   std::condition_variable ended_;
@@ -360,6 +366,35 @@ TEST_CASE("an attempt that fails before an answer is made again elsewhere with t
     client.send("3\r\ndef\r\n0\r\n\r\n");
     CHECK(take_answer(client).body == "abcdef");
   });
+}
+
+TEST_CASE("an attempt after one that failed is made on a fresh connection") {
+  // Every connection is good for one request; two are there before the first is answered.
+  std::atomic<int> begun = 0;
+  Event two;
+  ScriptedServer server([&](TestSocket& socket, int number) {
+    const Asked asked = take_request(socket);
+    if (++begun == 2) two.set();
+    if (number < 2) REQUIRE(two.wait());
+    socket.send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n" + asked.body);
+    if (socket.receive()) take_request(socket);
+  });
+  LoopBeside beside;
+  Proxy proxy(beside, {server.port(), server.port()});
+  beside.run([&] {
+    TestSocket first = proxy.client();
+    TestSocket second = proxy.client();
+    for (TestSocket* client : {&first, &second}) client->send(post(3) + "abc");
+    for (TestSocket* client : {&first, &second}) CHECK(take_answer(*client).body == "abc");
+    first.send(post(3) + "def");
+    const Answer answer = take_answer(first);
+    CHECK(answer.head.status == 200);
+    CHECK(answer.body == "def");
+    CHECK(proxy.outcome(2).attempts == 2);
+    first.close();
+    second.close();
+  });
+  CHECK(server.connections() == 3);
 }
 
 TEST_CASE("a body beyond 1 MiB is not sent twice") {
