@@ -54,7 +54,7 @@ void Upstreams::apply(const EndpointTable& table, const Service& service) {
       Way& way = ways_[site.id];
       if (way.upstream && way.remote == *remote) continue;
       way.remote = *remote;
-      way.upstream = std::make_unique<RemoteUpstream>(curl_, *remote, table.name(site.id));
+      way.upstream = std::make_unique<RemoteUpstream>(curl_, *remote, service.endpoint.api, table.name(site.id));
     } else if (const ReplicaEndpoint* local = table.find_replica(site.id)) {
       Way& way = ways_[site.id];
       if (way.upstream && way.local == *local) continue;

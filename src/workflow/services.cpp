@@ -1,6 +1,7 @@
 #include "workflow/services.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <regex>
 #include <unordered_map>
 
@@ -27,6 +28,8 @@ bool is_pattern(const std::string& text) {
 struct Url {
   bool secure = false;
   std::string_view authority;
+  std::optional<std::string_view> port;
+  std::string_view rest;  ///< path, query and fragment
 };
 
 std::optional<Url> split_url(std::string_view text) {
@@ -40,11 +43,22 @@ std::optional<Url> split_url(std::string_view text) {
     return std::nullopt;
   }
   url.authority = text.substr(0, text.find_first_of("/?#"));
-  const std::string_view host = url.authority.substr(0, url.authority.rfind(':'));
+  url.rest = text.substr(url.authority.size());
+  // What is in brackets is an address with colons of its own.
+  const std::size_t bracket = url.authority.rfind(']');
+  const std::size_t colon = url.authority.find(':', bracket == std::string_view::npos ? 0 : bracket);
+  const std::string_view host = url.authority.substr(0, colon);
+  if (colon != std::string_view::npos) url.port = url.authority.substr(colon + 1);
   const bool clean = std::none_of(text.begin(), text.end(),
                                   [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == '\x7F'; });
   if (host.empty() || !clean) return std::nullopt;
   return url;
+}
+
+bool is_port(std::string_view text) {
+  std::uint16_t port = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+  return error == std::errc() && end == text.data() + text.size() && port > 0;
 }
 
 bool is_loopback(std::string_view authority) {
@@ -279,6 +293,13 @@ class ServiceReader {
         } else if (url->authority.find('@') != std::string_view::npos) {
           reader_.error(*value, "the URL holds a user or a password", "a URL without",
                         "keys go into key_env or key_file");
+        } else if (url->port && !is_port(*url->port)) {
+          reader_.error(*value, "the URL's port is no number from 1 to 65535",
+                        "a port that a server can have, or none");
+        } else if (const std::size_t end = url->rest.find_first_of("?#"); end != std::string_view::npos) {
+          // It is not repeated: there are keys in queries.
+          reader_.error(*value, std::string("the URL holds a ") + (url->rest[end] == '?' ? "query" : "fragment"),
+                        "a URL that ends with its path", "keys go into key_env or key_file");
         }
         remote.url = std::move(*text);
         url = split_url(remote.url);

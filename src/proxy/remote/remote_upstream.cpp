@@ -19,6 +19,9 @@ namespace trireme::proxy {
 
 namespace {
 
+/// Where OpenAI's API is at a server of its own.
+constexpr std::string_view openai_root = "/v1";
+
 Result<std::string> read_key(const RemoteEndpoint& endpoint) {
   std::string key;
   if (!endpoint.key_env.empty()) {
@@ -161,13 +164,14 @@ class RemoteCall final : public Call, private CurlTransfer {
     curl_slist_free_all(headers_);
   }
 
-  void begin(const RemoteEndpoint& endpoint, const http::RequestHead& head, std::string_view first, bool complete) {
+  void begin(const RemoteEndpoint& endpoint, ServiceApi api, const http::RequestHead& head, std::string_view first,
+             bool complete) {
     upward_ = first;
     whole_request_ = request_complete_ = complete;
     if (!credential_->key) {
       failure_ = CallError{CallError::Kind::not_delivered, name_ + ": " + credential_->key.error().text(),
                            CallError::Blame::none};
-    } else if (!set_up(endpoint, *credential_->key, head)) {
+    } else if (!set_up(endpoint, api, *credential_->key, head)) {
       failure_ =
           CallError{CallError::Kind::not_delivered, name_ + " is not a URL that can be called", CallError::Blame::none};
     }
@@ -196,8 +200,8 @@ class RemoteCall final : public Call, private CurlTransfer {
   }
 
  private:
-  bool set_up(const RemoteEndpoint& endpoint, const std::string& key, const http::RequestHead& head) {
-    const std::string url = join_url(endpoint.url, head.target);
+  bool set_up(const RemoteEndpoint& endpoint, ServiceApi api, const std::string& key, const http::RequestHead& head) {
+    const std::string url = join_url(endpoint.url, head.target, api);
     const UrlParts parts = parse_url(url);
     if (parts.host.empty()) return false;
     set(CURLOPT_URL, url.c_str());
@@ -432,22 +436,28 @@ class RemoteCall final : public Call, private CurlTransfer {
 
 }  // namespace
 
-std::string join_url(std::string_view base, std::string_view target) {
+std::string join_url(std::string_view base, std::string_view target, ServiceApi api) {
   while (base.ends_with('/')) base.remove_suffix(1);
   const std::size_t scheme = base.find("://");
   const std::size_t slash = scheme == std::string_view::npos ? std::string_view::npos : base.find('/', scheme + 3);
-  if (slash != std::string_view::npos) {
-    const std::string_view path = base.substr(slash);
-    const bool doubled = target.starts_with(path) &&
-                         (target.size() == path.size() || target[path.size()] == '/' || target[path.size()] == '?');
-    if (doubled) target.remove_prefix(path.size());
+  std::string_view path = slash == std::string_view::npos ? std::string_view() : base.substr(slash);
+  const auto begins_with = [&](std::string_view part) {
+    return target.starts_with(part) &&
+           (target.size() == part.size() || target[part.size()] == '/' || target[part.size()] == '?');
+  };
+  if (!path.empty() && api == ServiceApi::openai && begins_with(openai_root)) {
+    target.remove_prefix(openai_root.size());
+    return std::string(base).append(target);
   }
+  while (!path.empty() && !begins_with(path)) path.remove_prefix(std::min(path.find('/', 1), path.size()));
+  target.remove_prefix(path.size());
   return std::string(base).append(target);
 }
 
-RemoteUpstream::RemoteUpstream(CurlLoop& loop, const RemoteEndpoint& endpoint, std::string name)
+RemoteUpstream::RemoteUpstream(CurlLoop& loop, const RemoteEndpoint& endpoint, ServiceApi api, std::string name)
     : loop_(loop),
       endpoint_(endpoint),
+      api_(api),
       name_(std::move(name) + " (" + parse_url(endpoint.url).origin + ")"),
       credential_(std::make_shared<Credential>(Credential{.key = read_key(endpoint)})) {}
 
@@ -455,7 +465,7 @@ std::unique_ptr<Call> RemoteUpstream::open(const http::RequestHead& head, std::s
                                            CallObserver& observer) {
   if (!credential_->key || credential_->rejected) *credential_ = {.key = read_key(endpoint_)};
   auto call = std::make_unique<RemoteCall>(loop_, name_, credential_, observer);
-  call->begin(endpoint_, head, first, complete);
+  call->begin(endpoint_, api_, head, first, complete);
   return call;
 }
 

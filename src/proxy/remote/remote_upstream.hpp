@@ -22,7 +22,7 @@ class RemoteUpstream final : public Upstream {
  public:
   struct Credential;
   /// `name` begins the words of errors: "gpt/remote-0".
-  RemoteUpstream(CurlLoop& loop, const RemoteEndpoint& endpoint, std::string name);
+  RemoteUpstream(CurlLoop& loop, const RemoteEndpoint& endpoint, ServiceApi api, std::string name);
 
   std::unique_ptr<Call> open(const http::RequestHead& head, std::string_view first, bool complete,
                              CallObserver& observer) override;
@@ -30,12 +30,14 @@ class RemoteUpstream final : public Upstream {
  private:
   CurlLoop& loop_;
   RemoteEndpoint endpoint_;
+  ServiceApi api_;
   std::string name_;
   std::shared_ptr<Credential> credential_;
 };
 
-/// Where a request's target is at an endpoint: their paths joined; a beginning that they have in common is there once.
-/// "https://example.org/v1" and "/v1/models" or "/models" are both "https://example.org/v1/models".
-std::string join_url(std::string_view base, std::string_view target);
+/// Where a request's target is at an endpoint. For OpenAI's API a URL with a path is what its provider calls the base URL, and
+/// stands for /v1: "https://example.org/openai/v1" and "/v1/models" or "/models" are "https://example.org/openai/v1/models".
+/// Else the paths are joined, and what the URL ends and the target begins with is there once.
+std::string join_url(std::string_view base, std::string_view target, ServiceApi api);
 
 }  // namespace trireme::proxy

@@ -156,13 +156,39 @@ ServiceEndpoint remote_service(const RemoteEndpoint& remote) {
 
 }  // namespace
 
-TEST_CASE("remote: paths are joined, and what they have in common is there once") {
-  CHECK(join_url("https://a.example", "/v1/models") == "https://a.example/v1/models");
-  CHECK(join_url("https://a.example/", "/v1") == "https://a.example/v1");
-  CHECK(join_url("https://a.example/v1", "/v1/models?x=1") == "https://a.example/v1/models?x=1");
-  CHECK(join_url("https://a.example/v1/", "/models") == "https://a.example/v1/models");
-  CHECK(join_url("https://a.example/v1", "/v12/models") == "https://a.example/v1/v12/models");
-  CHECK(join_url("https://a.example/v1", "/v1?x") == "https://a.example/v1?x");
+TEST_CASE("remote: with OpenAI's API a URL with a path is the base that its provider documents") {
+  const auto at = [](const char* base, const char* target) { return join_url(base, target, ServiceApi::openai); };
+  CHECK(at("https://a.example", "/v1/models") == "https://a.example/v1/models");
+  CHECK(at("https://a.example/", "/v1/models") == "https://a.example/v1/models");
+  CHECK(at("https://a.example", "/models") == "https://a.example/models");
+  for (const std::string base : {"https://a.example/v1", "https://a.example/api/v1", "https://a.example/openai/v1",
+                                 "https://a.example:8443/v1beta/openai", "https://a.example/v4/"}) {
+    CAPTURE(base);
+    const std::string root = base.substr(0, base.find_last_not_of('/') + 1);
+    CHECK(at(base.c_str(), "/v1/chat/completions") == root + "/chat/completions");
+    CHECK(at(base.c_str(), "/v1/models?x=1") == root + "/models?x=1");
+    CHECK(at(base.c_str(), "/models") == root + "/models");
+    CHECK(at(base.c_str(), "/v1") == root);
+    CHECK(at(base.c_str(), "/v1?x") == root + "?x");
+    CHECK(at(base.c_str(), "/v12/models") == root + "/v12/models");
+  }
+}
+
+TEST_CASE("remote: else paths are joined, and what the URL ends and the target begins with is there once") {
+  for (const ServiceApi api : {ServiceApi::http, ServiceApi::ollama}) {
+    const auto at = [&](const char* base, const char* target) { return join_url(base, target, api); };
+    CHECK(at("https://a.example", "/v1/models") == "https://a.example/v1/models");
+    CHECK(at("https://a.example/", "/v1") == "https://a.example/v1");
+    CHECK(at("https://a.example/v1", "/v1/models?x=1") == "https://a.example/v1/models?x=1");
+    CHECK(at("https://a.example/v1/", "/models") == "https://a.example/v1/models");
+    CHECK(at("https://a.example/v1", "/v12/models") == "https://a.example/v1/v12/models");
+    CHECK(at("https://a.example/v1", "/v1?x") == "https://a.example/v1?x");
+    CHECK(at("https://a.example/x/v1", "/v1/models") == "https://a.example/x/v1/models");
+    CHECK(at("https://a.example/x/v1", "/x/v1/models") == "https://a.example/x/v1/models");
+    CHECK(at("https://a.example/ollama", "/api/chat") == "https://a.example/ollama/api/chat");
+    CHECK(at("https://a.example/v1/x", "/v1/models") == "https://a.example/v1/x/v1/models");
+    CHECK(at("https://a.example/xv1", "/v1/models") == "https://a.example/xv1/v1/models");
+  }
 }
 
 TEST_CASE("remote: an endpoint behind TLS answers, with its key, from every rank and over a kept connection") {
@@ -187,6 +213,25 @@ TEST_CASE("remote: an endpoint behind TLS answers, with its key, from every rank
     const std::string used = answer.body.substr(at, answer.body.find('\n', at) - at);
     if (connection.empty()) connection = used;
     CHECK(used == connection);
+  }
+}
+
+TEST_CASE("remote: a request for a model goes to where the endpoint's URL has OpenAI's API") {
+  Backend backend;
+  Cluster cluster(2);
+  RemoteEndpoint remote;
+  remote.url = "http://127.0.0.1:" + std::to_string(backend.port()) + "/api/v1";
+  ServiceEndpoint endpoint = remote_service(remote);
+  endpoint.api = ServiceApi::openai;
+  cluster.publish({endpoint});
+  for (const Rank rank : {0, 1}) {
+    for (const char* path : {"/v1/chat/completions", "/services/llama/v1/chat/completions"}) {
+      CAPTURE(rank);
+      CAPTURE(path);
+      const Answer answer = ask(cluster.url(rank, path), {.method = "POST", .body = "{}"});
+      CHECK(answer.status == 200);
+      CHECK_MESSAGE(answer.body.find("POST /api/v1/chat/completions\n") != std::string::npos, answer.body);
+    }
   }
 }
 
