@@ -65,6 +65,10 @@ void Reader::unknown_placeholder(const Value& value, const std::string& name) co
 }
 
 std::optional<Template> Reader::parse(const Value& value, std::string_view text, Template::Mode mode, Need need) const {
+  if (text.find('\0') != std::string_view::npos) {
+    error(value, "this text holds a zero byte (\\0)", {}, "programs and variables are given texts that end at one");
+    return std::nullopt;
+  }
   if (text.find('{') == std::string_view::npos) return Template::literal(std::string(text));
   bool good = true;
   const auto is_known = [&](std::string_view name) {

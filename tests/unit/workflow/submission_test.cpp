@@ -66,6 +66,8 @@ TEST_CASE("mistakes in a submission are the loader's, with the key path as their
         std::string::npos);
   CHECK(errors_of(R"({"tasks": [{"name": "a", "id": "x", "command": "x"}, {"id": "x", "command": "x"}]})")
             .find("two tasks have the id \"x\"") != std::string::npos);
+  CHECK(errors_of(R"({"tasks": {"a": {"command": ["x", "y\u0000"]}}})").find("a zero byte") != std::string::npos);
+  CHECK(errors_of(R"({"tasks": {"a": {"function": {"library": "x.so", "symbol": "f"}, "args": ["\u0000"]}}})").empty());
   CHECK(errors_of(R"({"tasks": [7]})").find("tasks[0]") != std::string::npos);
   CHECK(errors_of(R"({"tasks": {"a": {"command": "x", "after": ["b"]}, "b": {"command": "x", "after": ["a"]}}})")
             .find("wait for each other") != std::string::npos);
