@@ -14,6 +14,7 @@
 #include "cli/placement_drawing.hpp"
 #include "cli/workflow_file.hpp"
 #include "core/units.hpp"
+#include "core/words.hpp"
 #include "launch/choice.hpp"
 #include "node/launch_method.hpp"
 #include "node/spawner/environment.hpp"
@@ -125,14 +126,14 @@ void print(const pilot::Plan& plan, const WorkflowDescription& workflow, const P
   context.out << options.nodes << (options.nodes == 1 ? " node" : " nodes") << " of " << to_string(node) << '\n';
   for (const ServiceDescription& service : workflow.services) {
     if (service.command.empty()) continue;
-    context.out << "service  " << service.name << ": " << command_text(service) << " (" << per_replica_text(service)
-                << "; ready by " << ready_text(service.ready) << ")\n";
+    context.out << "service  " << service.name << ": " << printable(command_text(service)) << " ("
+                << per_replica_text(service) << "; ready by " << ready_text(service.ready) << ")\n";
   }
   for (const auto& replica : plan.replicas) {
     context.out << "service  " << replica.service << '/' << replica.replica << "  " << places(replica.parts) << '\n';
   }
   for (const auto& task : plan.tasks) {
-    context.out << "wave " << task.wave + 1 << "   " << task.id << "  " << places(task.parts)
+    context.out << "wave " << task.wave + 1 << "   " << printable(task.id) << "  " << places(task.parts)
                 << launch_text(launches.at(task.id)) << '\n';
   }
   context.out << "launch methods of this build: " << methods_text() << '\n';

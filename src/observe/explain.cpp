@@ -24,6 +24,15 @@ std::string node_name(const RunView& run, const AttemptPart& part) {
   return node_name(part.rank, run.node_of(part));
 }
 
+/// What is free, and what is needed and is not.
+std::string free_text(const Resources& free, const Resources& needed) {
+  if (free == Resources{}) return to_string(free);
+  std::string out;
+  if (needed.cores > 0 && free.cores == 0) out += "no cores, ";
+  if (needed.gpus > 0 && free.gpus == 0) out += "no GPUs, ";
+  return out + to_string(free);
+}
+
 std::string state_of(const TaskRecord& task) {
   std::string out = "is " + std::string(to_string(task.state));
   if (task.state == TaskState::waiting) out = "waits itself";
@@ -103,7 +112,7 @@ void add_resources(const RunView& run, const TaskRecord& task, std::vector<Cause
   std::stable_sort(nodes.begin(), nodes.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
   std::string detail = "needs " + wants;
   for (std::size_t i = 0; i < std::min(nodes.size(), shown_causes); ++i) {
-    detail += "; " + node_name(run, nodes[i].first) + " has " + to_string(nodes[i].second) + " free";
+    detail += "; " + node_name(run, nodes[i].first) + " has " + free_text(nodes[i].second, task.per_rank) + " free";
   }
   if (nodes.size() > shown_causes) detail += "; the other nodes have less";
   causes.push_back({Cause::Kind::resources, "", std::move(detail)});

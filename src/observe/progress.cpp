@@ -12,6 +12,7 @@
 #include <cstdio>
 
 #include "core/defaults.hpp"
+#include "core/words.hpp"
 
 namespace trireme::observe {
 namespace {
@@ -107,7 +108,7 @@ void Progress::warn(std::string_view text) {
   for (std::size_t begin = 0; begin <= text.size();) {
     const std::size_t end = std::min(text.find('\n', begin), text.size());
     lines += begin == 0 ? "trireme: warning: " : "trireme:   ";
-    lines += std::string(text.substr(begin, end - begin)) + "\n";
+    lines += printable(text.substr(begin, end - begin), Newlines::kept) + "\n";
     begin = end + 1;
   }
   sink_->write(lines);

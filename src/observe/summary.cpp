@@ -128,6 +128,17 @@ std::string task_counts(const RunView& run) {
   return out;
 }
 
+/// The newest life of a service that no replica is left of, and none will come; null of others.
+const ReplicaRecord* why_it_failed(const ServiceRecord& service) {
+  const ReplicaRecord* last = nullptr;
+  for (std::uint32_t i = 0; i < service.replicas && service.remotes == 0; ++i) {
+    const ReplicaRecord* newest = service.newest(i);
+    if (newest == nullptr || newest->state != ReplicaState::failed) return nullptr;
+    if (last == nullptr || last->ended < newest->ended) last = newest;
+  }
+  return last;
+}
+
 std::string service_line(const RunView& run, const ServiceRecord& service) {
   const RequestCounts requests = run.requests(service);
   std::string out = service.name + ": " + counted(service.replicas, "replica");
@@ -137,6 +148,11 @@ std::string service_line(const RunView& run, const ServiceRecord& service) {
   if (service.restarts() > 0) out += ", " + counted(service.restarts(), "restart");
   if (const Json init = median(service, &ReplicaRecord::init); !init.is_null()) {
     out += ", ready in " + short_duration(Duration(std::llround(init.get<double>() * 1e9)));
+  }
+  if (const ReplicaRecord* last = why_it_failed(service)) {
+    // Without the words before the tail of a log, which is not here.
+    const std::string line = first_line(last->reason);
+    out += "; failed: " + line.substr(0, line.find("; the end of its "));
   }
   return out;
 }
@@ -208,15 +224,15 @@ std::string summary_json(const RunView& run, const RunPaths& paths, WallTime now
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
-std::string summary_text(const RunView& run, const RunPaths& paths, WallTime now) {
+std::string summary_text(const RunView& run, const RunPaths& paths, WallTime now, std::string_view state) {
   std::string out;
   const auto line = [&out](std::string label, const std::string& text) {
     constexpr std::size_t column = 12;
     label.resize(std::max(label.size(), column), ' ');
-    out += label + text + "\n";
+    out += label + printable(text) + "\n";
   };
-  std::string head = std::string(to_string(run.state())) + " in " + short_duration(run.active(now)) + " on " +
-                     counted(run.ranks(), "rank");
+  std::string head = std::string(state.empty() ? to_string(run.state()) : state) + " in " +
+                     short_duration(run.active(now)) + " on " + counted(run.ranks(), "rank");
   if (run.hosts() > 0) head += ", " + counted(run.hosts(), "node");
   out += (run.name().empty() ? "run" : run.name()) + " " + head + "\n";
   if (!run.end_reason().empty()) {

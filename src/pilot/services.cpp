@@ -408,6 +408,7 @@ void Services::fail(ReplicaRef ref, const std::string& reason) {
     return;
   }
   if (first_failure_.empty()) first_failure_ = who + " failed: " + reason;
+  output_.record(events::Warning{who + " failed, and is not started again: " + reason});
   changes_.push_back({ref.first, Change::Kind::over, "failed: " + reason});
   if (!service.was_ready) fail_followers(ref.first);
 }

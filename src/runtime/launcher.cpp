@@ -11,11 +11,12 @@ struct Trace {
   std::string_view variable;
   std::string_view launcher;
   bool signals_dead_ranks = false;
+  bool kills_soon = false;
 };
 
 // The number of processes, as each launcher tells them. An outer srun's variables are seen inside an mpirun too, so mpirun's
 // and hydra's own come first.
-constexpr std::array<Trace, 6> traces{{{"OMPI_COMM_WORLD_SIZE", "Open MPI's mpirun"},
+constexpr std::array<Trace, 6> traces{{{"OMPI_COMM_WORLD_SIZE", "Open MPI's mpirun", false, true},
                                        {"PMI_SIZE", "a hydra mpiexec (MPICH)", true},
                                        {"MPI_LOCALNRANKS", "a hydra mpiexec (MPICH)", true},
                                        {"PALS_NRANKS", "Cray PALS' mpiexec"},
@@ -36,7 +37,7 @@ std::optional<LauncherTraces> find_launcher(const EnvironmentLookup& environment
     unsigned processes = 0;
     const auto [end, error] = std::from_chars(value->data(), value->data() + value->size(), processes);
     if (error == std::errc{} && end == value->data() + value->size()) {
-      return LauncherTraces{std::string(trace.launcher), processes, trace.signals_dead_ranks};
+      return LauncherTraces{std::string(trace.launcher), processes, trace.signals_dead_ranks, trace.kills_soon};
     }
   }
   return std::nullopt;

@@ -21,6 +21,7 @@ struct LauncherTraces {
   std::string name;                 ///< "Open MPI's mpirun", "a hydra mpiexec (MPICH)", "Slurm's srun"
   unsigned processes = 1;           ///< how many it started
   bool signals_dead_ranks = false;  ///< with SIGUSR1, which is then no walltime warning
+  bool kills_soon = false;          ///< when it has sent SIGTERM, a second later
 };
 
 /// The launcher that started this process, if its variables are there.

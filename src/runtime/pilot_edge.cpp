@@ -234,9 +234,9 @@ void PilotEdge::close(std::optional<Error> error) {
   });
 }
 
-void PilotEdge::interrupt(ExitCode code, std::string reason) {
-  push([this, code, reason = std::move(reason)] {
-    if (std::exchange(interrupted_, true)) {
+void PilotEdge::interrupt(ExitCode code, std::string reason, bool at_once) {
+  push([this, code, at_once, reason = std::move(reason)] {
+    if (std::exchange(interrupted_, true) || at_once) {
       pilot_.kill(reason, code, mono_now());
     } else {
       pilot_.drain(reason, code, mono_now());

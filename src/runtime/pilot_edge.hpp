@@ -113,8 +113,8 @@ class PilotEdge final : private pilot::Output {
   Result<TaskResult> wait(TaskIndex task, Duration deadline);
   /// Nothing more will be submitted: the run ends when all is final. `error` makes it a failed run with that exit code.
   void close(std::optional<Error> error);
-  /// Ends the run early; a second call ends running tasks at once.
-  void interrupt(ExitCode code, std::string reason);
+  /// Ends the run early: what runs may end, unless `at_once`, or at a second call.
+  void interrupt(ExitCode code, std::string reason, bool at_once);
 
   /// Waits for the thread to end after `over`, then writes the summary. Called once, by the event loop's thread.
   PilotEnd finish();

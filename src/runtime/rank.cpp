@@ -201,6 +201,9 @@ Status RankLoop::Impl::start_agent() {
 void RankLoop::Impl::handle_signals() {
   // The other ranks hear the same signals; rank 0 decides for all, so they only must not die of them.
   for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) signals_.add(signal);
+  // The terminal is gone, or the connection to it; under nohup that is ignored, and stays so.
+  struct sigaction hangup {};
+  if (::sigaction(SIGHUP, nullptr, &hangup) == 0 && hangup.sa_handler != SIG_IGN) signals_.add(SIGHUP);
   signals_.async_wait([this](const boost::system::error_code& error, int signal) {
     if (error) return;
     on_signal(signal);
@@ -210,12 +213,12 @@ void RankLoop::Impl::handle_signals() {
 
 void RankLoop::Impl::on_signal(int signal) {
   if (!is_pilot()) return;
-  if (signal == SIGUSR1) {
-    const auto launcher = find_launcher(process_environment);
-    if (launcher && launcher->signals_dead_ranks) return;
-  }
+  const auto launcher = find_launcher(process_environment);
+  if (signal == SIGUSR1 && launcher && launcher->signals_dead_ranks) return;
+  // Where there is a second left, it is for ending what runs and saying how far the run has come.
+  const bool at_once = signal == SIGTERM && launcher && launcher->kills_soon;
   pilot_->interrupt(signal == SIGINT ? ExitCode::interrupted : ExitCode::drained,
-                    signal == SIGINT ? "interrupted" : "asked to end by signal " + std::to_string(signal));
+                    signal == SIGINT ? "interrupted" : "asked to end by signal " + std::to_string(signal), at_once);
 }
 
 // --- serving ---------------------------------------------------------------------------------------------------------

@@ -52,9 +52,20 @@ class NothingLeft(harness.TestCase):
         self.assert_readable(run)
 
     def test_after_an_interrupt_of_the_launcher(self):
-        run = self.started(3)
+        # Open MPI's sends SIGTERM, and SIGKILL a second later, which is enough where the machine has nothing else to do.
+        run = self.started(3, environment=self.environment(OMPI_MCA_odls_base_sigkill_timeout="5"))
         run.process.send_signal(signal.SIGINT)
         run.finish()
+        self.assertEqual(run.summary()["state"], "interrupted")
+        self.assert_processes_gone(run)
+
+    def test_after_the_terminal_is_gone(self):
+        run = self.started(None)
+        run.process.send_signal(signal.SIGHUP)
+        harness.wait_until(lambda: any(event["event"] == "run_draining" for event in run.events()), "the run drains")
+        run.process.send_signal(signal.SIGHUP)
+        run.finish()
+        self.assertEqual(run.code, 75, run.stderr)
         self.assert_processes_gone(run)
 
     def test_after_kill_9_of_a_single_rank(self):

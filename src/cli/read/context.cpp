@@ -1,6 +1,7 @@
 #include <ostream>
 
 #include "cli/command.hpp"
+#include "core/words.hpp"
 
 namespace trireme::cli {
 
@@ -8,7 +9,8 @@ void Context::say(const std::string& text) {
   std::size_t begin = 0;
   while (begin <= text.size()) {
     const std::size_t end = std::min(text.find('\n', begin), text.size());
-    if (end > begin || begin == 0) err << "trireme: " << text.substr(begin, end - begin) << '\n';
+    if (end > begin || begin == 0)
+      err << "trireme: " << printable(text.substr(begin, end - begin), Newlines::kept) << '\n';
     begin = end + 1;
   }
 }

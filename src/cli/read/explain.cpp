@@ -11,6 +11,7 @@
 #include "cli/read/json.hpp"
 #include "cli/read/rundir.hpp"
 #include "cli/read/tail.hpp"
+#include "core/words.hpp"
 #include "observe/task_output.hpp"
 
 namespace trireme::cli {
@@ -90,9 +91,9 @@ void show(const ExplainOptions& options, Context& context) {
   }
 
   if (options.json) {
-    Json json{{"task", task.id},         {"state", to_string(task.state)},
-              {"reason", task.reason},   {"explanation", why.headline},
-              {"causes", Json::array()}, {"attempts", Json::array()}};
+    Json json{{"task", task.id},          {"run", run->state()},         {"state", to_string(task.state)},
+              {"reason", task.reason},    {"explanation", why.headline}, {"causes", Json::array()},
+              {"attempts", Json::array()}};
     for (const observe::Cause& cause : why.causes) {
       json["causes"].push_back({{"kind", to_string(cause.kind)}, {"name", cause.name}, {"detail", cause.detail}});
     }
@@ -104,14 +105,14 @@ void show(const ExplainOptions& options, Context& context) {
     return;
   }
 
-  context.out << why.headline << '\n';
+  context.out << printable(why.headline) << '\n';
   for (const observe::Cause& cause : why.causes) {
-    context.out << "  " << (cause.name.empty() ? "" : cause.name + " ") << cause.detail << '\n';
+    context.out << "  " << printable((cause.name.empty() ? "" : cause.name + " ") + cause.detail) << '\n';
   }
-  for (const std::string& attempt : why.attempts) context.out << "  " << attempt << '\n';
+  for (const std::string& attempt : why.attempts) context.out << "  " << printable(attempt) << '\n';
   if (!search.result().empty()) context.out << "  result: " << shown(search.result()) << '\n';
   if (!log.empty()) context.out << "  stderr: " << log << '\n';
-  for (const std::string& line : tail) context.out << "    | " << line << '\n';
+  for (const std::string& line : tail) context.out << "    | " << printable(line, Newlines::kept) << '\n';
   if (run->is_lost()) context.out << "  the run itself ended without a word (killed?)\n";
 }
 

@@ -7,6 +7,7 @@
 #include "cli/read/show.hpp"
 #include "cli/read/table.hpp"
 #include "core/replica_number.hpp"
+#include "core/words.hpp"
 #include "journal/response_json.hpp"
 
 namespace trireme::cli {
@@ -139,6 +140,7 @@ void print_services(const LoadedRun& run, std::ostream& out) {
     }
   }
   table.print(out);
+  if (run.is_lost()) out << "The run ended without a word (killed?): this is how it was then.\n";
   // Why a replica is not, or was not always, there: of each the last reason, also where a newer life goes on.
   for (const observe::ServiceRecord& service : run.view.services()) {
     out << response_line(service.name, run.view.response(service));
@@ -147,7 +149,7 @@ void print_services(const LoadedRun& run, std::ostream& out) {
       if (!life.reason.empty()) ended[life.replica] = &life;
     }
     for (const auto& [replica, life] : ended) {
-      out << service.name << " replica " << life_name(*life) << ": " << life->reason << '\n';
+      out << service.name << " replica " << life_name(*life) << ": " << printable(life->reason, Newlines::kept) << '\n';
     }
   }
 }

@@ -3,6 +3,7 @@
 
 #include "cli/read/show.hpp"
 #include "cli/read/table.hpp"
+#include "core/words.hpp"
 #include "observe/summary.hpp"
 
 namespace trireme::cli {
@@ -41,7 +42,7 @@ Json status_json(const LoadedRun& run) {
 void print_running(const LoadedRun& run, std::ostream& out) {
   constexpr std::size_t shown = 10;
   if (run.view.ended() || run.view.count(TaskState::running) == 0) return;
-  Table table({"RUNNING", "NODE", "SINCE", "COMMAND"});
+  Table table({run.is_lost() ? "RAN AT ITS END" : "RUNNING", "NODE", "SINCE", "COMMAND"});
   std::size_t rows = 0;
   for (const observe::TaskRecord& task : run.view.tasks()) {
     if (task.state != TaskState::running || task.parts.empty()) continue;
@@ -58,7 +59,7 @@ void print_running(const LoadedRun& run, std::ostream& out) {
 }
 
 void print_status(const LoadedRun& run, std::ostream& out) {
-  out << observe::summary_text(run.view, run.paths, run.present());
+  out << observe::summary_text(run.view, run.paths, run.present(), run.state());
   if (run.is_lost()) {
     out << "The run ended without a word (killed?); its last event is of " << format_wall_time(run.view.last_event())
         << ". `trireme run --resume " << run.paths.root().string() << "` goes on with it.\n";
@@ -66,9 +67,10 @@ void print_status(const LoadedRun& run, std::ostream& out) {
     out << "It is draining: " << run.view.drain_reason() << "\n";
   }
   for (const auto& [rank, node] : run.view.nodes()) {
-    if (node.lost) out << "Node " << rank << " (" << node.host << ") was lost: " << node.reason << "\n";
+    if (node.lost) out << "Node " << rank << " (" << node.host << ") was lost: " << printable(node.reason) << "\n";
   }
-  for (const std::string& warning : run.view.warnings()) out << "Warning: " << warning << "\n";
+  for (const std::string& warning : run.view.warnings())
+    out << "Warning: " << printable(warning, Newlines::kept) << "\n";
   print_running(run, out);
 }
 

@@ -129,7 +129,9 @@ TEST_SUITE("services") {
     w.pilot.on_time(w.now);
     w.out.take();
     w.replica_ended(0, replica(0, 0, 2), "and again");
-    CHECK(w.out.take() == Lines{"log: s0.0.2 failed on 0: and again", "publish: s0 home 0 dead []"});
+    CHECK(w.out.take() == Lines{"log: s0.0.2 failed on 0: and again",
+                                "log: warning: service s failed, and is not started again: and again",
+                                "publish: s0 home 0 dead []"});
     CHECK(!w.pilot.next_deadline());
   }
 
@@ -151,7 +153,9 @@ TEST_SUITE("services") {
     w.replica_ready(0, replica(0, 0, 5));
     w.out.take();
     w.replica_ended(0, replica(0, 0, 5), "at once");
-    CHECK(w.out.take() == Lines{"log: s0.0.5 failed on 0: at once", "publish: s0 home 0 dead []"});
+    CHECK(w.out.take() == Lines{"log: s0.0.5 failed on 0: at once",
+                                "log: warning: service s failed, and is not started again: at once",
+                                "publish: s0 home 0 dead []"});
   }
 
   TEST_CASE("one failed replica is a warning, the last one fails the service, its tasks and the run") {
@@ -175,6 +179,7 @@ TEST_SUITE("services") {
                                 "publish: s0 home 0 [s0.1.0@0 starting]"});
     w.replica_ended(0, replica(0, 1), "bad model file");
     CHECK(w.out.take() == Lines{"log: s0.1.0 failed on 0: bad model file",
+                                "log: warning: service s failed, and is not started again: bad model file",
                                 "log: task 1 skipped: it needs service s, which failed: bad model file",
                                 "log: task 2 skipped: it comes after t, which was skipped",
                                 "publish: s0 home 0 dead []"});

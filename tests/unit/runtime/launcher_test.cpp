@@ -42,6 +42,8 @@ TEST_CASE("an mpirun inside a Slurm step is known as mpirun, and only hydra sign
   REQUIRE(inner);
   CHECK(inner->processes == 2);
   CHECK(!inner->signals_dead_ranks);
+  CHECK(inner->kills_soon);
   CHECK(find_launcher(environment({{"PMI_SIZE", "2"}}))->signals_dead_ranks);
   CHECK(!find_launcher(environment({{"SLURM_STEP_NUM_TASKS", "8"}}))->signals_dead_ranks);
+  CHECK(!find_launcher(environment({{"SLURM_STEP_NUM_TASKS", "8"}}))->kills_soon);
 }

@@ -46,7 +46,7 @@ TEST_CASE("a message that finds no room for too long makes the run fail, and is 
                  },
                  {.capacity = 4, .wait = 1ms});
   edge.on_reports(0, encode(FromAgent(NodeJoined{.host = "here", .resources = {}, .proxy_url = "", .warnings = {}})));
-  edge.interrupt(ExitCode::interrupted, "interrupted");  // the agent is to end: the first that there is to deliver
+  edge.interrupt(ExitCode::interrupted, "interrupted", false);  // the agent is to end: the first that there is to deliver
   stuck.get_future().wait();
   for (int i = 0; i < 5; ++i) edge.on_reports(0, encode(FromAgent(TaskStarted{})));
   end_of_hang.set_value();
