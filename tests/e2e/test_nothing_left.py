@@ -52,9 +52,19 @@ class NothingLeft(harness.TestCase):
         self.assert_readable(run)
 
     def test_after_an_interrupt_of_the_launcher(self):
-        # Open MPI's sends SIGTERM, and SIGKILL a second later, which is enough where the machine has nothing else to do.
-        run = self.started(3, environment=self.environment(OMPI_MCA_odls_base_sigkill_timeout="5"))
+        run = self.started(3)
         run.process.send_signal(signal.SIGINT)
+        run.finish()
+        self.assert_processes_gone(run)
+
+    def test_a_run_whose_launcher_is_interrupted_says_how_far_it_came(self):
+        # Open MPI's sends SIGTERM, and SIGKILL a second later, which is enough where the machine has nothing else to do.
+        run = self.start("name: t\ntasks: {long: {command: [sleep, '600']}}\n", ranks=2, environment=self.environment(OMPI_MCA_odls_base_sigkill_timeout="5"))
+        harness.wait_until(lambda: os.path.exists(f"{run.run_dir}/tasks/long/0/stdout"), "the task runs")
+        run.process.send_signal(signal.SIGINT)
+        if harness.MPI == "mpich":
+            harness.wait_until(lambda: any(event["event"] == "run_draining" for event in run.events()), "the run drains")
+            self.trireme("stop", run.run_dir, "--kill")
         run.finish()
         self.assertEqual(run.summary()["state"], "interrupted")
         self.assert_processes_gone(run)
