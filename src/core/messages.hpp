@@ -87,15 +87,22 @@ struct StartReplica {
   }
 };
 
-/// Take no new requests, wait until those in flight are answered (at most the service's drain time), then end the replica, or
-/// this node's part of it. The answer is its ReplicaEnded with the outcome `cancelled`.
+/// How long a replica that is to end may work on the requests that it has.
+enum class Drain : std::uint8_t {
+  unlimited,
+  limited,  ///< for the service's drain time
+  none,
+};
+
+/// Take no new requests, wait until those in flight are answered, then end the replica, or this node's part of it. The answer is its
+/// ReplicaEnded with the outcome `cancelled`. May be followed by another that gives it less time.
 struct StopReplica {
   ReplicaId id;
-  bool at_once = false;  ///< without waiting
+  Drain drain = Drain::limited;
   bool operator==(const StopReplica&) const = default;
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(id, at_once);
+    archive(id, drain);
   }
 };
 

@@ -145,7 +145,7 @@ class Agent::Impl {
   void on(StopReplica&& order) {
     if (const auto found = replicas_.find(order.id); found != replicas_.end()) {
       const auto replica = found->second;
-      replica->stop(order.at_once);
+      replica->stop(order.drain);
     } else if (const auto part = replica_parts_.find(order.id); part != replica_parts_.end()) {
       const auto ending = part->second;
       ending->end_now();

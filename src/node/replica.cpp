@@ -299,21 +299,27 @@ void Replica::end_processes() {
   group_->stop(std::string(stopped_on_request));
 }
 
-void Replica::stop(bool at_once) {
-  if (at_once) close_to_requests();
-  if (at_once || phase_ != Phase::ready) return end_now();
+void Replica::stop(Drain drain) {
+  if (drain == Drain::none) close_to_requests();
+  const bool drains = phase_ == Phase::ready || phase_ == Phase::draining;
+  if (drain == Drain::none || !drains) return end_now();
   asked_to_end_ = true;
-  quiet();
-  phase_ = Phase::draining;
   const auto drained = [weak = weak_from_this()] {
     const auto self = weak.lock();
     if (self && self->phase_ == Phase::draining) self->end_processes();
   };
-  timers_->deadline.expires_after(service_.drain);
-  timers_->deadline.async_wait([drained](error_code cancelled) {
-    if (!cancelled) drained();
-  });
-  node_.hooks.drain_replica(order_.id, drained);
+  const bool begins = phase_ == Phase::ready;
+  if (begins) {
+    quiet();
+    phase_ = Phase::draining;
+  }
+  if (drain == Drain::limited) {
+    timers_->deadline.expires_after(service_.drain);
+    timers_->deadline.async_wait([drained](error_code cancelled) {
+      if (!cancelled) drained();
+    });
+  }
+  if (begins) node_.hooks.drain_replica(order_.id, drained);
 }
 
 void Replica::end_now() {

@@ -33,8 +33,8 @@ class Replica final : public std::enable_shared_from_this<Replica> {
   ~Replica();
 
   void start();
-  /// Drains it first where it is ready, unless it is to end `at_once`.
-  void stop(bool at_once);
+  /// Drains it first where it is ready, unless it is given no time. May be called again to give it less.
+  void stop(Drain drain);
   /// Ends it: the run is over.
   void end_now();
 

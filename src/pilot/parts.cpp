@@ -67,7 +67,7 @@ void Services::end_parts(ReplicaRef ref) {
   const Replica& replica = at(ref);
   for (const Part& part : replica.parts) {
     if (part.lives && scheduler_.alive(part.seat.rank)) {
-      output_.send(part.seat.rank, StopReplica{.id = {ref.first, ref.second, replica.attempt}, .at_once = true});
+      output_.send(part.seat.rank, StopReplica{.id = {ref.first, ref.second, replica.attempt}, .drain = Drain::none});
     }
   }
 }

@@ -96,7 +96,7 @@ void Services::scale(const std::function<bool()>& tasks_fit, MonoTime now) {
     for (std::uint32_t i = load.replicas; i < decision.replicas && may_grow; ++i) {
       if (!grow(index, tasks_fit)) break;
     }
-    for (std::uint32_t i = decision.replicas; i < load.replicas; ++i) shrink(index);
+    for (std::uint32_t i = decision.replicas; i < load.replicas; ++i) shrink(index, Drain::unlimited);
   }
 }
 
@@ -133,7 +133,7 @@ bool Services::grow(ServiceIndex index, const std::function<bool()>& tasks_fit) 
 }
 
 /// Ends the replica that is missed least: of those that are ready, one with few requests, for it has drained the sooner.
-void Services::shrink(ServiceIndex index) {
+void Services::shrink(ServiceIndex index, Drain how) {
   const std::vector<Replica>& replicas = at(index).replicas;
   const auto missed = [](const Replica& replica) {
     return std::pair(worth(replica.broken ? ReplicaState::draining : replica.state), replica.active);
@@ -150,7 +150,7 @@ void Services::shrink(ServiceIndex index) {
   replica.outdated = replica.returning = false;
   if (replica.state == ReplicaState::waiting) return life_over(ref, ReplicaState::ended, "");
   for (Part& part : replica.parts) scheduler_.leave(part.seat, description(index).per_rank);
-  if (replica.state != ReplicaState::draining) return drain(ref);
+  if (replica.state != ReplicaState::draining) return drain(ref, how);
   replica.broken.reset();  // it is ending already, and will not come again
 }
 
@@ -159,7 +159,8 @@ bool Services::shrink_to_min() {
   for (std::uint32_t s = 0; s < size(); ++s) {
     const ServiceDescription& d = description({s});
     if (!d.is_scaled()) continue;
-    for (std::uint32_t left = seated({s}); left > d.replicas; --left, any = true) shrink({s});
+    for (std::uint32_t left = seated({s}); left > d.replicas; --left, any = true) shrink({s}, Drain::limited);
+    for (std::uint32_t i = 0; i < at({s}).replicas.size(); ++i) hurry({{s}, i});
   }
   return any;
 }
@@ -198,7 +199,7 @@ void Services::roll(ServiceIndex index) {
   }
   next->outdated = false;
   next->returning = true;
-  drain({index, static_cast<std::uint32_t>(next - service.replicas.begin())});
+  drain({index, static_cast<std::uint32_t>(next - service.replicas.begin())}, Drain::unlimited);
 }
 
 /// A replica did not come back: the others are left as they are.

@@ -457,20 +457,33 @@ void Services::stop_replicas(ServiceIndex index) {
     if (replica.state == ReplicaState::waiting) {
       life_over(ref, ReplicaState::ended, "");
     } else if (replica.state == ReplicaState::starting || replica.state == ReplicaState::ready) {
-      drain(ref);
+      drain(ref, Drain::limited);
     } else {
       replica.returning = false;
       replica.broken.reset();
+      hurry(ref);
     }
   }
 }
 
-void Services::drain(ReplicaRef ref) {
+void Services::drain(ReplicaRef ref, Drain how) {
   Replica& replica = at(ref);
   note(ref, ReplicaState::draining, "");
   const bool is_ending = std::exchange(replica.broken, std::nullopt).has_value();
-  if (!is_ending) output_.send(node_of(replica), StopReplica{.id = {ref.first, ref.second, replica.attempt}});
+  replica.unhurried = !is_ending && how == Drain::unlimited;
+  if (!is_ending) send_stop(ref, how);
   changed(ref.first);
+}
+
+/// A replica that drains for as long as it takes has the service's drain time from now on.
+void Services::hurry(ReplicaRef ref) {
+  if (std::exchange(at(ref).unhurried, false) && at(ref).state == ReplicaState::draining)
+    send_stop(ref, Drain::limited);
+}
+
+void Services::send_stop(ReplicaRef ref, Drain how) {
+  const Replica& replica = at(ref);
+  output_.send(node_of(replica), StopReplica{.id = {ref.first, ref.second, replica.attempt}, .drain = how});
 }
 
 std::optional<ServiceIndex> Services::find(std::string_view name) const {

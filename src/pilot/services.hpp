@@ -148,6 +148,7 @@ class Services {
     std::optional<MonoTime> restart_at;
     bool outdated = false;   ///< to be started anew, when its turn comes
     bool returning = false;  ///< it drains to be started anew
+    bool unhurried = false;  ///< it drains for as long as its requests take
     ReplicaEndpoint endpoint;
   };
   struct Service {
@@ -219,13 +220,15 @@ class Services {
   void resettle(ReplicaRef ref, bool was_live, const std::string& why);
   void end(ServiceIndex service, Change::Kind how, const std::string& reason);
   void stop_replicas(ServiceIndex service);
-  void drain(ReplicaRef ref);
+  void drain(ReplicaRef ref, Drain how);
+  void hurry(ReplicaRef ref);
+  void send_stop(ReplicaRef ref, Drain how);
   bool may_start(ServiceIndex service) const;
   bool is_dead(ServiceIndex service) const;
   std::uint32_t seated(ServiceIndex service) const;
   ServiceLoad load_of(ServiceIndex service) const;
   bool grow(ServiceIndex service, const std::function<bool()>& tasks_fit);
-  void shrink(ServiceIndex service);
+  void shrink(ServiceIndex service, Drain how);
   void roll(ServiceIndex service);
   void end_roll(ServiceIndex service);
   void changed(ServiceIndex service);

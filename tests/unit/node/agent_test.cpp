@@ -368,6 +368,26 @@ TEST_CASE("draining ends when the service's drain time is over") {
   CHECK(bench.until([&] { return bench.fake->stopped.size() == 1; }));
 }
 
+TEST_CASE("a replica that may drain for as long as it takes can be given less") {
+  Bench bench(SpawnerKind::fake);
+  auto order = service({"srv"});
+  order.service.drain = std::chrono::milliseconds(0);
+  bench.agent->on_message(order);
+  REQUIRE(bench.until([&] { return bench.fake->spawned.size() == 1; }));
+  bench.fake->started(1);
+  test::write(bench.root.path() / "run/services/svc/1/2/ready", "");
+  REQUIRE(bench.until([&] { return bench.sent<ReplicaReady>().size() == 1; }));
+  bench.agent->on_message(StopReplica{order.id, Drain::unlimited});
+  auto other = service({"srv"});
+  other.id.replica = 2;
+  bench.agent->on_message(other);
+  REQUIRE(bench.until([&] { return bench.fake->spawned.size() == 2; }));
+  CHECK(bench.fake->stopped.empty());
+  bench.agent->on_message(StopReplica{order.id, Drain::limited});
+  CHECK(bench.until([&] { return bench.fake->stopped.size() == 1; }));
+  CHECK(bench.drains.size() == 1);
+}
+
 TEST_CASE("a service is told of others only if it uses them, and never the control token") {
   Bench bench(SpawnerKind::fake);
   const auto has_prefix = [](const std::vector<std::string>& entries, std::string_view prefix) {

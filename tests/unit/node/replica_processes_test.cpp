@@ -242,7 +242,7 @@ TEST_CASE("each rank of a replica is a process with its number and its own logs,
   REQUIRE(bench.until([&] { return contains(read(folder / "stdout.2"), "\n"); }));
   CHECK(read(folder / "stdout.2") == "rank 2 of 3 at 127.0.0.1\n");
   CHECK(bench.to_peers.empty());
-  bench.agent->on_message(StopReplica{order.id, true});
+  bench.agent->on_message(StopReplica{order.id, Drain::none});
   REQUIRE(until_ended(bench));
   CHECK(bench.drains.size() <= 2);
   CHECK(bench.sent<ReplicaEnded>()[0].end.outcome == Outcome::cancelled);
@@ -309,7 +309,7 @@ TEST_CASE("the node of rank 0 tells the others where that is, and they start whe
   CHECK(read(folder / "stdout.2") == "2 n004 7001 7000 secret\n");
   REQUIRE(bench.until([&] { return contains(read(folder / "stdout.1"), "\n"); }));
   CHECK(bench.sent<ReplicaReady>().size() == 1);
-  bench.agent->on_message(StopReplica{other.id, true});
+  bench.agent->on_message(StopReplica{other.id, Drain::none});
   REQUIRE(until_ended(bench));
   CHECK(bench.sent<ReplicaEnded>()[0].id == other.id);
   CHECK(bench.sent<ReplicaEnded>()[0].end.outcome == Outcome::cancelled);
@@ -323,7 +323,7 @@ TEST_CASE("ranks that wait for their head end when they are told to, and those t
   order.layout = {{4, 0, 1}, {3, 1, 1}};
   bench.agent->on_message(order);
   SUBCASE("told") {
-    bench.agent->on_message(StopReplica{order.id, true});
+    bench.agent->on_message(StopReplica{order.id, Drain::none});
     REQUIRE(until_ended(bench));
     CHECK(bench.sent<ReplicaEnded>()[0].end.outcome == Outcome::cancelled);
   }

@@ -249,7 +249,7 @@ TEST_SUITE("autoscaler") {
     CHECK(wait(w, second) == Lines{"log: s0.1.0 starting on 0", "to 0: start s0.1.0"});
     w.replica_ready(0, replica(0, 1));
     load(w, 0, 0, {0});
-    CHECK(wait(w, 10 * second) == Lines{"log: s0.1.0 draining on 0", "to 0: stop s0.1.0",
+    CHECK(wait(w, 10 * second) == Lines{"log: s0.1.0 draining on 0", "to 0: stop s0.1.0 unhurried",
                                         "publish: s0 home 0 [s0.0.0@0 ready, s0.1.0@0 draining]"});
     w.replica_ended(0, replica(0, 1), "", Outcome::cancelled);
     CHECK(w.out.take() == Lines{"log: s0.1.0 ended on 0", "publish: s0 home 0 [s0.0.0@0 ready]"});
@@ -449,7 +449,7 @@ TEST_SUITE("lives of services") {
     for (const std::uint32_t i : {0, 1}) w.replica_ready(0, replica(0, i));
     w.out.take();
     REQUIRE(w.pilot.restart_service("s", w.now));
-    CHECK(w.out.take() == Lines{"log: s0.0.0 draining on 0", "to 0: stop s0.0.0",
+    CHECK(w.out.take() == Lines{"log: s0.0.0 draining on 0", "to 0: stop s0.0.0 unhurried",
                                 "publish: s0 home 0 [s0.0.0@0 draining, s0.1.0@0 ready]"});
     w.replica_ended(0, replica(0, 0), "", Outcome::cancelled);
     CHECK(w.out.take() == Lines{"log: s0.0.0 ended on 0", "log: s0.0.1 starting on 0", "to 0: start s0.0.1",
@@ -460,6 +460,20 @@ TEST_SUITE("lives of services") {
     w.replica_ready(0, replica(0, 1, 1));
     w.out.take();
     CHECK(wait(w, second).empty());
+  }
+
+  TEST_CASE("a replica that drains for a restart has as long as its requests take, until its service is to end") {
+    World w;
+    w.declare(service("s", 2));
+    w.nodes(1, 2);
+    w.start();
+    for (const std::uint32_t i : {0, 1}) w.replica_ready(0, replica(0, i));
+    REQUIRE(w.pilot.restart_service("s", w.now));
+    w.out.take();
+    CHECK(wait(w, 3600 * second).empty());
+    REQUIRE(w.pilot.stop_service("s", w.now));
+    CHECK(w.out.take() == Lines{"to 0: stop s0.0.0", "log: s0.1.0 draining on 0", "to 0: stop s0.1.0",
+                                "publish: s0 home 0 dead [s0.0.0@0 draining, s0.1.0@0 draining]"});
   }
 
   TEST_CASE("a rolling restart leaves the others alone when a replica does not come back") {

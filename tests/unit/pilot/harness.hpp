@@ -55,7 +55,12 @@ struct ToLine {
   std::string operator()(const StartReplica& m) const {
     return "start " + name(m.id) + (m.service.ranks > 1 ? ranks(m.first_rank, m.local_ranks, m.layout) : "");
   }
-  std::string operator()(const StopReplica& m) const { return "stop " + name(m.id) + (m.at_once ? " at once" : ""); }
+  std::string operator()(const StopReplica& m) const {
+    return "stop " + name(m.id) +
+           (m.drain == Drain::none        ? " at once"
+            : m.drain == Drain::unlimited ? " unhurried"
+                                          : "");
+  }
   std::string operator()(const ShutdownAgent&) const { return "shutdown"; }
 
   std::string operator()(const events::RunStarted&) const { return "run started"; }
