@@ -1,8 +1,7 @@
-// The charts, drawn by uPlot (a global of its own script). They share one time axis and one cursor.
+// The charts: of the run, and of the service that is chosen. They share one time axis and one cursor.
 import { byId, show } from "./dom.js";
 import { decimal, latency } from "./format.js";
-
-/* global uPlot */
+import { plot } from "./plot.js";
 
 // More points than these are more than a chart is wide: then the history is asked for anew, which is coarser where it is old.
 const mostPoints = 3000;
@@ -11,8 +10,6 @@ const charts = new Map();
 let history = null;
 let seconds = 300;
 let service = "";
-
-const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 const specs = [
   { id: "chart-use", of: "run", lines: [["cores", "Cores", "--blue"], ["gpus", "GPUs", "--orange"]], value: (v) => (v == null ? "–" : `${Math.round(v * 100)} %`), range: [0, 1] },
@@ -38,35 +35,17 @@ function shownRange() {
 }
 
 function build(spec) {
-  const figure = byId(spec.id);
-  const axis = { stroke: style("--quiet"), grid: { stroke: style("--grid"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
-  const options = {
-    width: figure.clientWidth,
-    height: 150,
-    pxAlign: true,
-    cursor: { sync: { key: "time" }, y: false, drag: { x: false, y: false }, points: { size: 6 } },
-    legend: { live: true },
-    scales: {
-      x: { time: true, range: () => shownRange() },
-      y: { range: spec.range ? () => spec.range : (_, __, most) => [0, most > 0 ? most * 1.1 : 1] },
+  return plot(byId(spec.id), data(spec), {
+    lines: spec.lines.map(([, label, colour]) => ({ label, colour })),
+    value: spec.value,
+    range: spec.range,
+    x: {
+      label: "Time",
+      value: (_, v) => (v == null ? "–" : new Date(v * 1000).toLocaleTimeString("en-GB")),
+      scale: { time: true, range: () => shownRange() },
+      axis: { values: (_, ticks) => ticks.map(tickText) },
     },
-    axes: [
-      { ...axis, space: 80, size: 24, values: (_, ticks) => ticks.map(tickText) },
-      { ...axis, size: 58, space: 30, values: (_, ticks) => ticks.map(spec.value) },
-    ],
-    series: [
-      { label: "Time", value: (_, v) => (v == null ? "–" : new Date(v * 1000).toLocaleTimeString("en-GB")) },
-      ...spec.lines.map(([, label, colour]) => ({
-        label,
-        stroke: style(colour),
-        width: 1.5,
-        spanGaps: false,
-        points: { show: false },
-        value: (_, v) => spec.value(v),
-      })),
-    ],
-  };
-  return new uPlot(options, data(spec), figure);
+  });
 }
 
 /** Seconds are told while less than some minutes are shown. */
