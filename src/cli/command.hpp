@@ -31,6 +31,7 @@ void add_explain(CLI::App& app, Context& context);
 void add_events(CLI::App& app, Context& context);
 void add_export(CLI::App& app, Context& context);
 void add_logs(CLI::App& app, Context& context);
+void add_report(CLI::App& app, Context& context);
 void add_services(CLI::App& app, Context& context);
 void add_trace(CLI::App& app, Context& context);
 

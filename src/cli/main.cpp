@@ -69,6 +69,7 @@ int main(int argc, char** argv) {
   cli::add_export(app, context);
   cli::add_trace(app, context);
   cli::add_logs(app, context);
+  cli::add_report(app, context);
   cli::add_services(app, context);
   cli::add_stop(app, context);
   cli::add_submit(app, context);

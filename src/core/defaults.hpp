@@ -144,7 +144,22 @@ constexpr std::size_t dashboard_replicas = 400;  ///< of all services together
 constexpr std::size_t dashboard_task_names = 200;
 constexpr std::size_t dashboard_nodes = 200;
 constexpr std::size_t dashboard_reason = 1000;  ///< bytes of a reason
-constexpr std::size_t kept_failures = 30;       ///< the last ones, of a run's view
+constexpr std::size_t dashboard_failures = 30;  ///< the last ones
+constexpr std::size_t kept_failures = 100;      ///< the last ones, of a run's view
+
+// The report of a run: one page, which is made once and kept.
+constexpr std::size_t report_bins = 300;       ///< of the run's time, in its charts
+constexpr std::size_t report_rate_bins = 100;  ///< where things are counted, of which a narrow bin holds few
+constexpr auto report_sample = 1s;             ///< services' counters come so often while they change
+constexpr std::size_t report_charted = 20;     ///< services that have a chart
+constexpr std::size_t report_services = 100;   ///< rows of each kind at most; what is beyond is counted
+constexpr std::size_t report_replicas = 1000;  ///< lives of replicas, of all services together
+constexpr std::size_t report_task_names = 500;
+constexpr std::size_t report_nodes = 500;
+constexpr std::size_t report_incarnations = 100;
+constexpr std::size_t report_models = 20;    ///< of a service
+constexpr std::size_t report_name = 300;     ///< bytes of a name
+constexpr std::size_t report_reason = 5000;  ///< bytes of a reason: with the tail of a log that it may hold
 
 // Event log.
 constexpr std::size_t segment_bytes = 64u << 20;

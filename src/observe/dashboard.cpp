@@ -2,31 +2,20 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <limits>
-#include <nlohmann/json.hpp>
 
 #include "core/defaults.hpp"
+#include "observe/json_values.hpp"
 
 namespace trireme::observe {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = OrderedJson;
 
 constexpr double not_known = std::numeric_limits<double>::quiet_NaN();
 // The columns of the series, as the page knows them.
 constexpr std::array run_columns{"cores", "gpus", "running", "tasks_per_s", "requests_per_s", "queued"};
 constexpr std::array service_columns{"requests_per_s", "queued", "active", "p50_s", "p99_s"};
-constexpr std::array task_states{TaskState::waiting, TaskState::ready,     TaskState::running, TaskState::done,
-                                 TaskState::failed,  TaskState::cancelled, TaskState::skipped};
-
-/// Four digits are more than a chart can show.
-Json rounded(double value) {
-  if (!std::isfinite(value)) return nullptr;
-  if (value == 0) return 0;
-  const double scale = std::pow(10.0, 3 - std::floor(std::log10(std::abs(value))));
-  return std::round(value * scale) / scale;
-}
 
 double part_of(double used, double all) {
   return all > 0 ? std::min(used / all, 1.0) : not_known;
@@ -39,27 +28,6 @@ double quantile(const LatencyHistogram& latency, double part) {
 
 double whole_gpus(MilliGpus thousandths) {
   return static_cast<double>(thousandths) / whole_gpu;
-}
-
-Json time_of(WallTime time) {
-  return time > 0 ? Json(std::round(epoch_seconds(time) * 1e3) / 1e3) : Json();
-}
-
-/// Its beginning, and its end: behind what happened may stand the tail of a log, of which the last lines tell most.
-std::string cut_short(const std::string& text) {
-  constexpr std::size_t beginning = defaults::dashboard_reason / 4;
-  if (text.size() <= defaults::dashboard_reason) return text;
-  return text.substr(0, beginning) + " … " + text.substr(text.size() - (defaults::dashboard_reason - beginning));
-}
-
-std::string text_of(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
-Json counts_json(const auto& counted) {
-  Json out = Json::object();
-  for (const TaskState state : task_states) out[std::string(to_string(state))] = counted.count(state);
-  return out;
 }
 
 Json share(const Resources& used, const Resources& all) {
@@ -91,26 +59,11 @@ Json nodes_json(const RunView& run) {
                                         : "up"},
              {"joined", time_of(node.joined)}};
     row.update(share(node.left != 0 ? Resources{} : run.in_use(rank), node.resources));
-    if (node.lost) row["reason"] = cut_short(node.reason);
+    if (node.lost) row["reason"] = cut_short(node.reason, defaults::dashboard_reason);
     rows.push_back(std::move(row));
   }
   const std::size_t more = run.nodes().size() - rows.size();
   return {{"rows", std::move(rows)}, {"more", more}};
-}
-
-Json failures_json(const RunView& run) {
-  constexpr std::array kinds{"attempt", "task", "replica", "node"};
-  Json rows = Json::array();
-  for (auto failure = run.failures().rbegin(); failure != run.failures().rend(); ++failure) {
-    rows.push_back({{"time", time_of(failure->time)},
-                    {"kind", kinds.at(static_cast<std::size_t>(failure->kind))},
-                    {"subject", failure->subject},
-                    {"replica", failure->replica},
-                    {"attempt", failure->attempt},
-                    {"rank", failure->rank},
-                    {"reason", cut_short(failure->reason)}});
-  }
-  return rows;
 }
 
 Json columns_of(const Series& series, const auto& names) {
@@ -231,30 +184,31 @@ std::string Dashboard::snapshot(const RunView& run) const {
     if (watched.series) points[watched.name] = point_json(watched.point, service_columns);
   }
   Json warnings = Json::array();
-  for (const std::string& warning : run.warnings()) warnings.push_back(cut_short(warning));
-  return text_of({{"time", time_of(wall_)},
-                  {"run",
-                   {{"name", run.name()},
-                    {"id", run.run_id()},
-                    {"version", run.version()},
-                    {"workflow", run.workflow_file()},
-                    {"ranks", run.ranks()},
-                    {"nodes", amounts_.nodes},
-                    {"state", run.draining() ? "draining" : std::string(to_string(run.state()))},
-                    {"ended", run.ended()},
-                    {"exit_code", run.exit_code()},
-                    {"reason", cut_short(run.ended() ? run.end_reason() : run.drain_reason())},
-                    {"started", time_of(run.started())},
-                    {"elapsed_s", rounded(seconds(run.active(wall_)))},
-                    {"left_s", left ? rounded(seconds(*left)) : Json()}}},
-                  {"tasks", std::move(tasks)},
-                  {"groups", groups_json(run)},
-                  {"resources", share(amounts_.used, amounts_.all)},
-                  {"services", services_json(run)},
-                  {"nodes", nodes_json(run)},
-                  {"failures", failures_json(run)},
-                  {"warnings", std::move(warnings)},
-                  {"points", {{"run", point_json(point_, run_columns)}, {"services", std::move(points)}}}});
+  for (const std::string& warning : run.warnings()) warnings.push_back(cut_short(warning, defaults::dashboard_reason));
+  return text_of(
+      {{"time", time_of(wall_)},
+       {"run",
+        {{"name", run.name()},
+         {"id", run.run_id()},
+         {"version", run.version()},
+         {"workflow", run.workflow_file()},
+         {"ranks", run.ranks()},
+         {"nodes", amounts_.nodes},
+         {"state", run.draining() ? "draining" : std::string(to_string(run.state()))},
+         {"ended", run.ended()},
+         {"exit_code", run.exit_code()},
+         {"reason", cut_short(run.ended() ? run.end_reason() : run.drain_reason(), defaults::dashboard_reason)},
+         {"started", time_of(run.started())},
+         {"elapsed_s", rounded(seconds(run.active(wall_)))},
+         {"left_s", left ? rounded(seconds(*left)) : Json()}}},
+       {"tasks", std::move(tasks)},
+       {"groups", groups_json(run)},
+       {"resources", share(amounts_.used, amounts_.all)},
+       {"services", services_json(run)},
+       {"nodes", nodes_json(run)},
+       {"failures", failures_json(run, defaults::dashboard_failures, defaults::dashboard_reason)},
+       {"warnings", std::move(warnings)},
+       {"points", {{"run", point_json(point_, run_columns)}, {"services", std::move(points)}}}});
 }
 
 Json Dashboard::services_json(const RunView& run) const {
@@ -306,7 +260,7 @@ Json Dashboard::service_json(const ServiceRecord& service, const Watched* watche
       row["nodes"] = life->nodes();
       row["endpoint"] = life->endpoint;
       row["since"] = time_of(life->ended != 0 ? life->ended : life->ready != 0 ? life->ready : life->starting);
-      if (!life->reason.empty()) row["reason"] = cut_short(life->reason);
+      if (!life->reason.empty()) row["reason"] = cut_short(life->reason, defaults::dashboard_reason);
     }
     replicas.push_back(std::move(row));
   }

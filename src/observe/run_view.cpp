@@ -202,6 +202,7 @@ void RunView::on(const events::TaskChanged& event, WallTime time) {
   TaskRecord* found = task(event.task);
   if (found == nullptr || static_cast<std::size_t>(event.state) >= states) return;
   found->reason = event.reason;
+  if (event.state == TaskState::ready) found->ready = time;
   set_state(*found, event.state, time);
   if (event.state == TaskState::failed) {
     note({.kind = Failure::Kind::task,
@@ -511,6 +512,7 @@ void RunView::note(Failure failure) {
       return;
     }
   }
+  ++failure_count_;
   failures_.push_back(std::move(failure));
   if (failures_.size() > defaults::kept_failures) failures_.pop_front();
 }

@@ -57,6 +57,7 @@ struct TaskRecord {
   std::vector<std::string> after;
   std::vector<std::string> services;
   WallTime submitted = 0;
+  WallTime ready = 0;              ///< when it became so last; 0: never
   WallTime changed = 0;            ///< when it came into its state
   std::vector<AttemptPart> parts;  ///< of all attempts, in order
 
@@ -192,6 +193,8 @@ class RunView {
   const std::deque<TaskGroup>& groups() const { return groups_; }
   /// The last ones, oldest first.
   const std::deque<Failure>& failures() const { return failures_; }
+  /// With those that are not kept.
+  std::uint64_t failure_count() const { return failure_count_; }
 
   const std::deque<ServiceRecord>& services() const { return services_; }
   const ServiceRecord* find_service(std::string_view name) const;
@@ -287,6 +290,7 @@ class RunView {
   std::deque<TaskGroup> groups_;  // a deque for the same reason
   std::unordered_map<std::string_view, std::uint32_t> group_by_name_;
   std::deque<Failure> failures_;
+  std::uint64_t failure_count_ = 0;
 
   std::deque<ServiceRecord> services_;
   std::unordered_map<ServiceIndex, std::uint32_t> service_by_index_;

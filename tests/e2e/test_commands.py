@@ -161,7 +161,7 @@ class Commands(harness.TestCase):
     def test_output_that_cannot_be_written_is_no_success(self):
         run = self.run_workflow("name: t\ntasks:\n  a: {command: [/bin/true]}\n")
         with open("/dev/full", "w") as full:
-            for command in ("events", "export", "status", "trace"):
+            for command in ("events", "export", "report", "status", "trace"):
                 result = harness.subprocess.run([harness.TRIREME, command, run.run_dir], stdout=full, stderr=harness.subprocess.PIPE, text=True, timeout=harness.DEADLINE)
                 self.assertEqual(result.returncode, 4, command)
                 self.assertIn("standard output", result.stderr)
