@@ -103,10 +103,24 @@ RunClaim this_process(std::string run_id, std::string name) {
           .started = wall_now()};
 }
 
+namespace {
+
+/// Where no directory can be, another place must be named; a full disk, say, is no mistake of who named it.
+bool is_no_place(int number) {
+  constexpr std::array numbers{ENOTDIR, ENOENT, EACCES, EPERM, EROFS, ENAMETOOLONG, ELOOP, EEXIST};
+  return std::find(numbers.begin(), numbers.end(), number) != numbers.end();
+}
+
+}  // namespace
+
 Status claim_run_dir(const std::filesystem::path& run_dir, const RunClaim& claim) {
   std::error_code error;
   std::filesystem::create_directories(run_dir, error);
-  if (error) return file_error("make the run directory", run_dir, error.value());
+  if (error) {
+    Error problem = file_error("make the run directory", run_dir, error.value());
+    if (is_no_place(error.value())) problem.code = ExitCode::usage;
+    return problem;
+  }
   const std::filesystem::path path = RunPaths(run_dir).claim();
   const Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
   if (!fd && errno == EEXIST) {

@@ -17,11 +17,11 @@ std::string words_for_end(const spawner::Ended& ended, Duration timeout) {
     out = "ended after its timeout of " + format_duration(timeout);
   } else if (ended.signo != 0) {
     out = "killed by signal " + std::to_string(ended.signo) + " (" + signal_name(ended.signo) + ")";
-    if (ended.signo == SIGKILL && !ended.stopped) out += ", which is what the kernel does when memory runs out";
+    if (ended.signo == SIGKILL && !ended.stopped) out += " (the kernel does that when memory runs out)";
   } else {
     out = "exit code " + std::to_string(ended.exit_code);
-    if (ended.exit_code == 127) out += ": a program that it calls was not found, or a library of it";
-    if (ended.exit_code == 126) out += ": a program that it calls cannot be executed";
+    if (ended.exit_code == 127) out += " (a program that it calls was not found, or a library of it)";
+    if (ended.exit_code == 126) out += " (a program that it calls cannot be executed)";
   }
   if (ended.leftover > 0) {
     out += "; " + std::to_string(ended.leftover) + " of its processes could not be ended and may still hold resources";

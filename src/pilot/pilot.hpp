@@ -144,6 +144,8 @@ class Pilot {
   std::optional<TaskIndex> find_task(std::string_view id) const { return tasks_.find(id); }
   bool knows_task(std::string_view id_or_name) const { return tasks_.knows(id_or_name); }
   std::optional<ServiceIndex> find_service(std::string_view name) const { return services_.find(name); }
+  /// It was stopped, or has failed for good.
+  bool service_is_over(ServiceIndex service) const { return services_.is_dead(service); }
   bool has_task(TaskIndex task) const { return tasks_.exists(task); }
   TaskState task_state(TaskIndex task) const { return tasks_.state(task); }
   std::string task_id(TaskIndex task) const { return tasks_.id(task); }

@@ -64,7 +64,11 @@ Status Services::declare(std::vector<ServiceDescription> services) {
   }
   for (const ServiceDescription& service : services) {
     if (by_name_.contains(service.name) || !names.insert(service.name).second) {
-      return service_error("there is already a service with this name", service.name);
+      const auto known = by_name_.find(service.name);
+      const bool over = known != by_name_.end() && is_dead(known->second);
+      return service_error(over ? "there was a service with this name in this run, and it is over: take another name"
+                                : "there is already a service with this name",
+                           service.name);
     }
     const bool has_any = service.has_replicas() && service.replicas > 0;
     if (!has_any && service.remote.empty()) {
@@ -530,7 +534,6 @@ Rank Services::home_of(ServiceIndex service) const {
   return living.empty() ? pilot_rank : living[service.value % living.size()];
 }
 
-/// Nothing answers for it, and nothing will.
 bool Services::is_dead(ServiceIndex index) const {
   const Service& service = services_[index.value];
   return service.stopped || (service.description->remote.empty() && !service.replicas.empty() &&

@@ -104,6 +104,8 @@ class Services {
   void stop();
   /// Asks the replicas of one service to end, for good: somebody wants it, and nothing has gone wrong.
   void stop(ServiceIndex service, const std::string& reason) { end(service, Change::Kind::stopped, reason); }
+  /// Nothing answers for it, and nothing will.
+  bool is_dead(ServiceIndex service) const;
   /// Starts each replica anew, one after the other.
   Status restart(ServiceIndex service);
   /// Goes on without the answers of an agent, or of all: its replicas count as ended.
@@ -224,7 +226,6 @@ class Services {
   void hurry(ReplicaRef ref);
   void send_stop(ReplicaRef ref, Drain how);
   bool may_start(ServiceIndex service) const;
-  bool is_dead(ServiceIndex service) const;
   std::uint32_t seated(ServiceIndex service) const;
   ServiceLoad load_of(ServiceIndex service) const;
   bool grow(ServiceIndex service, const std::function<bool()>& tasks_fit);

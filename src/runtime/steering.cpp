@@ -389,7 +389,8 @@ Status Steering::take_services(Submission& submission, MonoTime now, bool& grew)
   std::vector<ServiceDescription> fresh;
   for (ServiceDescription& service : submission.services) {
     const auto known = pilot_.find_service(service.name);
-    if (!known || !(pilot_.service(*known) == service)) fresh.push_back(std::move(service));
+    const bool is_there = known && pilot_.service(*known) == service && !pilot_.service_is_over(*known);
+    if (!is_there) fresh.push_back(std::move(service));
   }
   grew = !fresh.empty();
   if (!grew) return {};

@@ -178,6 +178,14 @@ class Commands(harness.TestCase):
         self.assertEqual(result.returncode, 0)
         self.assertEqual(len(json.loads(result.stdout)["tasks"]), 1)
 
+    def test_a_file_named_as_if_programs_ran_beside_it_is_told(self):
+        with open(os.path.join(self.folder, "train.py"), "w"):
+            pass
+        path = self.workflow("name: t\ntasks:\n  wrong: {command: [python3, train.py]}\n  right: {command: [python3, '{workflow_dir}/train.py', train.py]}\n")
+        said = self.trireme("validate", path).stderr
+        self.assertIn('task wrong names train.py, which lies beside the workflow file', said)
+        self.assertEqual(said.count("warning"), 1)
+
     def test_validate_and_plan(self):
         path = self.workflow(FLOW)
         self.trireme("validate", path)

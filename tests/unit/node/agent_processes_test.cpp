@@ -94,7 +94,7 @@ TEST_CASE("a program that is not there is 127, one that cannot be run 126, each 
 
   const auto inside = bench.run(bench.script(2, "no-such-program"));
   CHECK(inside.exit_code == 127);
-  CHECK(inside.reason.starts_with("exit code 127: a program that it calls was not found, or a library of it\n"));
+  CHECK(inside.reason.starts_with("exit code 127 (a program that it calls was not found, or a library of it)\n"));
   CHECK(inside.reason.ends_with("no-such-program: command not found"));  // of its stderr
 }
 

@@ -197,6 +197,8 @@ TEST_CASE("steering: services are declared, shown and stopped") {
   CHECK(world.ask_now("GET", "/runtime/services")["services"].size() == 1);
   CHECK(world.ask_now("GET", "/runtime/services/s")["replicas"][0]["state"] == "starting");
   CHECK(world.ask_now("DELETE", "/runtime/services/s")["replicas"][0]["state"] == "draining");
+  const Json again = world.ask_now("POST", "/runtime/services", text, 400);
+  CHECK(again["error"]["message"].get<std::string>().find("it is over: take another name") != std::string::npos);
   world.ask_now("GET", "/runtime/services/none", "", 404);
 }
 

@@ -26,7 +26,7 @@ export function services({ rows, more: left }) {
       key: service.name,
       className: "group",
       cells: [
-        { text: service.name, title: service.models.length ? `models: ${service.models.join(", ")}` : "" },
+        { text: service.name, className: "name", title: [service.name, ...(service.models.length ? [`models: ${service.models.join(", ")}`] : [])].join("\n") },
         serviceState(service),
         n(""),
         n(quietCount(service.active)),
