@@ -146,7 +146,28 @@ TEST_CASE("evidence: Retry-After is taken at its word, within bounds") {
   CHECK(evidence_of(429, {{"Retry-After", "0"}}).kind == Evidence::Kind::alive);
   CHECK(evidence_of(429, {{"Retry-After", "Fri, 31 Dec 1999 23:59:59 GMT"}}).kind == Evidence::Kind::alive);
   CHECK(evidence_of(429, {}, true).rest == Duration(defaults::busy_rest));
+  CHECK(evidence_of(429, {{"Retry-After", "soon"}}, true).rest == Duration(defaults::busy_rest));
   CHECK(evidence_of(200, {{"Retry-After", "7"}}).kind == Evidence::Kind::alive);
+}
+
+TEST_CASE("evidence: Retry-After may be a date, in each of its forms, by the server's own clock") {
+  const char* const clocks[] = {"Sun, 06 Nov 1994 08:49:30 GMT", "Sunday, 06-Nov-94 08:49:30 GMT",
+                                "Sun Nov  6 08:49:30 1994"};
+  const char* const dates[] = {"Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT",
+                               "Sun Nov  6 08:49:37 1994"};
+  for (const char* clock : clocks) {
+    for (const char* date : dates) {
+      CAPTURE(clock);
+      CAPTURE(date);
+      CHECK(evidence_of(503, {{"Date", clock}, {"Retry-After", date}}).rest == Duration(std::chrono::seconds(7)));
+    }
+    CHECK(evidence_of(503, {{"Date", clock}, {"Retry-After", "Sun, 06 Nov 1994 08:49:29 GMT"}}, true).kind ==
+          Evidence::Kind::alive);
+  }
+  // By ours, where the server tells no date.
+  CHECK(evidence_of(429, {{"Retry-After", "Fri, 31 Dec 2200 23:59:59 GMT"}}).rest == Duration(defaults::busy_rest_max));
+  CHECK(evidence_of(429, {{"Date", "noon"}, {"Retry-After", "Fri, 31 Dec 2200 23:59:59 GMT"}}).rest ==
+        Duration(defaults::busy_rest_max));
 }
 
 TEST_CASE("retry budget: a service with little traffic can retry, and slowly so for ever") {
