@@ -217,7 +217,9 @@ void FrontDoor::start(std::unique_ptr<http::Exchange> exchange, const Arrival& a
                       (service.endpoint.api == ServiceApi::ollama && arrival.route.target.starts_with("/api/"));
   std::string target = upstream_target(arrival.route);  // before the head goes, whose target it views
   http::RequestHead upstream = upstream_head(std::move(head), std::move(target), request_id_);
-  if (!body.empty() && exchange->body_complete()) upstream.body = {http::Body::Kind::length, body.size()};
+  if (!body.empty() && exchange->body_complete()) {
+    upstream.body = {http::Body::Kind::length, body.size() + exchange->body().size()};
+  }
   host_.start({.exchange = std::move(exchange),
                .head = std::move(upstream),
                .body = std::move(body),

@@ -101,6 +101,22 @@ TEST_CASE("front door: a held body larger than what is kept for retries survives
   for (int i = 0; i < 4; ++i) CHECK(post(cluster.url(0, "/v1/echo"), body).body == body);
 }
 
+TEST_CASE("front door: a body that is looked at for its prompt keeps its length, whatever it is") {
+  Backend backend;
+  Cluster cluster(2);
+  ServiceEndpoint endpoint = service_with(0, "llama", ServiceApi::openai, {}, backend.port());
+  endpoint.policy = PolicyKind::prefix;
+  cluster.publish({endpoint});
+  for (const Rank rank : {0, 1}) {
+    for (const int more : {-100'000, -1, 0, 1, 10, 100'000, 300'000}) {
+      CAPTURE(rank);
+      CAPTURE(more);
+      const std::string body = R"({"prompt":")" + std::string(defaults::replay_limit - 13 + more, 'x') + R"("})";
+      CHECK((post(cluster.url(rank, "/services/llama/echo"), body, {"Expect:"}).body == body));
+    }
+  }
+}
+
 TEST_CASE("front door: the lists hold every model, in each API's shape") {
   Backend backend;
   Cluster cluster(1);
