@@ -12,6 +12,7 @@ BodySearch::BodySearch(http::Loop& loop, std::unique_ptr<http::Exchange> exchang
       manner_(manner),
       together_(together),
       held_(together) {
+  if (manner == Manner::form) form_.emplace(boundary_of(exchange_->head().headers).value_or(""));
   set_deadline(deadline);
 }
 
@@ -30,22 +31,24 @@ void BodySearch::on_body() {
     if (piece.empty()) break;
     if (manner_ == Manner::lenient && body_.size() + piece.size() > defaults::replay_limit) return found();
     if (body_.size() + piece.size() > defaults::max_request_held) {
-      return refuse(413, too_long);
+      return manner_ == Manner::form ? found() : refuse(413, too_long);
     }
     if (together_ + piece.size() > defaults::max_held_together) {
       return refuse(429, "this node holds too many large requests now; try again in 1 s");
     }
     body_.append(piece);
     held_.add(piece.size());
-    scan_.feed(piece);
+    const BodyScan::State state = form_ ? form_->look(body_) : scan_.feed(piece);
     exchange_->take(piece.size());
-    if (scan_.state() == BodyScan::State::failed) {
-      return manner_ == Manner::lenient ? found() : refuse(400, scan_.failure());
+    if (state == BodyScan::State::failed) {
+      if (manner_ == Manner::lenient) return found();
+      return refuse(400, form_ ? form_->failure() : scan_.failure());
     }
   }
   if (!exchange_->body_complete()) return;
-  const bool readable = scan_.state() == BodyScan::State::complete || manner_ == Manner::lenient;
-  return readable ? found() : refuse(400, cut_short);
+  const BodyScan::State state = form_ ? form_->state() : scan_.state();
+  if (state == BodyScan::State::complete || manner_ == Manner::lenient) return found();
+  refuse(400, form_ ? form_cut_short : cut_short);
 }
 
 void BodySearch::found() {

@@ -6,11 +6,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "core/units.hpp"
 #include "proxy/front/body_scan.hpp"
+#include "proxy/front/form_scan.hpp"
 #include "proxy/front/held_bytes.hpp"
 #include "proxy/http/exchange.hpp"
 #include "proxy/http/loop.hpp"
@@ -21,7 +23,7 @@ class BodySearch;
 
 class BodySearchOwner {
  public:
-  /// The body is whole and is a JSON object; or, leniently, this is all that will be known of it.
+  /// The body is whole and is a JSON object or a form; or this is all that will be known of it.
   virtual void on_found(BodySearch& search) = 0;
   virtual void on_refused(BodySearch& search, int status, std::string_view message) = 0;
   virtual void on_gone(BodySearch& search) = 0;
@@ -35,10 +37,12 @@ class BodySearch final : public http::Resident, private http::ExchangeObserver {
   enum class Manner : std::uint8_t {
     strict,   ///< the service depends on what is found: refuses what cannot be read
     lenient,  ///< it would be good to know: goes on with what there is, up to defaults::replay_limit
+    form,     ///< a form with files: goes on with what there is of it, up to defaults::max_request_held
   };
   static constexpr std::string_view too_long =
       "the request's body is longer than 32 MiB; a service takes any length at /services/NAME/";
   static constexpr std::string_view cut_short = "the body ends within its JSON object";
+  static constexpr std::string_view form_cut_short = "the body ends before the last boundary of its form";
 
   /// `together` counts what all searches hold; both it and the owner outlive this.
   BodySearch(http::Loop& loop, std::unique_ptr<http::Exchange> exchange, Manner manner, std::size_t& together,
@@ -49,6 +53,8 @@ class BodySearch final : public http::Resident, private http::ExchangeObserver {
   void start();
 
   const BodyScan& scan() const { return scan_; }
+  /// Null where the body is no form.
+  const FormScan* form() const { return form_ ? &*form_ : nullptr; }
   std::unique_ptr<http::Exchange> take_exchange() { return std::move(exchange_); }
   std::string take_body() { return std::move(body_); }
   HeldBytes take_held() { return std::move(held_); }
@@ -67,6 +73,7 @@ class BodySearch final : public http::Resident, private http::ExchangeObserver {
   const Manner manner_;
   const std::size_t& together_;
   BodyScan scan_;
+  std::optional<FormScan> form_;
   std::string body_;
   HeldBytes held_;
 };

@@ -80,6 +80,12 @@ std::optional<ServiceIndex> Catalog::only_service(Dialect dialect) const {
   return std::nullopt;
 }
 
+bool Catalog::renames(ServiceIndex service) const {
+  return std::any_of(entries_.begin(), entries_.end(), [&](const Entry& entry) {
+    return entry.service == service && !entry.model.upstream.empty() && entry.model.upstream != entry.model.name;
+  });
+}
+
 std::string Catalog::listed(Dialect dialect) const {
   std::string names;
   std::size_t count = 0;

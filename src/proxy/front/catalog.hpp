@@ -33,6 +33,8 @@ class Catalog {
   /// The one service that speaks the API, if there is exactly one, of those that live if any does: where requests that name no
   /// model go.
   std::optional<ServiceIndex> only_service(Dialect dialect) const;
+  /// The service knows a model by another name than clients.
+  bool renames(ServiceIndex service) const;
   /// For the client: that there is no such model, and which there are.
   std::string no_such_model(Dialect dialect, std::string_view model) const;
   /// For the client: that it must name one, and which there are.

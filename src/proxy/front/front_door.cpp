@@ -30,7 +30,8 @@ bool is_encoded(const http::Headers& headers) {
 }
 
 bool is_multipart(const http::Headers& headers) {
-  return http::find(headers, "Content-Type").value_or("").starts_with("multipart/");
+  constexpr std::string_view beginning = "multipart/";
+  return http::iequals(http::find(headers, "Content-Type").value_or("").substr(0, beginning.size()), beginning);
 }
 
 /// The policy needs to see the body of a request to a service by its path, and may find something there.
@@ -136,7 +137,7 @@ void FrontDoor::by_service(std::unique_ptr<http::Exchange> exchange, Arrival arr
     if (!exchange->body_complete()) return search(std::move(exchange), arrival, BodySearch::Manner::lenient);
     scan_.feed(exchange->body());
   }
-  start(std::move(exchange), arrival, *service, scan_, nullptr, {}, {});
+  start(std::move(exchange), arrival, *service, scan_, std::nullopt, {}, {});
 }
 
 void FrontDoor::by_model(std::unique_ptr<http::Exchange> exchange, const Arrival& arrival) {
@@ -144,20 +145,37 @@ void FrontDoor::by_model(std::unique_ptr<http::Exchange> exchange, const Arrival
   const http::RequestHead& head = exchange->head();
   const bool known = head.body.kind == http::Body::Kind::length;
   scan_.reset();
-  if (head.body.kind == http::Body::Kind::none || (known && head.body.length == 0) || is_multipart(head.headers)) {
-    return found(std::move(exchange), arrival, scan_, {}, {});
+  // A form is looked at where it matters what is in it.
+  const auto only = catalog_.only_service(dialect);
+  const bool form = is_form(head.headers) && (!only || catalog_.renames(*only));
+  const bool unseen = is_multipart(head.headers) && !form;
+  if (head.body.kind == http::Body::Kind::none || (known && head.body.length == 0) || unseen) {
+    return found(std::move(exchange), arrival, scan_, nullptr, {}, {});
   }
   if (is_encoded(head.headers)) {
     return refuse(*exchange, dialect, 415, "the body is encoded, so its model cannot be read; send it as plain JSON");
   }
+  if (form) return by_form(std::move(exchange), arrival);
   if (known && head.body.length > defaults::max_request_held) {
     return refuse(*exchange, dialect, 413, BodySearch::too_long);
   }
   if (!exchange->body_complete()) return search(std::move(exchange), arrival, BodySearch::Manner::strict);
   if (scan_.feed(exchange->body()) == BodyScan::State::complete) {
-    return found(std::move(exchange), arrival, scan_, {}, {});
+    return found(std::move(exchange), arrival, scan_, nullptr, {}, {});
   }
   refuse(*exchange, dialect, 400, scan_.failure().empty() ? BodySearch::cut_short : scan_.failure());
+}
+
+void FrontDoor::by_form(std::unique_ptr<http::Exchange> exchange, const Arrival& arrival) {
+  const Dialect dialect = arrival.route.dialect;
+  const auto boundary = boundary_of(exchange->head().headers);
+  if (!boundary) return refuse(*exchange, dialect, 400, "the Content-Type of the form has no boundary");
+  if (!exchange->body_complete()) return search(std::move(exchange), arrival, BodySearch::Manner::form);
+  FormScan form(*boundary);
+  if (form.look(exchange->body()) == BodyScan::State::complete) {
+    return found(std::move(exchange), arrival, scan_, &form, {}, {});
+  }
+  refuse(*exchange, dialect, 400, form.failure().empty() ? BodySearch::form_cut_short : form.failure());
 }
 
 void FrontDoor::search(std::unique_ptr<http::Exchange> exchange, const Arrival& arrival, BodySearch::Manner manner) {
@@ -169,25 +187,36 @@ void FrontDoor::search(std::unique_ptr<http::Exchange> exchange, const Arrival& 
 }
 
 void FrontDoor::found(std::unique_ptr<http::Exchange> exchange, const Arrival& arrival, const BodyScan& scan,
-                      std::string body, HeldBytes held) {
+                      const FormScan* form, std::string body, HeldBytes held) {
   const Dialect dialect = arrival.route.dialect;
   const EndpointTable& table = host_.table();
-  const std::string& model = model_of(scan, dialect);
+  const std::string& model = form != nullptr ? form->model() : model_of(scan, dialect);
   const Catalog::Entry* entry = catalog_.find(dialect, model);
   const Service* service = entry != nullptr ? table.find(entry->service) : nullptr;
   if (model.empty()) {
     if (const auto only = catalog_.only_service(dialect)) service = table.find(*only);
     if (service == nullptr) {
-      return refuse(*exchange, dialect, 400, catalog_.model_missing(dialect), "model_missing");
+      std::string text = catalog_.model_missing(dialect);
+      const bool cut = form != nullptr && form->state() != BodyScan::State::complete;
+      if (form != nullptr) text += "; a form names it in a field `model`";
+      if (cut) text += ", which was not in its first 32 MiB: send it before the file, or the form to /services/NAME/";
+      return refuse(*exchange, dialect, cut ? 413 : 400, text, "model_missing");
     }
   } else if (service == nullptr) {
     return refuse(*exchange, dialect, 404, catalog_.no_such_model(dialect, model), "model_not_found");
   }
-  start(std::move(exchange), arrival, *service, scan, entry, std::move(body), std::move(held));
+  std::optional<Rename> rename;
+  if (entry != nullptr && !entry->model.upstream.empty() && entry->model.upstream != model) {
+    const std::string& name = entry->model.upstream;
+    rename = form != nullptr        ? Rename{form->model_place(), name}
+             : scan.model().empty() ? Rename{scan.name_place(), escape(name)}
+                                    : Rename{scan.model_place(), escape(name)};
+  }
+  start(std::move(exchange), arrival, *service, scan, rename, std::move(body), std::move(held));
 }
 
 void FrontDoor::start(std::unique_ptr<http::Exchange> exchange, const Arrival& arrival, const Service& service,
-                      const BodyScan& scan, const Catalog::Entry* entry, std::string body, HeldBytes held) {
+                      const BodyScan& scan, const std::optional<Rename>& rename, std::string body, HeldBytes held) {
   http::RequestHead& head = exchange->head();
   const auto given = request_id_of(head.headers);
   request_id_.clear();
@@ -205,13 +234,12 @@ void FrontDoor::start(std::unique_ptr<http::Exchange> exchange, const Arrival& a
     affinity = affinity_of(needs, head.headers, scan, body.empty() ? exchange->body() : std::string_view(body));
   }
   const Dialect dialect = arrival.route.dialect;
-  if (entry != nullptr && !entry->model.upstream.empty() && entry->model.upstream != model_of(scan, dialect)) {
-    const BodyScan::Place place = scan.model().empty() ? scan.name_place() : scan.model_place();
+  if (rename) {
     if (body.empty()) {
       body = exchange->body();
       exchange->take(body.size());
     }
-    body.replace(place.begin, place.size, escape(entry->model.upstream));
+    body.replace(rename->place.begin, rename->place.size, rename->text);
   }
   const bool ollama = dialect == Dialect::ollama ||
                       (service.endpoint.api == ServiceApi::ollama && arrival.route.target.starts_with("/api/"));
@@ -219,6 +247,8 @@ void FrontDoor::start(std::unique_ptr<http::Exchange> exchange, const Arrival& a
   http::RequestHead upstream = upstream_head(std::move(head), std::move(target), request_id_);
   if (!body.empty() && exchange->body_complete()) {
     upstream.body = {http::Body::Kind::length, body.size() + exchange->body().size()};
+  } else if (rename && upstream.body.kind == http::Body::Kind::length) {
+    upstream.body.length = upstream.body.length - rename->place.size + rename->text.size();
   }
   host_.start({.exchange = std::move(exchange),
                .head = std::move(upstream),
@@ -239,10 +269,10 @@ void FrontDoor::refuse(http::Exchange& exchange, Dialect dialect, int status, st
 void FrontDoor::on_found(BodySearch& search) {
   const Arrival arrival = searches_.at(&search).arrival;
   if (arrival.service) {
-    start(search.take_exchange(), arrival, *host_.table().find(*arrival.service), search.scan(), nullptr,
+    start(search.take_exchange(), arrival, *host_.table().find(*arrival.service), search.scan(), std::nullopt,
           search.take_body(), search.take_held());
   } else {
-    found(search.take_exchange(), arrival, search.scan(), search.take_body(), search.take_held());
+    found(search.take_exchange(), arrival, search.scan(), search.form(), search.take_body(), search.take_held());
   }
   bury(search);
 }

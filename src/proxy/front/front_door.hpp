@@ -4,7 +4,8 @@
 // head is looked at in place; one that comes in pieces is held by a BodySearch until it is whole, because a second `model`
 // at its end would be read differently by different servers. What is held is bounded for each request
 // (defaults::max_request_held, else 413) and for all of them together (defaults::max_held_together, else 429). Where a
-// service knows the model by another name, that name replaces the client's in the body, and nothing else is changed.
+// service knows the model by another name, that name replaces the client's in the body, and nothing else is changed. A form with
+// files has the model in a field; one that is longer than what is held goes on with what has been seen of it.
 //
 // docs/spec/http.md is the contract. Belongs to the event loop.
 #pragma once
@@ -23,6 +24,7 @@
 #include "proxy/front/body_scan.hpp"
 #include "proxy/front/body_search.hpp"
 #include "proxy/front/catalog.hpp"
+#include "proxy/front/form_scan.hpp"
 #include "proxy/front/held_bytes.hpp"
 #include "proxy/front/route.hpp"
 #include "proxy/http/exchange.hpp"
@@ -84,10 +86,16 @@ class FrontDoor final : private BodySearchOwner {
   void answer_here(http::Exchange& exchange, const Route& route);
   void by_service(std::unique_ptr<http::Exchange> exchange, Arrival arrival);
   void by_model(std::unique_ptr<http::Exchange> exchange, const Arrival& arrival);
-  void found(std::unique_ptr<http::Exchange> exchange, const Arrival& arrival, const BodyScan& scan, std::string body,
-             HeldBytes held);
+  /// What of the body is replaced.
+  struct Rename {
+    BodyScan::Place place;
+    std::string text;
+  };
+  void by_form(std::unique_ptr<http::Exchange> exchange, const Arrival& arrival);
+  void found(std::unique_ptr<http::Exchange> exchange, const Arrival& arrival, const BodyScan& scan,
+             const FormScan* form, std::string body, HeldBytes held);
   void start(std::unique_ptr<http::Exchange> exchange, const Arrival& arrival, const Service& service,
-             const BodyScan& scan, const Catalog::Entry* entry, std::string body, HeldBytes held);
+             const BodyScan& scan, const std::optional<Rename>& rename, std::string body, HeldBytes held);
   void search(std::unique_ptr<http::Exchange> exchange, const Arrival& arrival, BodySearch::Manner manner);
   void refuse(http::Exchange& exchange, Dialect dialect, int status, std::string_view message,
               std::string_view code = {}, http::Headers headers = {});

@@ -101,6 +101,70 @@ TEST_CASE("front door: a held body larger than what is kept for retries survives
   for (int i = 0; i < 4; ++i) CHECK(post(cluster.url(0, "/v1/echo"), body).body == body);
 }
 
+TEST_CASE("front door: a form's field `model` says which service, before its file and behind it") {
+  Backend ears("ears");
+  Backend other("other");
+  Cluster cluster(2);
+  cluster.publish(
+      {service_with(0, "ears", ServiceApi::openai, {{"whisper-1", ""}, {"big", "bigger-ears"}}, ears.port()),
+       service_with(1, "other", ServiceApi::openai, {{"gpt", ""}}, other.port(), 1)});
+  const std::string head = "--xy\r\nContent-Disposition: form-data; name=";
+  const auto form = [&](const std::string& model, std::size_t size, bool first) {
+    const std::string file = head + "\"file\"; filename=\"a\"\r\n\r\n" + std::string(size, 'a') + "\r\n";
+    const std::string field = model.empty() ? "" : head + "\"model\"\r\n\r\n" + model + "\r\n";
+    return (first ? field + file : file + field) + "--xy--\r\n";
+  };
+  const auto ask_with = [&](Rank rank, const char* path, const std::string& body) {
+    return ask(
+        cluster.url(rank, path),
+        {.method = "POST", .headers = {"Content-Type: multipart/form-data; boundary=xy", "Expect:"}, .body = body});
+  };
+  for (const Rank rank : {0, 1}) {
+    for (const std::size_t size : {10u, 3'000'000u}) {
+      for (const bool first : {true, false}) {
+        CAPTURE(rank);
+        CAPTURE(size);
+        CAPTURE(first);
+        CHECK(ask_with(rank, "/v1/audio/transcriptions", form("whisper-1", size, first)).body.starts_with("ears\n"));
+        CHECK(ask_with(rank, "/v1/audio/transcriptions", form("gpt", size, first)).body.starts_with("other\n"));
+        CHECK((ask_with(rank, "/v1/echo", form("big", size, first)).body == form("bigger-ears", size, first)));
+      }
+      CHECK(ask_with(rank, "/v1/audio/transcriptions", form("nobody", size, true)).status == 404);
+      const Answer unnamed = ask_with(rank, "/v1/audio/transcriptions", form("", size, true));
+      CHECK(unnamed.status == 400);
+      CHECK_MESSAGE(unnamed.body.find("a form names it in a field `model`") != std::string::npos, unnamed.body);
+    }
+  }
+  CHECK(ask_with(0, "/v1/echo", "--xy\r\n").status == 400);
+  CHECK(ask_with(0, "/v1/echo", "--xyz").status == 400);
+
+  // One that is longer than what is held goes on, if its model is in what is.
+  const std::size_t more = defaults::max_request_held + 1'000'000;
+  CHECK((ask_with(0, "/v1/echo", form("big", more, true)).body == form("bigger-ears", more, true)));
+  const Answer late = ask_with(0, "/v1/echo", form("big", more, false));
+  CHECK(late.status == 413);
+  CHECK_MESSAGE(late.body.find("send it before the file") != std::string::npos, late.body);
+
+  // Where there is one service alone, forms are for it; what they call its models matters where it has names of its own.
+  Cluster alone(1);
+  const auto only = [&](std::vector<Model> models) {
+    alone.publish({service_with(0, "ears", ServiceApi::openai, std::move(models), ears.port())});
+  };
+  const std::string unnamed = form("", 10, true);
+  const std::string named = form("big", 10, true);
+  const auto ask_alone = [&](const std::string& body) {
+    return ask(alone.url(0, "/v1/echo"),
+               {.method = "POST", .headers = {"Content-Type: multipart/form-data; boundary=xy"}, .body = body})
+        .body;
+  };
+  only({{"other", ""}});
+  CHECK(ask_alone(unnamed) == unnamed);
+  CHECK(ask_alone(named) == named);
+  only({{"big", "bigger-ears"}});
+  CHECK(ask_alone(unnamed) == unnamed);
+  CHECK(ask_alone(named) == form("bigger-ears", 10, true));
+}
+
 TEST_CASE("front door: a body that is looked at for its prompt keeps its length, whatever it is") {
   Backend backend;
   Cluster cluster(2);
