@@ -201,6 +201,7 @@ class Proxy::Impl final : private http::Resident,
   // ForwardHost and RequestHost
 
   void on_answered(const ReplicaId& replica, const http::ResponseHead& head) override {
+    note_failure(replica.service, {});
     judge(replica, evidence_of(head, is_remote(replica)));
   }
   void on_served(const ReplicaId& replica, const CallError* error, Duration took) override {
@@ -217,6 +218,17 @@ class Proxy::Impl final : private http::Resident,
   Dispatcher& dispatcher() override { return admission_.dispatcher(); }
   const EndpointTable& table() const override { return admission_.table(); }
   bool take_retry(ServiceIndex service) override { return retry_budgets_[service].take(mono_now()); }
+  void note_failure(ServiceIndex service, std::string_view what) override {
+    if (!what.empty()) {
+      last_failures_.insert_or_assign(service, std::string(what));
+    } else if (!last_failures_.empty()) {
+      last_failures_.erase(service);
+    }
+  }
+  std::string_view last_failure(ServiceIndex service) const override {
+    const auto found = last_failures_.find(service);
+    return found == last_failures_.end() ? std::string_view() : std::string_view(found->second);
+  }
   void poke() override { at_tail(); }
   void on_piece_after(ServiceIndex service, Duration pause) override { metrics_.stream_pause(service, seconds(pause)); }
 
@@ -350,6 +362,7 @@ class Proxy::Impl final : private http::Resident,
   native::Express express_;
   native::Door native_;
   std::map<ServiceIndex, RetryBudget> retry_budgets_;
+  std::map<ServiceIndex, std::string> last_failures_;  ///< of services that nobody has been reached at since
   std::vector<AdmissionMessage> to_self_;
   std::vector<std::unique_ptr<Request>> requests_;
   std::vector<std::unique_ptr<http::Listener>> listeners_;

@@ -96,7 +96,7 @@ void Request::on_refused(Refusal refusal) {
     case Refusal::Why::dead:
       return refuse(503, "no replica of " + name + " lives and none will be started again");
     case Refusal::Why::deadline:
-      return refuse(504, "no replica of " + name + " was free before the request's deadline");
+      return refuse(504, none_was_free(name));
   }
 }
 
@@ -107,13 +107,19 @@ void Request::on_deadline() {
 void Request::past_deadline(bool waited) {
   const Service* service = host_.table().find(demand_.service);
   const std::string name = service == nullptr ? "the service" : service->endpoint.name;
-  refuse(504, waited ? "no replica of " + name + " was free before the request's deadline"
-                     : name + " did not answer before the request's deadline");
+  refuse(504, waited ? none_was_free(name) : name + " did not answer before the request's deadline");
+}
+
+std::string Request::none_was_free(const std::string& name) const {
+  const std::string_view failure = host_.last_failure(demand_.service);
+  std::string text = "no replica of " + name + " was free before the request's deadline";
+  return failure.empty() ? text : text.append("; the last that was tried failed: ").append(failure);
 }
 
 void Request::on_failed(http::Relay&, const CallError& error) {
   const MonoTime now = mono_now();
   end_attempt(&error, now);
+  if (error.kind == CallError::Kind::not_delivered) host_.note_failure(demand_.service, error.what);
   if (error.kind == CallError::Kind::refused && relay_.replayable()) {
     return decide(host_.dispatcher().wait(demand_, *replica_, *this, now), now);
   }
@@ -161,7 +167,11 @@ void Request::on_answer(http::Relay&, http::ResponseHead& head) {
   clear_deadline();
   held_.release();
   stream_ = stream_ || is_stream(head.headers);
-  if (placement_->owner == self_) host_.on_answered(placement_->replica, head);
+  if (placement_->owner == self_) {
+    host_.on_answered(placement_->replica, head);
+  } else {
+    host_.note_failure(demand_.service, {});
+  }
   http::set(head.headers, "X-Trireme-Replica", host_.table().name(*replica_));
   http::set(head.headers, "X-Request-Id", id());
 }

@@ -45,11 +45,15 @@ class RequestHost {
   virtual const EndpointTable& table() const = 0;
   /// Sends the request to where it was placed. False if there is nobody any more.
   virtual bool attempt(http::Relay& relay, Placement& placement) = 0;
-  /// A replica of this rank has begun to answer an attempt.
+  /// A replica of this rank has begun to answer an attempt: somebody has been reached.
   virtual void on_answered(const ReplicaId& replica, const http::ResponseHead& head) = 0;
   /// An attempt at a replica of this rank has ended, and its slot is about to be released; `error` is null where it was
   /// answered.
   virtual void on_served(const ReplicaId& replica, const CallError* error, Duration took) = 0;
+  /// Nobody could be reached at an attempt of this rank, or somebody was (an empty text): told to those that wait in vain.
+  virtual void note_failure(ServiceIndex service, std::string_view what) = 0;
+  /// What was noted last; empty where nothing was, or somebody has been reached since.
+  virtual std::string_view last_failure(ServiceIndex service) const = 0;
   /// Between two pieces of a stream.
   virtual void on_piece_after(ServiceIndex service, Duration pause) = 0;
   /// The service's retry budget allows one more attempt.
@@ -99,6 +103,7 @@ class Request final : public http::Resident, private http::RelayOwner, private S
   void decide(Dispatcher::Decision decision, MonoTime now);
   void attempt(Placement placement, MonoTime now);
   void past_deadline(bool waited);
+  std::string none_was_free(const std::string& name) const;
   void refuse(int status, std::string_view message, http::Headers headers = {});
   bool may_retry(const CallError& error) const;
   void retry(const CallError& error);

@@ -128,6 +128,47 @@ TEST_CASE("remote: credentials of the client do not go to the endpoint, whatever
   CHECK_MESSAGE(answer.body.find("secret") == std::string::npos, answer.body);
 }
 
+TEST_CASE("health: who waits in vain for somebody that cannot be reached is told why") {
+  Backend backend;
+  const std::uint16_t closed = closed_port();
+  for (const Rank ingress : {0, 1}) {
+    for (const bool remote : {false, true}) {
+      CAPTURE(ingress);
+      CAPTURE(remote);
+      Cluster cluster(2);
+      ServiceEndpoint endpoint = local_service({replica_at(0, 1, closed)});
+      if (remote) {
+        endpoint = service_on({});
+        endpoint.remote = {remote_at("http://127.0.0.1:" + std::to_string(closed))};
+      }
+      cluster.publish({endpoint});
+      const auto ask_it = [&] {
+        return ask(cluster.url(ingress, "/services/llama/"), {.headers = {"X-Trireme-Deadline: 0.2"}});
+      };
+      ask_it();  // now nobody is tried for a while
+      const Answer late = ask_it();
+      CHECK(late.status == 504);
+      CHECK_MESSAGE(late.body.find("; the last that was tried failed: ") != std::string::npos, late.body);
+      CHECK_MESSAGE(
+          late.body.find(remote ? "llama/remote-0 (http://127.0.0.1:" : "replica llama/0") != std::string::npos,
+          late.body);
+    }
+  }
+  // What has been reached since is busy, and no more.
+  Cluster cluster(1);
+  cluster.publish({local_service({replica_at(0, 0, closed)}, 1)});
+  const std::vector<std::string> hurry = {"X-Trireme-Deadline: 0.2"};
+  CHECK(ask(cluster.url(0, "/services/llama/"), {.headers = hurry}).status >= 500);
+  cluster.publish({local_service({replica_at(1, 0, backend.port())}, 1)});
+  CHECK(ask(cluster.url(0, "/services/llama/")).status == 200);
+  Socket blocker(cluster.port(0));
+  blocker.write("GET /services/llama/hang HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  REQUIRE(backend.wait_for_open(1));
+  const Answer busy = ask(cluster.url(0, "/services/llama/"), {.headers = hurry});
+  CHECK(busy.status == 504);
+  CHECK(busy.body.find("the last that was tried") == std::string::npos);
+}
+
 TEST_CASE("remote: an endpoint that says 429 rests for as long as it says, and those who come wait for it") {
   std::mutex mutex;
   std::vector<Clock::time_point> times;
