@@ -202,7 +202,6 @@ void RunView::on(const events::TaskChanged& event, WallTime time) {
   TaskRecord* found = task(event.task);
   if (found == nullptr || static_cast<std::size_t>(event.state) >= states) return;
   found->reason = event.reason;
-  if (event.state == TaskState::ready) found->ready = time;
   set_state(*found, event.state, time);
   if (event.state == TaskState::failed) {
     note({.kind = Failure::Kind::task,
@@ -579,6 +578,7 @@ AttemptPart& RunView::part(TaskRecord& task, std::uint32_t attempt, Rank rank, W
   made.incarnation = incarnations_;
   made.attempt = attempt;
   made.rank = rank;
+  made.ready = task.state == TaskState::ready ? task.changed : 0;
   made.placed = time;
   in_use_[rank] += task.per_rank.times(made.local_ranks);
   return made;

@@ -33,6 +33,8 @@ struct AttemptPart {
   std::int32_t pid = 0;
   std::int32_t exit_code = 0;
   std::int32_t signal = 0;
+  WallTime ready =
+      0;  ///< since when the task was, until then; 0 for all parts but the first, and where the log does not tell
   WallTime placed = 0;
   WallTime started = 0;  ///< 0: it never ran
   WallTime ended = 0;
@@ -57,7 +59,6 @@ struct TaskRecord {
   std::vector<std::string> after;
   std::vector<std::string> services;
   WallTime submitted = 0;
-  WallTime ready = 0;              ///< when it became so last; 0: never
   WallTime changed = 0;            ///< when it came into its state
   std::vector<AttemptPart> parts;  ///< of all attempts, in order
 

@@ -18,8 +18,8 @@ export function quietCount(value) {
 export function decimal(value) {
   if (!known(value)) return missing;
   if (Number.isInteger(value) || value >= 1000) return Math.round(value).toLocaleString("en-US");
-  if (value >= 100) return value.toFixed(0);
-  if (value >= 10) return value.toFixed(1);
+  if (value >= 99.95) return value.toFixed(0);
+  if (value >= 9.995) return value.toFixed(1);
   return value < 0.01 ? "<0.01" : value.toFixed(2);
 }
 

@@ -29,14 +29,10 @@ struct Sums {
 
 void Sums::add(const TaskRecord& task, WallTime present) {
   attempts += task.attempts();
-  WallTime last_start = 0;
   each_attempt(task, present, [&](const AttemptTimes& attempt) {
-    last_start = attempt.started;
+    if (attempt.ready != 0) waits.push_back(seconds_between(attempt.ready, attempt.started));
     if (attempt.over && !attempt.lost) runs.push_back(seconds_between(attempt.started, attempt.ended));
   });
-  // What waits again has not been started yet.
-  const bool waits_now = task.state == TaskState::waiting || task.state == TaskState::ready;
-  if (task.ready != 0 && last_start != 0 && !waits_now) waits.push_back(seconds_between(task.ready, last_start));
   for (const AttemptPart& part : task.parts) {
     max_rss = std::max(max_rss, part.usage.max_rss);
     if (part.started == 0 || part.phase != AttemptPart::Phase::over || part.outcome == Outcome::lost) continue;
@@ -63,6 +59,7 @@ void each_attempt(const TaskRecord& task, WallTime present, const std::function<
     AttemptTimes times;
     for (; part != task.parts.end() && part->attempt == first->attempt && part->incarnation == first->incarnation;
          ++part) {
+      if (part->ready != 0) times.ready = part->ready;
       if (part->started == 0) continue;
       const bool over = part->phase == AttemptPart::Phase::over;
       times.started = times.started == 0 ? part->started : std::min(times.started, part->started);

@@ -12,6 +12,7 @@ namespace trireme::observe::report {
 
 /// From its first part's start to the end of the last one; up to `present` while one still runs. One that never ran has no length.
 struct AttemptTimes {
+  WallTime ready = 0;  ///< 0: not known
   WallTime started = 0;
   WallTime ended = 0;
   bool over = true;

@@ -127,22 +127,32 @@ TEST_CASE("report: a resumed run is one, without the pause") {
   story.start().node(0, "a", {1, 0, 0}).submit(0, "t").change(0, TaskState::ready).run(0).after(10);
   story.add(events::RunEnded{RunState::interrupted, 75, "asked to"}).after(100'000);
   story.start().node(0, "b", {1, 0, 0}).submit(0, "t").change(0, TaskState::ready).after(5).run(0).after(5);
-  story.end(0).change(0, TaskState::done).add(events::RunEnded{RunState::done, 0, ""});
+  story.end(0).change(0, TaskState::done).add(events::RunEnded{RunState::failed, 1, ""}).after(100);
+  // What is done is said again by each run that is resumed.
+  story.start()
+      .node(0, "b", {1, 0, 0})
+      .submit(0, "t")
+      .change(0, TaskState::ready)
+      .change(0, TaskState::done)
+      .add(events::RunEnded{RunState::done, 0, ""});
   const Json report = reported(story);
   CHECK(report["run"]["seconds"] == 20);
   const Json& parts = report["run"]["incarnations"]["rows"];
-  REQUIRE(parts.size() == 2);
+  REQUIRE(parts.size() == 3);
   CHECK(parts[1]["before_s"] == 10);
+  CHECK(parts[2]["before_s"] == 20);
   CHECK(report["over_time"]["bin_s"].get<double>() == doctest::Approx(20.0 / defaults::report_bins));
   CHECK(mean(report["over_time"]["cores"], 0, 0.5) == 1);
   CHECK(mean(report["over_time"]["cores"], 0.5, 0.75) == 0);
   CHECK(mean(report["over_time"]["cores"], 0.75, 1) == 1);
+  CHECK(report["tasks"]["all"]["wait_s"]["min"] == 0);
   CHECK(report["tasks"]["all"]["wait_s"]["max"] == 5);
   CHECK_MESSAGE((report["tasks"]["all"]["run_s"]["min"] == 5 && report["tasks"]["all"]["run_s"]["count"] == 1),
                 "not the attempt that was cut off");
-  REQUIRE(report["nodes"]["rows"].size() == 2);
-  CHECK(report["nodes"]["rows"][0]["host"] == "b");
+  REQUIRE(report["nodes"]["rows"].size() == 3);
+  CHECK(report["nodes"]["rows"][0]["attempts"] == 0);
   CHECK(report["nodes"]["rows"][1]["attempts"] == 1);
+  CHECK(report["nodes"]["rows"][2]["host"] == "a");
 }
 
 TEST_CASE("report: requests over time from samples, latencies and parts of the whole run") {
