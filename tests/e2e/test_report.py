@@ -155,6 +155,7 @@ class Page(Reported):
         page = self.page(run)
         self.assertEqual(page.text("#run-state"), "running")
         self.assertIn("still on", page.text("#banner"))
+        self.assertEqual(self.cells(page, "nodes", 0)[2], "up")
         self.assert_clean(page)
         run.process.kill()
         run.finish()
@@ -162,6 +163,7 @@ class Page(Reported):
         page = self.page(run)
         self.assertEqual(page.text("#run-state"), "lost")
         self.assertIn("killed", page.text("#banner"))
+        self.assertEqual(self.cells(page, "nodes", 0)[2], "to the end")
         self.assert_clean(page)
 
     def shot(self, page, name):

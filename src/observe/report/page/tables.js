@@ -161,14 +161,15 @@ function nodes({ rows, more }, run) {
     const until = node.left ?? run.told_until;
     const there = runTime.of(until) - runTime.of(node.joined);
     const used = node.cores * there > 0 ? node.core_s / (node.cores * there) : null;
-    const end = node.lost ? "lost" : node.left !== null && !run.ended && node.incarnation === runs ? "left" : "up";
+    const stays = node.incarnation === runs && !run.ended && run.state !== "lost";
+    const end = node.lost ? state("lost") : { text: stays ? "up" : "to the end", className: "state up" };
     return {
       key: String(i),
       className: node.incarnation < runs ? "gone" : "",
       cells: [
         n(String(node.rank)),
         { text: runs > 1 ? `${node.host} (part ${node.incarnation} of the run)` : node.host, className: "name" },
-        end === "up" ? { text: "to the end", className: "state up" } : state(end),
+        end,
         n(count(node.cores)),
         n(node.gpus > 0 ? amount(node.gpus) : "·"),
         n(bytes(node.memory)),
