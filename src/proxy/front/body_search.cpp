@@ -1,17 +1,14 @@
 #include "proxy/front/body_search.hpp"
 
+#include <utility>
+
 #include "core/defaults.hpp"
 
 namespace trireme::proxy {
 
-BodySearch::BodySearch(http::Loop& loop, std::unique_ptr<http::Exchange> exchange, Manner manner, std::size_t& together,
-                       Duration deadline, BodySearchOwner& owner)
-    : Resident(loop),
-      owner_(owner),
-      exchange_(std::move(exchange)),
-      manner_(manner),
-      together_(together),
-      held_(together) {
+BodySearch::BodySearch(http::Loop& loop, std::unique_ptr<http::Exchange> exchange, Manner manner,
+                       std::shared_ptr<std::size_t> together, Duration deadline, BodySearchOwner& owner)
+    : Resident(loop), owner_(owner), exchange_(std::move(exchange)), manner_(manner), held_(std::move(together)) {
   if (manner == Manner::form) form_.emplace(boundary_of(exchange_->head().headers).value_or(""));
   set_deadline(deadline);
 }
@@ -33,7 +30,7 @@ void BodySearch::on_body() {
     if (body_.size() + piece.size() > defaults::max_request_held) {
       return manner_ == Manner::form ? found() : refuse(413, too_long);
     }
-    if (together_ + piece.size() > defaults::max_held_together) {
+    if (held_.together() + piece.size() > defaults::max_held_together) {
       return refuse(429, "this node holds too many large requests now; try again in 1 s");
     }
     body_.append(piece);

@@ -44,9 +44,9 @@ class BodySearch final : public http::Resident, private http::ExchangeObserver {
   static constexpr std::string_view cut_short = "the body ends within its JSON object";
   static constexpr std::string_view form_cut_short = "the body ends before the last boundary of its form";
 
-  /// `together` counts what all searches hold; both it and the owner outlive this.
-  BodySearch(http::Loop& loop, std::unique_ptr<http::Exchange> exchange, Manner manner, std::size_t& together,
-             Duration deadline, BodySearchOwner& owner);
+  /// `together` counts what all searches hold; the owner outlives this.
+  BodySearch(http::Loop& loop, std::unique_ptr<http::Exchange> exchange, Manner manner,
+             std::shared_ptr<std::size_t> together, Duration deadline, BodySearchOwner& owner);
   ~BodySearch() override;
 
   /// Looks at what is there. The owner may be told from inside.
@@ -71,7 +71,6 @@ class BodySearch final : public http::Resident, private http::ExchangeObserver {
   BodySearchOwner& owner_;
   std::unique_ptr<http::Exchange> exchange_;
   const Manner manner_;
-  const std::size_t& together_;
   BodyScan scan_;
   std::optional<FormScan> form_;
   std::string body_;

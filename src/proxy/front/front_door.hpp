@@ -111,7 +111,7 @@ class FrontDoor final : private BodySearchOwner {
   FrontHost& host_;
   Catalog catalog_;
   BodyScan scan_;  ///< of bodies that are whole
-  std::size_t held_together_ = 0;
+  std::shared_ptr<std::size_t> held_together_ = std::make_shared<std::size_t>(0);
   struct Search {
     std::unique_ptr<BodySearch> body;
     Arrival arrival;

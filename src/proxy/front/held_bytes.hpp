@@ -1,7 +1,10 @@
 // Bytes of request bodies that are held to find their models, counted together while they are.
+//
+// The count belongs to all who hold some: a request that was buried may be the last to let go of its bytes.
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <utility>
 
 namespace trireme::proxy {
@@ -10,9 +13,9 @@ namespace trireme::proxy {
 class HeldBytes {
  public:
   HeldBytes() = default;
-  explicit HeldBytes(std::size_t& together) : together_(&together) {}
+  explicit HeldBytes(std::shared_ptr<std::size_t> together) : together_(std::move(together)) {}
   HeldBytes(HeldBytes&& other) noexcept
-      : together_(std::exchange(other.together_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+      : together_(std::move(other.together_)), bytes_(std::exchange(other.bytes_, 0)) {}
   HeldBytes& operator=(HeldBytes&& other) noexcept {
     std::swap(together_, other.together_);
     std::swap(bytes_, other.bytes_);
@@ -24,12 +27,14 @@ class HeldBytes {
     bytes_ += bytes;
     *together_ += bytes;
   }
+  /// What all hold.
+  std::size_t together() const { return *together_; }
   void release() {
     if (together_ != nullptr) *together_ -= std::exchange(bytes_, 0);
   }
 
  private:
-  std::size_t* together_ = nullptr;
+  std::shared_ptr<std::size_t> together_;
   std::size_t bytes_ = 0;
 };
 
